@@ -1,0 +1,1 @@
+"""One small script per rule, and the package that they share."""

@@ -1,0 +1,5 @@
+"""What the scripts share.
+
+Arrays are ``(ny, nx)``; positions are ``(x, y)``, 0-based, with pixel centres at integers.
+NaN means "no data"; zero never does.
+"""

@@ -1,0 +1,154 @@
+"""The map from a frame's pixels to the reference's, and back."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Model = Literal["similarity", "affine", "polynomial"]
+
+POWERS = tuple((i, j) for order in range(4) for j in range(order + 1) for i in [order - j])
+"""Exponents ``(i, j)`` of the ten terms ``u**i v**j`` of a cubic, in the order of the columns."""
+
+
+@dataclass(frozen=True)
+class Transform:
+    """Map between a frame and the reference.
+
+    Parameters
+    ----------
+    matrix : (3, 3) ndarray of float64
+        Maps ``(x, y, 1)`` of the frame to the reference [pixels].
+    frame_shape, reference_shape : (int, int)
+        ``(ny, nx)`` of both images [pixels].
+    model : {"similarity", "affine", "polynomial"}
+        What the matrix is; with "polynomial" the two cubics are added to it.
+    forward_cubic, backward_cubic : (2, 10) ndarray of float64, or None
+        Corrections [pixels] to x and to y, in the order of `POWERS`: `forward_cubic` is added to
+        what the matrix makes of a frame's position, `backward_cubic` to what the inverse matrix
+        makes of a reference's. Their arguments ``(u, v)`` are the position that is mapped, less
+        the centre of its image, over half of that image's longer side: between -1 and 1.
+    """
+
+    matrix: NDArray[np.float64]
+    frame_shape: tuple[int, int]
+    reference_shape: tuple[int, int]
+    model: Model = "similarity"
+    forward_cubic: NDArray[np.float64] | None = None
+    backward_cubic: NDArray[np.float64] | None = None
+
+    def forward(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Where positions of the frame fall on the reference.
+
+        Parameters
+        ----------
+        xy : (n, 2) ndarray of float64
+            Positions on the frame [pixels].
+
+        Returns
+        -------
+        (n, 2) ndarray of float64
+            Positions on the reference [pixels].
+        """
+        return _apply(xy, self.matrix, self.forward_cubic, self.frame_shape)
+
+    def backward(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Where positions of the reference fall on the frame; shapes and units as in `forward`."""
+        inverse = np.asarray(np.linalg.inv(self.matrix), np.float64)
+        return _apply(xy, inverse, self.backward_cubic, self.reference_shape)
+
+    @property
+    def corners(self) -> NDArray[np.float64]:
+        """(4, 2) positions on the reference of the frame's corner pixels, counter-clockwise."""
+        ny, nx = self.frame_shape
+        return self.forward(np.array([[0, 0], [nx - 1, 0], [nx - 1, ny - 1], [0, ny - 1]], float))
+
+    @property
+    def shift(self) -> tuple[float, float]:
+        """(x, y) by which the frame's centre is displaced on the reference [pixels]."""
+        centre, _ = centre_and_extent(self.frame_shape)
+        x, y = self.forward(centre[np.newaxis])[0] - centre
+        return float(x), float(y)
+
+    @property
+    def rotation_deg(self) -> float:
+        """Angle by which the frame is turned, from the x axis towards the y axis [degrees]."""
+        a, b, c, d = self.matrix[:2, :2].ravel()
+        return float(np.degrees(np.arctan2(c - b, a + d)))
+
+    @property
+    def scale(self) -> float:
+        """Reference pixels per frame pixel."""
+        return float(np.sqrt(abs(np.linalg.det(self.matrix[:2, :2]))))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values from which `from_json` makes the same transform."""
+        values: dict[str, Any] = {
+            "model": self.model,
+            "matrix": self.matrix.tolist(),
+            "corners_px": self.corners.tolist(),
+        }
+        for name in ("forward_cubic", "backward_cubic"):
+            cubic = getattr(self, name)
+            if cubic is not None:
+                values[name] = cubic.tolist()
+        return values
+
+    @classmethod
+    def from_json(
+        cls,
+        values: dict[str, Any],
+        frame_shape: tuple[int, int],
+        reference_shape: tuple[int, int],
+    ) -> Self:
+        """Read what `to_json` wrote."""
+        cubics = {
+            name: np.array(values[name])
+            for name in ("forward_cubic", "backward_cubic")
+            if name in values
+        }
+        matrix = np.array(values["matrix"])
+        return cls(matrix, frame_shape, reference_shape, values["model"], **cubics)
+
+
+def identity(shape: tuple[int, int]) -> Transform:
+    """Map an image of this ``(ny, nx)`` onto itself."""
+    return Transform(np.eye(3), shape, shape)
+
+
+def centre_and_extent(shape: tuple[int, int]) -> tuple[NDArray[np.float64], float]:
+    """Centre ``(x, y)`` of an image and half of its longer side [pixels]."""
+    ny, nx = shape
+    return np.array([(nx - 1) / 2, (ny - 1) / 2]), max(ny, nx) / 2
+
+
+def cubic_terms(xy: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Values of the ten terms of a cubic at positions of an image.
+
+    Parameters
+    ----------
+    xy : (n, 2) ndarray of float64
+        Positions [pixels].
+    shape : (int, int)
+        ``(ny, nx)`` of the image that they lie on.
+
+    Returns
+    -------
+    (n, 10) ndarray of float64
+    """
+    centre, extent = centre_and_extent(shape)
+    u, v = ((xy - centre) / extent).T
+    return np.stack([u**i * v**j for i, j in POWERS], axis=1)
+
+
+def _apply(
+    xy: NDArray[np.float64],
+    matrix: NDArray[np.float64],
+    cubic: NDArray[np.float64] | None,
+    shape: tuple[int, int],
+) -> NDArray[np.float64]:
+    mapped: NDArray[np.float64] = xy @ matrix[:2, :2].T + matrix[:2, 2]
+    if cubic is not None:
+        mapped = mapped + cubic_terms(xy, shape) @ cubic.T
+    return mapped
