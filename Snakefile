@@ -1,0 +1,41 @@
+"""From raw astronomical frames to stacked images: the map of the workflow."""
+
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+if Path("config/config.yaml").is_file():
+
+    configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+
+
+pathvars:
+    results=SETTINGS["results_dir"],
+
+
+include: "rules/clean.smk"
+include: "rules/grade.smk"
+include: "rules/stack.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    """Stack all frames and tell what became of each."""
+    default_target: True
+    input:
+        stack_files(),
+        "<results>/frames.csv",
+        "<results>/preview.png",
+
+
+onsuccess:
+    show_summary()
+
+
+onerror:
+    show_summary()

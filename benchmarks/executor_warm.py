@@ -1,0 +1,142 @@
+"""Compare Snakemake's local executor with the warm one on many jobs that do little.
+
+Usage: python benchmarks/executor_warm.py [--jobs 100] [--cores 2] [--repeats 1]
+
+Each job is a ``script:`` that imports numpy, sep, astropy.io.fits and scipy.ndimage, measures a
+small synthetic frame and writes a FITS file. Both executors run the same workflow in turn, each
+time from scratch, in a temporary folder; the files that they write are compared byte by byte.
+"""
+
+import argparse
+import hashlib
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+MODULES = ("numpy", "sep", "astropy.io.fits", "scipy.ndimage")
+
+SNAKEFILE = """
+import json, resource
+
+FRAMES = range(config["jobs"])
+
+
+def cpu(who):
+    usage = resource.getrusage(who)
+    return usage.ru_utime + usage.ru_stime
+
+
+rule all:
+    input:
+        expand("frames/{frame}.fits", frame=FRAMES),
+
+
+rule measure_frame:
+    output:
+        "frames/{frame}.fits",
+    script:
+        "measure_frame.py"
+
+
+# Executors have reaped their processes by now.
+onsuccess:
+    record = {"main": cpu(resource.RUSAGE_SELF), "children": cpu(resource.RUSAGE_CHILDREN)}
+    with open("cpu.json", "w") as file:
+        json.dump(record, file)
+"""
+
+SCRIPT = """
+import numpy as np
+import scipy.ndimage
+import sep
+from astropy.io import fits
+
+rng = np.random.default_rng(int(snakemake.wildcards.frame))
+data = rng.normal(100, 5, (128, 128)).astype(np.float32)
+data[rng.integers(8, 120, 12), rng.integers(8, 120, 12)] += 20_000
+data = scipy.ndimage.gaussian_filter(data, 1.5)
+data -= sep.Background(data)
+stars = sep.extract(data, 20.0)
+fits.HDUList([fits.PrimaryHDU(data), fits.BinTableHDU(stars)]).writeto(snakemake.output[0])
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run of the workflow cost, in seconds, and what it wrote."""
+
+    wall: float
+    main_cpu: float
+    children_cpu: float
+    digest: str
+
+
+def run_workflow(folder: Path, executor: str, jobs: int, cores: int) -> Run:
+    """Run the workflow from scratch in a folder of its own."""
+    folder.mkdir()
+    (folder / "Snakefile").write_text(SNAKEFILE)
+    (folder / "measure_frame.py").write_text(SCRIPT)
+    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--scheduler", "greedy",
+               "--quiet", "all", "--config", f"jobs={jobs}", "--executor", executor]
+    if executor == "warm":
+        command += ["--warm-preload", *MODULES]
+    begin = time.perf_counter()
+    subprocess.run(command, cwd=folder, check=True)
+    wall = time.perf_counter() - begin
+    cpu = json.loads((folder / "cpu.json").read_text())
+    digest = hashlib.sha256()
+    for path in sorted((folder / "frames").iterdir()):
+        digest.update(path.name.encode() + path.read_bytes())
+    return Run(wall, cpu["main"], cpu["children"], digest.hexdigest())
+
+
+def zygote_cpu() -> float:
+    """Return the CPU seconds of one interpreter with the imports, which the zygote spends once."""
+    modules = ", ".join((*MODULES, "snakemake.iocontainers", "snakemake.logging"))
+    code = f"import {modules}, os; t = os.times(); print(t.user + t.system)"
+    command = [sys.executable, "-c", code]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def main() -> None:
+    """Run both executors in turn and print what they cost."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=100)
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=1)
+    options = parser.parse_args()
+
+    runs: dict[str, list[Run]] = {"local": [], "warm": []}
+    print("executor   wall_s   cpu_main_s   cpu_children_s")
+    with tempfile.TemporaryDirectory() as folder:
+        for repeat in range(options.repeats):
+            for executor, done in runs.items():
+                run = run_workflow(
+                    Path(folder, f"{executor}{repeat}"), executor, options.jobs, options.cores
+                )
+                done.append(run)
+                print(f"{executor:8} {run.wall:8.1f} {run.main_cpu:12.1f} {run.children_cpu:16.1f}")
+
+    def median(executor: str, name: str) -> float:
+        return statistics.median(getattr(run, name) for run in runs[executor])
+
+    local, warm = (median(executor, "children_cpu") for executor in runs)
+    per_job = 1000 / options.jobs
+    print(f"wall time, local / warm: {median('local', 'wall') / median('warm', 'wall'):.1f}")
+    print(f"CPU time of children, local / warm: {local / warm:.1f}")
+    print(f"CPU per job in children, ms: local {local * per_job:.0f}, warm {warm * per_job:.0f}, "
+          f"warm without the zygote's imports {(warm - zygote_cpu()) * per_job:.0f}")
+    same = len({run.digest for done in runs.values() for run in done}) == 1
+    print(f"outputs byte-identical: {'yes' if same else 'NO'}")
+    if not same:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Snakemake's local executor, with Python scripts forked from a process that is warm already."""
+
+import shutil
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
+
+from snakemake_executor_plugin_warm import internals
+from snakemake_executor_plugin_warm.internals import common_settings
+from snakemake_executor_plugin_warm.nursery import Nursery
+
+__all__ = ["Executor", "ExecutorSettings", "common_settings"]
+
+PREAMBLE_MODULES = ("snakemake.iocontainers", "snakemake.logging")
+"""What the lines that Snakemake puts above each script import."""
+
+
+@dataclass
+class ExecutorSettings(ExecutorSettingsBase):
+    """Settings of the executor: ``--warm-…`` on the command line, ``warm-…`` in a profile."""
+
+    preload: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Modules that the process from which scripts are forked imports once, so "
+            "that no script has to. They are libraries; modules of the workflow itself are not "
+            "found there, and should not be.",
+            "nargs": "+",
+            "metavar": "MODULE",
+        },
+    )
+
+
+class Executor(internals.LocalExecutor):  # type: ignore[misc]
+    """Runs jobs as the local executor does, and Python scripts in forked children."""
+
+    def __post_init__(self) -> None:
+        """Prepare for scripts; nothing is started before the first of them."""
+        super().__post_init__()
+        self._cancelled = False
+        self._nursery: Nursery | None = None
+        obstacle = internals.obstacle()
+        if obstacle is not None:
+            self.logger.warning(f"{obstacle} Jobs run as with --executor local.")
+            return
+        preload = self.executor_settings.preload if self.executor_settings else []
+        self._nursery = Nursery([*PREAMBLE_MODULES, *preload], self.logger.warning)
+        self._diversion = internals.Diversion(self._nursery.fork)
+        self._diversion.install()
+
+    def run_single_job(self, job: Any) -> "Future[None]":
+        """Start a job that is not a group."""
+        if self._nursery is None or not internals.forks_in_shadow(job):
+            future: Future[None] = super().run_single_job(job)
+            return future
+        arguments = internals.without_shadow(self.job_args_and_prepare(job))
+        return self.pool.submit(self.cached_or_run, job, internals.run_wrapper, *arguments)
+
+    def cached_or_run(self, job: Any, run_func: Any, *args: Any) -> None:
+        """Run a job in the current thread, or take its results from the cache."""
+        if self._nursery is None or not job.is_script:
+            super().cached_or_run(job, run_func, *args)
+            return
+        run = internals.ScriptRun(job.shadow_dir)
+        with self._diversion.expect(run):
+            try:
+                super().cached_or_run(job, run_func, *args)
+            except Exception:
+                if not run.lost or self._cancelled:
+                    raise
+                self.logger.warning(
+                    f"The script of rule {job.rule.name} (job {job.jobid}) was lost with the "
+                    "process that it was forked from; it runs again, in a process of its own."
+                )
+                if job.shadow_dir is not None:
+                    shutil.rmtree(job.shadow_dir)
+                self.workflow.async_run(job.prepare())
+                run.plain, run.directory = True, job.shadow_dir
+                super().cached_or_run(job, run_func, *args)
+
+    def shutdown(self) -> None:
+        """Wait for the running jobs and end what was started for scripts."""
+        super().shutdown()
+        self._dismiss(orderly=True)
+
+    def cancel(self) -> None:
+        """End the running scripts, wait for the other jobs, and leave nothing behind."""
+        self._cancelled = True
+        if self._nursery is not None:
+            self._nursery.end_children()
+        super().cancel()
+        self._dismiss(orderly=False)
+
+    def _dismiss(self, *, orderly: bool) -> None:
+        if self._nursery is not None:
+            self._diversion.remove()
+            self._nursery.close(orderly=orderly)

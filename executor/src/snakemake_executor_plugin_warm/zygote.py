@@ -1,0 +1,403 @@
+"""The process that scripts are forked from, and what both ends of its sockets say.
+
+The executor runs this file as a program: a fresh interpreter with no thread of Snakemake's, which
+imports the modules that it is told to and then forks once per script. It uses the standard
+library only; everything that it imports before the modules of the user is finalized in the usual
+way when a script ends (`spare`).
+
+On the control socket the executor sends single bytes, `FORK` with the socket of the new job
+attached, `END` and `QUIT`; the zygote sends one message, the `Report`. On the socket of a job, the
+zygote sends ``{"pid": …}``, the child receives its `Task`, and the zygote sends ``{"status": …}``
+when it has reaped the child. The child thus waits until the executor watches it.
+"""
+
+import atexit
+import contextlib
+import ctypes
+import gc
+import importlib
+import importlib.machinery
+import io
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+import types
+from collections.abc import Iterable, Mapping
+from typing import Any, TypedDict
+
+FORK, END, QUIT = b"F", b"E", b"Q"
+
+INTERRUPT_GRACE = 2.0
+"""Seconds that a script has to act on the terminal's Ctrl-C before SIGTERM follows."""
+TERMINATE_GRACE = 5.0
+"""Seconds that a script has to act on SIGTERM before SIGKILL follows."""
+
+_HEADER = struct.Struct("!I")
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+
+
+class Report(TypedDict):
+    """What became of the modules to import."""
+
+    failures: dict[str, str]
+    """Why a module could not be imported, by its name."""
+    threaded: str | None
+    """The module whose import left a thread running; nothing can be forked then."""
+
+
+class Task(TypedDict):
+    """What a child needs to become the script's interpreter."""
+
+    script: str
+    argv: list[str]
+    directory: str
+    environment: dict[str, str]
+
+
+def send(channel: socket.socket, message: Mapping[str, Any]) -> None:
+    """Send a message as JSON behind its length."""
+    body = json.dumps(message).encode()
+    channel.sendall(_HEADER.pack(len(body)) + body)
+
+
+def receive(channel: socket.socket) -> Any:
+    """Receive a message.
+
+    Raises
+    ------
+    EOFError
+        If the other end is closed.
+    """
+    (length,) = _HEADER.unpack(_receive_exactly(channel, _HEADER.size))
+    return json.loads(_receive_exactly(channel, length))
+
+
+def _receive_exactly(channel: socket.socket, count: int) -> bytes:
+    body = b""
+    while len(body) < count:
+        part = channel.recv(count - len(body))
+        if not part:
+            raise EOFError
+        body += part
+    return body
+
+
+class Zygote:
+    """Forks a child for each request, reports its exit status and ends with the executor.
+
+    Parameters
+    ----------
+    control
+        Socket to the executor. Its end is the end of the zygote and of all its children.
+    """
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._wakeup, self._signalled = socket.socketpair()
+        self._pid = os.getpid()
+        self._jobs: dict[int, socket.socket] = {}
+        self._sentences: list[tuple[float, signal.Signals]] = []
+        self._closing = False
+        self._orderly = False
+
+        self._inherited: dict[signal.Signals, Any] = {}
+        self._outlive_signals()
+        self._signalled.setblocking(False)
+        self._wakeup.setblocking(False)
+        signal.set_wakeup_fd(self._signalled.fileno(), warn_on_full_buffer=False)
+        # What a killed script leaves behind, such as the workers of a pool, comes to the zygote.
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+    def serve(self) -> Task | None:
+        """Fork children until the executor goes.
+
+        Returns
+        -------
+        Task or None
+            In a child its task, in the zygote None.
+        """
+        self._outlive_signals()
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(self._wakeup, select.POLLIN)
+        while self._jobs or not self._closing:
+            for descriptor, _ in poll.poll(self._milliseconds_to_next_sentence()):
+                if descriptor == self._wakeup.fileno():
+                    with contextlib.suppress(BlockingIOError):
+                        self._wakeup.recv(4096)
+                    continue
+                channel = self._obey()
+                if channel is not None:
+                    return self._become_child(channel)
+                if self._closing:
+                    poll.unregister(self._control)
+            self._reap()
+            self._execute_sentences()
+        if not self._orderly:
+            _kill_orphans()
+        return None
+
+    def _outlive_signals(self) -> None:
+        """Ignore what goes to the whole process group: someone has to reap the children.
+
+        They get the handlers that were there before, be it those of the interpreter or of a
+        module that has set its own.
+        """
+        for number, handler in _ZYGOTE_HANDLERS.items():
+            before = signal.signal(number, handler)
+            if before is not handler:
+                self._inherited[number] = before
+
+    def _obey(self) -> socket.socket | None:
+        """Do what the executor says; return the job's socket in a new child, else None."""
+        try:
+            order, descriptors, _, _ = socket.recv_fds(self._control, 1, 1)
+        except ConnectionError:
+            order, descriptors = b"", []
+        if order == FORK and descriptors:
+            return self._fork(socket.socket(fileno=descriptors[0]))
+        if order == END:
+            self._sentence(INTERRUPT_GRACE)
+        elif order == QUIT:
+            self._closing = self._orderly = True
+        elif not order:
+            self._closing = True
+            self._sentence(0)
+        return None
+
+    def _fork(self, channel: socket.socket) -> socket.socket | None:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            answer: dict[str, Any] = {"error": str(error)}
+        else:
+            if pid == 0:
+                return channel
+            self._jobs[pid] = channel
+            answer = {"pid": pid}
+        _answer(channel, answer)
+        return None
+
+    def _become_child(self, channel: socket.socket) -> Task:
+        """Shed what belongs to the zygote and wait for the task."""
+        signal.set_wakeup_fd(-1)
+        for number, handler in self._inherited.items():
+            signal.signal(number, handler)
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != self._pid:
+            os._exit(1)
+        for own in (self._control, self._wakeup, self._signalled, *self._jobs.values()):
+            own.close()
+        try:
+            with channel:
+                task: Task = receive(channel)
+        except BaseException:  # noqa: BLE001 - the executor has gone, or Ctrl-C
+            os._exit(1)
+        return task
+
+    def _reap(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    return
+                channel = self._jobs.pop(pid, None)
+                if channel is not None:
+                    _answer(channel, {"status": os.waitstatus_to_exitcode(status)})
+                    channel.close()
+
+    def _sentence(self, grace: float) -> None:
+        now = time.monotonic()
+        self._sentences = [
+            (now + grace, signal.SIGTERM),
+            (now + grace + TERMINATE_GRACE, signal.SIGKILL),
+        ]
+
+    def _milliseconds_to_next_sentence(self) -> float | None:
+        if not self._sentences:
+            return None
+        return max(0.0, 1000 * (self._sentences[0][0] - time.monotonic()))
+
+    def _execute_sentences(self) -> None:
+        while self._sentences and self._sentences[0][0] <= time.monotonic():
+            _, number = self._sentences.pop(0)
+            for pid in self._jobs:
+                os.kill(pid, number)
+
+
+def _note_signal(*_: object) -> None:
+    """Exist: a signal without a handler would not wake the zygote up."""
+
+
+_ZYGOTE_HANDLERS = {
+    signal.SIGINT: signal.SIG_IGN,
+    signal.SIGTERM: signal.SIG_IGN,
+    signal.SIGHUP: signal.SIG_IGN,
+    signal.SIGCHLD: _note_signal,
+}
+
+
+def _answer(channel: socket.socket, message: Mapping[str, Any]) -> None:
+    with contextlib.suppress(OSError):  # the executor no longer listens
+        send(channel, message)
+
+
+def _prctl(option: int, value: int) -> None:
+    """Set an attribute of this process; where that is refused, other means are left."""
+    ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), 0, 0, 0)
+
+
+def _kill_orphans() -> None:
+    """Kill every process that is left below this one."""
+    while orphans := _children():
+        for pid in orphans:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def _children() -> list[int]:
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as listing:  # noqa: PTH123
+            return [int(pid) for pid in listing.read().split()]
+    except OSError:  # a kernel that does not list them
+        return []
+
+
+def preload(modules: Iterable[str]) -> Report:
+    """Import modules, up to the first that leaves a thread running."""
+    failures = {}
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except BaseException as error:  # noqa: BLE001 - an import may end in SystemExit
+            failures[name] = f"{type(error).__name__}: {error}"
+        if _thread_remains():
+            return Report(failures=failures, threaded=name)
+    return Report(failures=failures, threaded=None)
+
+
+def _thread_remains() -> bool:
+    """Tell whether a fork would leave a thread behind.
+
+    Some libraries, OpenBLAS among them, end their threads before a fork: only after one can the
+    others be told.
+    """
+    if _count_threads() == 1:
+        return False
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return _count_threads() > 1
+
+
+def _count_threads() -> int:
+    return len(os.listdir("/proc/self/task"))  # noqa: PTH208
+
+
+def spare(preloaded: Iterable[str]) -> None:
+    """Leave the preloaded modules alone when the interpreter ends.
+
+    To take apart every object of numpy, scipy and astropy costs more than most scripts do, and
+    dirties the pages that are shared with the zygote. Python's own finalization runs all the same:
+    threads are joined, ``atexit`` functions called, and the modules of the script destroyed.
+    """
+    kept = [sys.modules.pop(name) for name in preloaded if name in sys.modules]
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+    # A file that only a preloaded module refers to would lose what is still in its buffer.
+    for item in gc.get_objects():
+        if type(item) in _BUFFERED and not item.closed:
+            with contextlib.suppress(OSError, ValueError):
+                item.flush()
+
+
+_BUFFERED = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
+
+
+def resemble_fresh_interpreter(task: Task) -> types.ModuleType:
+    """Make this process what ``python script`` would be, and return its ``__main__``."""
+    script = task["script"]
+    for name in os.environ.keys() - task["environment"].keys():
+        del os.environ[name]
+    os.environ.update(task["environment"])
+    os.chdir(task["directory"])
+
+    sys.argv = [script]
+    sys.orig_argv = task["argv"]
+    if not sys.flags.safe_path:
+        sys.path.insert(0, os.path.dirname(os.path.realpath(script)))  # noqa: PTH120
+    importlib.invalidate_caches()
+
+    # What the modules took from the environment, the directory or the entropy of the zygote.
+    # The random module looks after itself.
+    if "tempfile" in sys.modules:
+        sys.modules["tempfile"].tempdir = None  # type: ignore[attr-defined]
+    if "multiprocessing.process" in sys.modules:
+        sys.modules["multiprocessing.process"].ORIGINAL_DIR = os.getcwd()  # type: ignore[attr-defined]  # noqa: PTH109
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
+
+    main = types.ModuleType("__main__")
+    loader = importlib.machinery.SourceFileLoader("__main__", script)
+    vars(main).update(
+        __annotations__={}, __builtins__=sys.modules["builtins"], __cached__=None,
+        __file__=script, __loader__=loader,
+    )
+    sys.modules["__main__"] = main
+    return main
+
+
+def run(task: Task) -> None:
+    """Run the script of a task as ``python script`` would."""
+    main = resemble_fresh_interpreter(task)
+    try:
+        with open(task["script"], "rb") as file:  # noqa: PTH123
+            source = file.read()
+        exec(compile(source, task["script"], "exec", dont_inherit=True), vars(main))  # noqa: S102
+    except SystemExit:
+        raise
+    except BaseException as error:
+        _hide_own_frames(error, error.__traceback__ and error.__traceback__.tb_next)
+        raise
+
+
+def _hide_own_frames(error: BaseException, frames: types.TracebackType | None) -> None:
+    """Have the traceback of an uncaught error begin in the script."""
+    hook = sys.excepthook
+
+    def show(kind: type[BaseException], value: BaseException, trace: Any) -> None:
+        if value is error:
+            value.__traceback__ = trace = frames
+        hook(kind, value, trace)
+
+    sys.excepthook = show
+
+
+def main(descriptor: str, *modules: str) -> None:
+    """Serve as zygote on the socket of the given descriptor; in a child, run its script."""
+    core = set(sys.modules)
+    preloaded: list[str] = []
+    atexit.register(spare, preloaded)  # as the first, so that it is called last
+    if not sys.flags.safe_path:
+        del sys.path[0]
+    control = socket.socket(fileno=int(descriptor))
+    zygote = Zygote(control)
+    report = preload(modules)
+    send(control, report)
+    if report["threaded"] is not None:
+        return
+    preloaded.extend(sys.modules.keys() - core)
+    gc.collect()
+    gc.freeze()
+    task = zygote.serve()
+    if task is not None:
+        run(task)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,71 @@
+"""Functions that the rules share."""
+
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from scripts.lightstack.digest import code_digest
+from scripts.lightstack.frames import find_frames
+from scripts.lightstack.ledger import summary
+from scripts.lightstack.records import read_json
+from scripts.lightstack.settings import SettingsError, check_folders, complete_settings
+
+CLEANED = "work/cleaned/{frame}.fits"
+SOURCES = "work/sources/{frame}.fits"
+QUALITY = "work/quality/{frame}.json"
+MASTERS = "work/darks/masters.fits"
+
+try:
+    SETTINGS = complete_settings(config)
+    FRAMES = find_frames(SETTINGS["input_dir"])
+    DARKS = find_frames(SETTINGS["darkfield_dir"])
+    check_folders(SETTINGS, FRAMES)
+except (SettingsError, ValueError) as error:
+    raise WorkflowError(str(error)) from None
+
+
+def settings(*keys):
+    """Some settings as one parameter: Snakemake then sees when two of them swap their values."""
+    return {key: SETTINGS[key] for key in keys}
+
+
+def raw_frame(wildcards):
+    """Path of the raw frame."""
+    return FRAMES.paths[wildcards.frame]
+
+
+def same_name_dark(wildcards):
+    """The dark that has the frame's name, if there is one."""
+    return DARKS.paths.get(wildcards.frame, [])
+
+
+def masters_for_frame(wildcards):
+    """The master darks, unless the frame has a dark of its own or there are none."""
+    return MASTERS if not same_name_dark(wildcards) and darks_to_combine() else []
+
+
+def darks_to_combine():
+    """All darks but those that belong to one frame."""
+    return [path for name, path in DARKS.paths.items() if name not in FRAMES.paths]
+
+
+def of_all_frames(pattern):
+    """One path per frame, in the natural order of the frames."""
+    return [pattern.replace("{frame}", frame) for frame in FRAMES.paths]
+
+
+def stack_files():
+    """One stack per mode."""
+    return [
+        f"{SETTINGS['results_dir']}/stack_{mode}.fits" for mode in SETTINGS["modes"]
+    ]
+
+
+def show_summary():
+    """Say what became of the frames, and what kept them from being stacked."""
+    results = Path(SETTINGS["results_dir"])
+    if not (results / "frames.csv").is_file():
+        return
+    print("", *summary(results / "frames.csv"), sep="\n")
+    problem = read_json(results / "alignment.json").get("problem")
+    print(problem if problem else f"Preview: {results / 'preview.png'}")

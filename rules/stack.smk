@@ -1,0 +1,46 @@
+"""Accepted frames to stacks."""
+
+
+rule align_frames:
+    """Find the transform of each accepted frame to the reference."""
+    input:
+        selection="<results>/selection.csv",
+        quality=of_all_frames(QUALITY),
+        sources=of_all_frames(SOURCES),
+    output:
+        alignment="<results>/alignment.json",
+    log:
+        "logs/align_frames.log",
+    conda:
+        "../envs/lightstack.yaml"
+    params:
+        frames=list(FRAMES.paths),
+        settings=settings("reference", "normalize"),
+        code=code_digest("scripts/align_frames.py"),
+    script:
+        "../scripts/align_frames.py"
+
+
+rule stack_frames:
+    """Combine the aligned frames into one image per mode."""
+    input:
+        alignment="<results>/alignment.json",
+        # Not read: the ledger is there before a stack can fail.
+        ledger="<results>/frames.csv",
+        cleaned=of_all_frames(CLEANED),
+    output:
+        stacks=stack_files(),
+    log:
+        "logs/stack_frames.log",
+    conda:
+        "../envs/lightstack.yaml"
+    threads: 8
+    resources:
+        mem_mb=SETTINGS["stack_memory_mb"] + 200,
+    params:
+        frames=list(FRAMES.paths),
+        modes=SETTINGS["modes"],
+        settings=settings("sigma_clip", "stack_memory_mb"),
+        code=code_digest("scripts/stack_frames.py"),
+    script:
+        "../scripts/stack_frames.py"

@@ -1,0 +1,147 @@
+"""Find the transform of each accepted frame to the reference."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scripts.lightstack.fits import read_table
+from scripts.lightstack.job import job_log
+from scripts.lightstack.quality import stars
+from scripts.lightstack.records import read_csv, read_json, write_json
+from scripts.lightstack.registration import Alignment, Stars, UnalignedError, align
+from scripts.lightstack.transform import identity
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    selection: Path,
+    quality: dict[str, Path],
+    sources: dict[str, Path],
+    alignment: Path,
+    *,
+    reference: str,
+    normalize: str,
+) -> None:
+    """Write the transforms of the accepted frames.
+
+    Parameters
+    ----------
+    selection : Path
+        What `select_frames` wrote.
+    quality, sources : dict of str to Path
+        What `grade_frame` and `detect_sources` wrote, by frame.
+    alignment : Path
+        JSON file to write: ``reference``, the aligned ``frames``, a sentence for each of the
+        ``unaligned``, and, where nothing can be stacked, the ``problem``.
+    reference : str
+        "first" accepted frame, "best", or a frame's name.
+    normalize : str
+        "flux" scales frames to the reference by their stars; "none" leaves them.
+    """
+    accepted = [row["frame"] for row in read_csv(selection) if row["verdict"] == "accepted"]
+    records = {name: read_json(quality[name]) for name in accepted}
+    record: dict[str, Any] = {"reference": None, "frames": {}, "unaligned": {}}
+    if not accepted:
+        record["problem"] = _none_accepted([read_json(path) for path in quality.values()])
+    elif reference not in ("first", "best", *accepted):
+        record["problem"] = (
+            f"The reference {reference!r} is not among the accepted frames. Set reference to "
+            "first, best or the name of an accepted frame (see the ledger)."
+        )
+    else:
+        name = _choose_reference(reference, records)
+        record |= {"reference": name, **_align_all(name, records, sources, normalize)}
+        if len(record["frames"]) < 2:
+            record["problem"] = _too_few(len(quality), len(accepted), record)
+    write_json(alignment, record)
+
+
+def _choose_reference(reference: str, records: dict[str, dict[str, Any]]) -> str:
+    """Name of the reference; the best frame has most stars for the area of one."""
+    if reference == "first":
+        return next(iter(records))
+    if reference == "best":
+        return max(
+            records, key=lambda name: records[name]["n_stars"] / records[name]["fwhm_px"] ** 2
+        )
+    return reference
+
+
+def _align_all(
+    reference: str, records: dict[str, dict[str, Any]], sources: dict[str, Path], normalize: str
+) -> dict[str, Any]:
+    """Align every frame on the reference: the entries ``frames`` and ``unaligned``."""
+    target = _stars(records[reference], sources[reference])
+    frames, unaligned = {}, {}
+    for name, record in records.items():
+        if name == reference:
+            found = Alignment(identity(target.shape), len(target), 0.0, 1.0)
+        else:
+            try:
+                found = align(_stars(record, sources[name]), target)
+            except UnalignedError as error:
+                unaligned[name] = str(error)
+                log.warning("%s: not aligned: %s", name, error)
+                continue
+        frames[name] = {
+            **found.transform.to_json(),
+            "n_matched": found.n_matched,
+            "residual_px": found.residual_px,
+            "flux_scale": found.flux_scale if normalize == "flux" else 1.0,
+        }
+        log.info("%s: %d stars matched, %.3f px", name, found.n_matched, found.residual_px)
+    return {"frames": frames, "unaligned": unaligned}
+
+
+def _stars(record: dict[str, Any], sources: Path) -> Stars:
+    """Positions, fluxes and widths of a frame's stars."""
+    import numpy as np
+
+    table = stars(read_table(sources), record["star_fwhm_px"])
+    ny, nx = record["shape"]
+    xy = np.column_stack([table["x"], table["y"]])
+    return Stars(xy, table["flux"].astype(float), table["fwhm"].astype(float), (ny, nx))
+
+
+def _none_accepted(records: list[dict[str, Any]]) -> str:
+    """Say which criterion rejected how many frames, and what to change."""
+    rejected = [record["reasons"] for record in records if record["verdict"] == "rejected"]
+    failed = sum(record["verdict"] == "failed" for record in records)
+    criteria = {
+        "stars <": "too few stars (lower min_star_count, threshold_sigma or minarea)",
+        "FWHM": "stars too wide (raise fwhm0 or fwhm_max_ratio)",
+        "ellipticity": "stars too elongated (raise ellip_max)",
+        "saturated": "too many saturated stars (raise saturated_max_fraction)",
+    }
+    counts = {
+        text: sum(any(mark in reason for reason in reasons) for reasons in rejected)
+        for mark, text in criteria.items()
+    }
+    parts = [f"{count} for {text}" for text, count in counts.items() if count]
+    if failed:
+        parts.append(f"{failed} could not be read")
+    return f"None of the {len(records)} frames was accepted: {'; '.join(parts)}."
+
+
+def _too_few(offered: int, accepted: int, record: dict[str, Any]) -> str:
+    return (
+        f"Fewer than two frames to stack: of {offered} offered, {accepted} accepted, "
+        f"{len(record['frames'])} aligned on {record['reference']!r} (the reference is one of "
+        "them). The ledger gives each frame's reason: accept more frames or set another reference."
+    )
+
+
+if "snakemake" in globals():
+    with job_log(snakemake):
+        frames = snakemake.params.frames
+        run(
+            Path(snakemake.input.selection),
+            dict(zip(frames, map(Path, snakemake.input.quality), strict=True)),
+            dict(zip(frames, map(Path, snakemake.input.sources), strict=True)),
+            Path(snakemake.output.alignment),
+            **snakemake.params.settings,
+        )

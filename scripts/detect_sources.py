@@ -1,0 +1,58 @@
+"""Find and measure the sources of one frame."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.lightstack.fits import pass_on_failure, read_frame, write_table
+from scripts.lightstack.job import job_log
+from scripts.lightstack.sources import detect, measure
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+CARRIED = ("RAWSHA", "DARK", "BKGADU", "NOISEADU", "EXPTIME", "EXPOSURE", "DATE-OBS")
+"""Cards that the frame's row in the ledger needs."""
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    frame: Path, sources: Path, *, threshold_sigma: float, minarea: int, smoothing_sigma: float
+) -> None:
+    """Write one row per source of a cleaned frame.
+
+    Parameters
+    ----------
+    frame : Path
+        What `subtract_background` wrote.
+    sources : Path
+        FITS table to write; its columns are those of `lightstack.sources.SOURCE`. The primary
+        header has the frame's size and the cards that the ledger needs.
+    threshold_sigma, minarea, smoothing_sigma
+        As in `lightstack.sources.detect`.
+    """
+    if pass_on_failure(frame, sources):
+        return
+    cleaned = read_frame(frame)
+    guesses = detect(
+        cleaned.data,
+        cleaned.header["NOISEADU"],
+        threshold_sigma=threshold_sigma,
+        minarea=minarea,
+        smoothing_sigma=smoothing_sigma,
+    )
+    table = measure(cleaned.data, cleaned.saturated, guesses)
+    log.info("%d sources found, %d of them measured.", len(guesses), len(table))
+    ny, nx = cleaned.data.shape
+    cards = {key: cleaned.header[key] for key in CARRIED if key in cleaned.header}
+    write_table(sources, table, {**cards, "NX": nx, "NY": ny})
+
+
+if "snakemake" in globals():
+    with job_log(snakemake):
+        run(
+            Path(snakemake.input.frame),
+            Path(snakemake.output.sources),
+            **snakemake.params.settings,
+        )

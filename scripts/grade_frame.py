@@ -1,0 +1,59 @@
+"""Give the verdict on one frame."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scripts.lightstack.darks import EXPOSURE_KEYS, first_number
+from scripts.lightstack.fits import FAILURE, read_header, read_table
+from scripts.lightstack.job import job_log
+from scripts.lightstack.quality import Limits, grade
+from scripts.lightstack.records import write_json
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def run(sources: Path, quality: Path, *, frame: str, limits: dict[str, Any]) -> None:
+    """Write a frame's metrics, verdict and reasons.
+
+    Parameters
+    ----------
+    sources : Path
+        What `detect_sources` wrote.
+    quality : Path
+        JSON file to write; ``verdict`` is "accepted", "rejected" or "failed".
+    frame : str
+        The frame's name.
+    limits : dict
+        The values of `lightstack.quality.Limits`.
+    """
+    header = read_header(sources)
+    record: dict[str, Any] = {"frame": frame, "sha256": header["RAWSHA"]}
+    if FAILURE in header:
+        record |= {"verdict": "failed", "reasons": [header[FAILURE]]}
+        write_json(quality, record)
+        return
+    result = grade(read_table(sources), Limits(**limits))
+    date = header.get("DATE-OBS")
+    record |= asdict(result)
+    record |= {
+        "verdict": "rejected" if result.reasons else "accepted",
+        "shape": [header["NY"], header["NX"]],
+        "background_adu": header["BKGADU"],
+        "noise_adu": header["NOISEADU"],
+        "dark": header["DARK"],
+        "exptime_s": first_number(header, EXPOSURE_KEYS),
+        "date_obs": date if isinstance(date, str) else None,
+    }
+    write_json(quality, record)
+
+
+if "snakemake" in globals():
+    with job_log(snakemake):
+        run(
+            Path(snakemake.input.sources),
+            Path(snakemake.output.quality),
+            frame=snakemake.wildcards.frame,
+            limits=snakemake.params.settings,
+        )

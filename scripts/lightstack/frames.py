@@ -1,0 +1,131 @@
+"""Which frames there are, and what they are called."""
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+IMAGE_NAME = re.compile(
+    r"(?P<stem>.+)\.(?:fits|fit|fts)(?:\.gz|\.fz)?|(?P<picture>.+)\.(?:png|jpe?g|tiff?)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The image files below a folder.
+
+    Parameters
+    ----------
+    paths : dict of str to str
+        Frame name to path, in natural order of the names.
+    refused : dict of str to str
+        Frame name to the sentence that says why its file cannot be read at all; these frames have
+        no jobs, but a row in the ledger.
+    """
+
+    paths: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """All frame names, refused ones among them, in natural order."""
+        return sorted([*self.paths, *self.refused], key=natural_order)
+
+
+def find_frames(folder: str | Path) -> Frames:
+    """List the image files below a folder, hidden files and folders left out.
+
+    Parameters
+    ----------
+    folder : path
+        Where to look; links to folders are followed.
+
+    Returns
+    -------
+    Frames
+        Named by the path below `folder` without the extensions.
+
+    Raises
+    ------
+    ValueError
+        If two files have the same frame name, or one frame's files would lie where another's
+        folder is; the sentence names both.
+    """
+    files: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    for path in sorted(_walk(Path(folder))):
+        name = frame_name(path.relative_to(folder))
+        if name is None:
+            continue
+        if name in files:
+            raise ValueError(
+                f"Two files have the frame name {name!r}: {files[name]} and {path}. "
+                "Rename or move one of them."
+            )
+        files[name] = str(path)
+        problem = _problem(path, name)
+        if problem:
+            refused[name] = problem
+    _check_nesting(files)
+    ordered = sorted(files, key=natural_order)
+    return Frames(
+        {name: files[name] for name in ordered if name not in refused},
+        {name: refused[name] for name in ordered if name in refused},
+    )
+
+
+def frame_name(path: Path) -> str | None:
+    """Path without its image extensions, as a string; None if it is not an image's name."""
+    match = IMAGE_NAME.fullmatch(path.name)
+    if match is None:
+        return None
+    return (path.parent / (match["stem"] or match["picture"])).as_posix()
+
+
+def natural_order(name: str) -> list[tuple[int, int, str]]:
+    """Sort key that puts ``f2`` before ``f10``; names that differ at all have different keys."""
+    parts = re.split(r"([0-9]+)", name)
+    key = [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
+    return [*key, (-1, 0, name)]
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Files below `folder`, each real folder once even if links lead back to it."""
+    seen = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(parent, name) for name in files if not name.startswith("."))
+
+
+def _problem(path: Path, name: str) -> str:
+    """Why no job can be made for a file, or an empty string."""
+    shown = ascii(str(path))
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
+        return f"{shown}: the name holds a control character or broken text; rename the file."
+    if set("{}<>") & set(name):
+        return f"{shown}: the name holds one of {{ }} < >, which Snakemake reserves; rename it."
+    if path.is_symlink() and not path.exists():
+        return f"{shown}: a link to a file that does not exist."
+    if not path.is_file():
+        return f"{shown}: not a regular file."
+    return ""
+
+
+def _check_nesting(files: dict[str, str]) -> None:
+    """Refuse a frame ``a`` beside a frame ``a.fits/b``: ``a.fits`` would be file and folder."""
+    for name, path in files.items():
+        for parent in Path(name).parents:
+            other = parent.as_posix().removesuffix(".fits")
+            if parent.name.endswith(".fits") and other in files:
+                raise ValueError(
+                    f"The frame {files[other]} and the folder of {path} would both become "
+                    f"{parent}. Rename one of them."
+                )

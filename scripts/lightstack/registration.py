@@ -1,0 +1,540 @@
+"""Alignment of one frame's stars on the reference's.
+
+A guess comes from a few bright stars, first by astroalign, then by triangles. Every star is then
+matched through it, and the match is believed only if chance could not have made it. What is
+believed is refitted to all matched stars, each with the weight that its centroid deserves.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lightstack.transform import Model, Transform, centre_and_extent, cubic_terms, identity
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+SHARPEST_STAR_PX = 1.2
+"""No star is sharper than this FWHM [pixels]: light is spread by the optics and by the pixel."""
+LARGEST_SCALE = 1.25
+"""Ratio of the pixel scales of two frames that is still looked for, either way."""
+FIRST_TOLERANCE_PX = 6.0
+"""How far a guess may be off, distortion included [pixels]."""
+CHANCE = 1e-4
+"""Expected number of matches as good as this one between fields that have nothing in common."""
+LEAST_SHARE = 0.3
+"""Share of the brighter stars in the overlap that ought to have a counterpart."""
+LEAST_SHARE_OF_REST = 0.1
+"""The same, when what stays on its pixel is left out: most of the rest may be flickering."""
+CENTROID_FLOOR_PX = 0.01
+"""No centroid is better than this [pixels]: it keeps one bright star from ruling the fit."""
+PAIRS_NEEDED: dict[Model, int] = {"affine": 12, "polynomial": 40}
+"""Matched stars from which on a richer model is tried: four for each pair that it needs."""
+
+
+class UnalignedError(Exception):
+    """No trustworthy transform; the message is one sentence that says why."""
+
+
+@dataclass(frozen=True)
+class Stars:
+    """Sources of one frame.
+
+    Parameters
+    ----------
+    xy : (n, 2) ndarray of float64
+        Positions ``(x, y)``, 0-based, pixel centres at integers [pixels].
+    flux : (n,) ndarray of float64
+        [ADU]
+    fwhm : (n,) ndarray of float64
+        [pixels]
+    shape : (int, int)
+        ``(ny, nx)`` of the image [pixels].
+    """
+
+    xy: Floats
+    flux: Floats
+    fwhm: Floats
+    shape: tuple[int, int]
+
+    def __getitem__(self, chosen: slice | NDArray[Any]) -> "Stars":
+        """Pick some of the sources, by slice, index or mask."""
+        return Stars(self.xy[chosen], self.flux[chosen], self.fwhm[chosen], self.shape)
+
+    def __len__(self) -> int:
+        """How many sources there are."""
+        return len(self.flux)
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """A trusted transform.
+
+    Parameters
+    ----------
+    transform : Transform
+        From the frame to the reference.
+    n_matched : int
+        How many stars of the frame have a counterpart.
+    residual_px : float
+        RMS distance of matched stars on the reference [pixels].
+    flux_scale : float
+        What the frame's fluxes are to be multiplied by to become the reference's.
+    """
+
+    transform: Transform
+    n_matched: int
+    residual_px: float
+    flux_scale: float
+
+
+@dataclass(frozen=True)
+class _Match:
+    """Pairs ``(frame[k], reference[k])`` that a transform brings within `tolerance` [pixels]."""
+
+    transform: Transform
+    frame: Indices
+    reference: Indices
+    distance: Floats
+    tolerance: float
+
+
+def align(frame: Stars, reference: Stars) -> Alignment:
+    """Find the transform that lays a frame's stars on the reference's.
+
+    Parameters
+    ----------
+    frame, reference : Stars
+        Sources in any order; sources sharper than stars, such as hot pixels, do not vote.
+
+    Returns
+    -------
+    Alignment
+
+    Raises
+    ------
+    UnalignedError
+        If no transform explains the stars better than chance or than a static pattern would.
+    """
+    frame, reference = _voters(frame), _voters(reference)
+    match = _search_sky(frame, reference)
+    frame, reference = _without_stuck(match.transform, frame, reference)
+    match = _polish(match, frame, reference)
+    objection = _objection(match, frame, reference, LEAST_SHARE_OF_REST)
+    if objection:
+        raise UnalignedError(objection)
+    # The faint half is biased: each list holds those of its faintest that noise made brighter.
+    bright = slice(0, max(10, len(match.frame) // 2))
+    ratio = reference.flux[match.reference[bright]] / frame.flux[match.frame[bright]]
+    return Alignment(
+        transform=_with_backward(match.transform),
+        n_matched=len(match.frame),
+        residual_px=float(np.sqrt(np.mean(match.distance**2))),
+        flux_scale=float(np.median(ratio)),
+    )
+
+
+def _voters(stars: Stars) -> Stars:
+    """Keep what may be stars, the brightest first: an order that the input's has no part in.
+
+    Hot pixels may outnumber the stars, so the stars' width is not that of the majority: an
+    absolute limit comes first.
+    """
+    usable = np.isfinite(stars.xy).all(axis=1) & np.isfinite(stars.flux) & (stars.flux > 0)
+    stars = stars[usable & (stars.fwhm >= SHARPEST_STAR_PX)]
+    stars = stars[np.lexsort((stars.xy[:, 1], stars.xy[:, 0], -stars.flux))]
+    if len(stars):
+        # The brightest may be saturated, the rest may be hot pixels: the smaller is safe.
+        typical = min(np.median(stars.fwhm), np.median(stars.fwhm[:50]))
+        stars = stars[stars.fwhm >= 0.6 * typical]
+    return stars
+
+
+def _search_sky(frame: Stars, reference: Stars) -> _Match:
+    """Match what moves before what stays on its pixel.
+
+    Hot pixels stay, and where no dark was subtracted they may outnumber the stars. If sources
+    that do not stay agree on a movement, it is the sky's. If they do not, nothing has moved,
+    unless there are wider sources that have lost their counterparts: those are the stars.
+    """
+    try:
+        rest = _without_stuck(None, frame, reference)
+        if len(rest[0]) < len(frame):
+            return _search(*rest, LEAST_SHARE_OF_REST)
+    except UnalignedError:
+        pass
+    match = _search(frame, reference, LEAST_SHARE)
+    wide = 1.5 * float(np.median(frame.fwhm[match.frame]))
+    n_wide = min((stars.fwhm > wide).sum() for stars in (frame, reference))
+    n_matched = (frame.fwhm[match.frame] > wide).sum()
+    moved = np.abs(match.transform.corners - identity(frame.shape).corners).max() > 1
+    if not moved and n_wide > max(5, 5 * n_matched):
+        raise UnalignedError(
+            f"{len(match.frame)} sources match without a shift, but the {n_wide} wider ones do "
+            "not: these are the stars, those are hot pixels"
+        )
+    return match
+
+
+def _without_stuck(
+    transform: Transform | None, frame: Stars, reference: Stars
+) -> tuple[Stars, Stars]:
+    """Leave out what stays within half a pixel where the transform, if any, moves it by one."""
+    still, still_reference, _ = _pair(identity(frame.shape), frame, reference, 0.5)
+    if transform is not None:
+        x, y = (transform.forward(frame.xy[still]) - frame.xy[still]).T
+        still, still_reference = (k[np.hypot(x, y) > 1] for k in (still, still_reference))
+    return (
+        frame[np.setdiff1d(np.arange(len(frame)), still)],
+        reference[np.setdiff1d(np.arange(len(reference)), still_reference)],
+    )
+
+
+def _search(frame: Stars, reference: Stars, least_share: float) -> _Match:
+    """Match through the first guess that survives the check."""
+    for stars, name in ((frame, "frame"), (reference, "reference")):
+        if len(stars) < 4:
+            raise UnalignedError(
+                f"the {name} has {len(stars)} sources as wide as stars: too few to align"
+            )
+    objection = "no arrangement of bright stars is found in both lists"
+    most = 0
+    for guess in _guesses(frame, reference):
+        match = _follow(guess, frame, reference)
+        if match is None:
+            continue
+        doubt = _objection(match, frame, reference, least_share)
+        if not doubt:
+            return match
+        if len(match.frame) > most:
+            most, objection = len(match.frame), doubt
+    raise UnalignedError(objection)
+
+
+def _guesses(frame: Stars, reference: Stars) -> Iterator[Transform]:
+    yield from _guess_by_astroalign(frame, reference)
+    for n_brightest in (25, 50):
+        yield from _guess_by_triangles(frame[:n_brightest], reference[:n_brightest])
+        if max(len(frame), len(reference)) <= n_brightest:
+            break
+
+
+class _SeededNumpy:
+    """numpy as astroalign is to see it: its random generator starts from a seed."""
+
+    random = SimpleNamespace(default_rng=lambda: np.random.default_rng(0))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+
+def _guess_by_astroalign(frame: Stars, reference: Stars) -> Iterator[Transform]:
+    """At most one guess, from triangles of neighbours (Beroiz et al. 2020, A&C 32, 100384)."""
+    import astroalign
+
+    # astroalign shuffles with an unseeded generator and takes the first model that will do, so
+    # it finds another one at each run. Only its own view of numpy is replaced, nobody else's.
+    with patch.object(astroalign, "_np", _SeededNumpy()), np.errstate(all="ignore"):
+        try:
+            found, _ = astroalign.find_transform(frame.xy, reference.xy, max_control_points=30)
+        except (astroalign.MaxIterError, ArithmeticError, AttributeError, TypeError, ValueError):
+            return
+    matrix = np.asarray(found.params, np.float64)
+    if np.isfinite(matrix).all() and np.linalg.det(matrix) > 0:
+        yield Transform(matrix, frame.shape, reference.shape)
+
+
+def _guess_by_triangles(frame: Stars, reference: Stars) -> Iterator[Transform]:
+    """Similarities on which many pairs of like triangles agree, the most voted first.
+
+    All triangles of the brightest stars are compared by shape, as Groth (1986, AJ 91, 1244) did;
+    the votes are counted among the similarities that they imply, not star by star.
+    """
+    from scipy.spatial import KDTree
+
+    shape_tolerance, agreement_px = 0.007, 8.0
+    size_weight = shape_tolerance / np.log(LARGEST_SCALE)
+    vertex, base, third = _triangles(frame.xy)
+    other_vertex, other_base, other_third = _triangles(reference.xy)
+    if not (len(base) and len(other_base)):
+        return
+    features, other_features = (
+        np.stack([t.real, t.imag, size_weight * np.log(np.abs(b))], axis=1)
+        for t, b in ((third, base), (other_third, other_base))
+    )
+    like = KDTree(features).sparse_distance_matrix(
+        KDTree(other_features), shape_tolerance, p=np.inf, output_type="ndarray"
+    )
+    if not len(like):
+        return
+    centre, extent = centre_and_extent(frame.shape)
+    turn = other_base[like["j"]] / base[like["i"]]
+    centre_at = other_vertex[like["j"]] + turn * (complex(*centre) - vertex[like["i"]])
+    votes = np.stack([extent * turn.real, extent * turn.imag, centre_at.real, centre_at.imag], 1)
+    tree = KDTree(votes)
+    count = tree.query_ball_point(votes, agreement_px, return_length=True)
+    for _ in range(10):
+        best = int(np.argmax(count))
+        if count[best] == 0:
+            return
+        agreeing = tree.query_ball_point(votes[best], agreement_px)
+        a, b, x, y = votes[agreeing].mean(axis=0)
+        yield _similarity(complex(a, b) / extent, complex(x, y), frame.shape, reference.shape)
+        count[agreeing] = 0
+
+
+def _triangles(
+    xy: Floats,
+) -> tuple[NDArray[np.complex128], NDArray[np.complex128], NDArray[np.complex128]]:
+    """Vertex, longest side and shape of all triangles, in the complex plane ``x + iy``.
+
+    The shape is where the third vertex lies if the longest side is laid from 0 to 1, with the
+    end next to the third vertex at 0: it is the same for any shift, turn and size of the
+    triangle, and another one for its mirror image.
+    """
+    corners = np.array(list(combinations(range(len(xy)), 3)), np.intp).reshape(-1, 3)
+    z = (xy[:, 0] + 1j * xy[:, 1])[corners]
+    opposite = np.abs(z[:, [1, 2, 0]] - z[:, [2, 0, 1]])
+    end, start, third = np.take_along_axis(z, np.argsort(opposite, axis=1, kind="stable"), 1).T
+    # Too small a triangle has a shape of noise.
+    large = opposite.max(axis=1) > 30
+    start, side, third = start[large], (end - start)[large], third[large]
+    return start, side, (third - start) / side
+
+
+def _similarity(
+    turn: complex, centre_at: complex, shape: tuple[int, int], reference_shape: tuple[int, int]
+) -> Transform:
+    """Multiply by a complex number about the frame's centre, which falls on `centre_at`."""
+    shift = centre_at - turn * complex(*centre_and_extent(shape)[0])
+    a, b = turn.real, turn.imag
+    matrix = np.array([[a, -b, shift.real], [b, a, shift.imag], [0, 0, 1]])
+    return Transform(matrix, shape, reference_shape)
+
+
+def _pair(
+    transform: Transform, frame: Stars, reference: Stars, tolerance: float
+) -> tuple[Indices, Indices, Floats]:
+    """One-to-one pairs of nearest stars, and their distances on the reference [pixels]."""
+    from scipy.spatial import KDTree
+
+    mapped = transform.forward(frame.xy)
+    distance, nearest = KDTree(reference.xy).query(mapped, distance_upper_bound=tolerance)
+    order = np.argsort(distance, kind="stable")
+    order = order[np.isfinite(distance[order])]
+    _, first = np.unique(nearest[order], return_index=True)
+    kept = np.sort(order[first])
+    return kept, nearest[kept], distance[kept]
+
+
+def _match(transform: Transform, frame: Stars, reference: Stars, tolerance: float) -> _Match:
+    return _Match(transform, *_pair(transform, frame, reference, tolerance), tolerance)
+
+
+def _tighter(match: _Match) -> float:
+    """Five sigma of a Rayleigh distribution with the median of these distances [pixels]."""
+    return float(min(match.tolerance, max(0.5, 5 * np.median(match.distance) / 1.1774)))
+
+
+def _follow(guess: Transform, frame: Stars, reference: Stars) -> _Match | None:
+    """Improve a guess on all stars; None if it is hopeless."""
+    from scipy.special import bdtrc
+
+    if not 1 / LARGEST_SCALE < guess.scale * 1.02 < LARGEST_SCALE * 1.04:
+        return None
+    density = max(len(reference) / np.prod(reference.shape), 1e-9)
+    match = _match(guess, frame, reference, min(FIRST_TOLERANCE_PX, 0.5 / np.sqrt(density)))
+    n_pairs, n_trials, chance = _odds(match, frame, reference)
+    if n_pairs < 3 or bdtrc(n_pairs - 3, n_trials - 2, chance) > 0.01:
+        return None
+    for _ in range(10):
+        weight = np.ones(len(match.frame))
+        fitted = _fit("similarity", match, frame, reference, weight)
+        found = _match(fitted, frame, reference, _tighter(match))
+        if len(found.frame) < 3:
+            return None
+        settled = np.array_equal(found.frame, match.frame) and found.tolerance == match.tolerance
+        match = found
+        if settled:
+            break
+    return match
+
+
+def _odds(match: _Match, frame: Stars, reference: Stars) -> tuple[int, int, float]:
+    """Pairs found, stars that might have been paired, and the chance of each to be by accident."""
+    n_trials = min(sum(inside) for inside in _overlap(match.transform, frame, reference))
+    radius = match.distance.max(initial=0.0)
+    density = max(_density(frame) / match.transform.scale**2, _density(reference))
+    return len(match.frame), int(n_trials), float(-np.expm1(-np.pi * radius**2 * density))
+
+
+def _overlap(
+    transform: Transform, frame: Stars, reference: Stars
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which stars of either list lie on the other image."""
+    on_reference, on_frame = transform.forward(frame.xy), transform.backward(reference.xy)
+    return _inside(on_reference, reference.shape), _inside(on_frame, frame.shape)
+
+
+def _inside(xy: Floats, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    ny, nx = shape
+    x, y = xy.T
+    return np.asarray((x >= -0.5) & (y >= -0.5) & (x < nx - 0.5) & (y < ny - 0.5), np.bool_)
+
+
+def _density(stars: Stars) -> float:
+    """Stars per square pixel in the surroundings of a star: more than the mean in a cluster."""
+    from scipy.spatial import KDTree
+
+    tree, radius = KDTree(stars.xy), 40.0
+    neighbours = tree.count_neighbors(tree, radius) / len(stars) - 1
+    return float(max(neighbours / (np.pi * radius**2), len(stars) / np.prod(stars.shape)))
+
+
+def _objection(match: _Match, frame: Stars, reference: Stars, least_share: float) -> str:
+    """Why a match is not to be trusted, in one sentence; empty if it is.
+
+    The expected number of accidental matches as good as this one is the number of similarities
+    that two pairs of stars define, times the binomial chance that so many others fall within the
+    largest residual (Moisan & Stival 2004, IJCV 57, 201).
+    """
+    from scipy.special import bdtrc
+
+    n_pairs, n_trials, chance = _odds(match, frame, reference)
+    said = f"{n_pairs} of {n_trials} stars in the overlap match"
+    if n_pairs < 4:
+        return f"{said}: too few to trust"
+    tests = float(len(frame) * len(reference)) ** 2 * n_trials
+    if tests * bdtrc(n_pairs - 3, n_trials - 2, chance) > CHANCE:
+        return f"{said}: unrelated fields do as well by chance"
+    inside = _overlap(match.transform, frame, reference)
+    paired = match.frame, match.reference
+    few = int(np.argmin([mask.sum() for mask in inside]))
+    candidates = np.flatnonzero(inside[few])
+    bright = candidates[: max(10, len(candidates) // 2)]
+    share = np.isin(bright, paired[few]).mean()
+    if share < least_share:
+        return f"{said}, {share:.0%} of the brighter half: too few to trust"
+    return ""
+
+
+def _polish(match: _Match, frame: Stars, reference: Stars) -> _Match:
+    """Refit to all stars with weights, by the richest model that predicts stars left out."""
+    match = _match(match.transform, frame, reference, match.tolerance)
+    model: Model = "similarity"
+    for richer in ("similarity", "affine", "polynomial"):
+        for _ in range(5):
+            weight = _weights(match, frame, reference)
+            if richer != model and not _predicts_better(richer, model, match, frame, reference):
+                break
+            model = richer
+            match = _match(
+                _fit(model, match, frame, reference, weight), frame, reference, _tighter(match)
+            )
+    return match
+
+
+def _weights(match: _Match, frame: Stars, reference: Stars) -> Floats:
+    """Inverse variance of each pair [1 / pixels^2], less where the residual is an outlier's.
+
+    Centroids err by ``sqrt(floor**2 + (fwhm * noise / flux)**2)``; the floor and the noise are
+    those that the residuals show. King (1983, PASP 95, 163) has the background-limited centroid.
+    """
+    noise = [
+        stars.fwhm[k] * np.percentile(stars.flux, 10) / stars.flux[k]
+        for stars, k in ((frame, match.frame), (reference, match.reference))
+    ]
+    faint = noise[0] ** 2 + noise[1] ** 2
+    squared = match.distance**2 / 2
+    floor = max(CENTROID_FLOOR_PX**2, 0.01 * float(np.median(squared)))
+    slope = float(np.median(squared) / np.median(faint))
+    for _ in range(10 if len(faint) >= 12 else 0):
+        variance = floor + slope * faint
+        terms = np.stack([1 / variance, faint / variance], axis=1)
+        normal = np.einsum("ni,nj->ij", terms, terms)
+        if np.linalg.det(normal) <= 1e-9 * normal[0, 0] * normal[1, 1]:
+            break
+        values = np.einsum("ni,n->i", terms, np.minimum(squared / variance, 9))
+        floor, slope = np.maximum(np.linalg.solve(normal, values), (CENTROID_FLOOR_PX**2, 0))
+    variance = floor + slope * faint
+    return np.asarray(1 / variance / (1 + squared / (4 * variance)) ** 2, np.float64)
+
+
+def _fit(model: Model, match: _Match, frame: Stars, reference: Stars, weight: Floats) -> Transform:
+    """Weighted least squares of the matched stars."""
+    return _fit_positions(
+        model, frame.xy[match.frame], reference.xy[match.reference], weight, match.transform
+    )
+
+
+def _fit_positions(
+    model: Model, xy: Floats, target: Floats, weight: Floats, like: Transform
+) -> Transform:
+    z, w = xy @ np.array([1, 1j]), target @ np.array([1, 1j])
+    z_mean, w_mean = np.average(z, weights=weight), np.average(w, weights=weight)
+    dz, dw = z - z_mean, w - w_mean
+    turn = complex(np.sum(weight * dz.conj() * dw) / np.sum(weight * np.abs(dz) ** 2))
+    centre, extent = centre_and_extent(like.frame_shape)
+    centre_at = complex(w_mean + turn * (complex(*centre) - z_mean))
+    transform = _similarity(turn, centre_at, like.frame_shape, like.reference_shape)
+    if model == "similarity":
+        return transform
+    terms = cubic_terms(xy, like.frame_shape)
+    linear = _least_squares(terms[:, :3], target - transform.forward(xy), weight)
+    matrix = transform.matrix.copy()
+    matrix[:2, :2] += linear[:, 1:] / extent
+    matrix[:2, 2] += linear[:, 0] - linear[:, 1:] @ centre / extent
+    transform = replace(transform, matrix=matrix, model="affine")
+    if model == "affine":
+        return transform
+    cubic = _least_squares(terms, target - transform.forward(xy), weight)
+    return replace(transform, model="polynomial", forward_cubic=cubic)
+
+
+def _least_squares(terms: Floats, values: Floats, weight: Floats) -> Floats:
+    """(2, m) coefficients of (n, m) terms that give (n, 2) values.
+
+    By the normal equations, which einsum sums in one order: LAPACK's depends on the threads.
+    """
+    weighted = weight[:, np.newaxis] * terms
+    normal = np.einsum("ni,nj->ij", weighted, terms)
+    return np.linalg.solve(normal, np.einsum("ni,nk->ik", weighted, values)).T
+
+
+def _predicts_better(
+    richer: Model, model: Model, match: _Match, frame: Stars, reference: Stars
+) -> bool:
+    """Whether the richer model is nearer to stars that it was not fitted to, by 2 sigma."""
+    if len(match.frame) < PAIRS_NEEDED[richer]:
+        return False
+    xy, target = frame.xy[match.frame], reference.xy[match.reference]
+    weight = _weights(match, frame, reference)
+    fold = np.arange(len(xy)) % 5
+    gain = np.zeros(len(xy))
+    for k in range(5):
+        held, used = fold == k, fold != k
+        for name, sign in ((model, 1), (richer, -1)):
+            fitted = _fit_positions(name, xy[used], target[used], weight[used], match.transform)
+            squared = np.sum((fitted.forward(xy[held]) - target[held]) ** 2, axis=1)
+            gain[held] += sign * np.minimum(weight[held] * squared, 25)
+    return bool(gain.mean() > max(1e-3, 2 * gain.std() / np.sqrt(len(gain))))
+
+
+def _with_backward(transform: Transform) -> Transform:
+    """Add the cubic that undoes the forward one, fitted over the whole frame."""
+    if transform.forward_cubic is None:
+        return transform
+    ny, nx = transform.frame_shape
+    x, y = np.meshgrid(np.linspace(-0.5, nx - 0.5, 25), np.linspace(-0.5, ny - 0.5, 25))
+    xy = np.stack([x.ravel(), y.ravel()], axis=1)
+    mapped = transform.forward(xy)
+    terms = cubic_terms(mapped, transform.reference_shape)
+    missing = xy - transform.backward(mapped)
+    backward = _least_squares(terms, missing, np.ones(len(xy)))
+    return replace(transform, backward_cubic=backward)

@@ -1,0 +1,85 @@
+"""Write the ledger: what became of each frame."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scripts.lightstack.job import job_log
+from scripts.lightstack.ledger import COLUMNS
+from scripts.lightstack.records import read_json, write_csv
+from scripts.lightstack.transform import Transform
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def run(
+    quality: dict[str, Path], alignment: Path, ledger: Path, *, refused: dict[str, str]
+) -> None:
+    """Write one row per frame offered.
+
+    Parameters
+    ----------
+    quality : dict of str to Path
+        What `grade_frame` wrote, by frame.
+    alignment : Path
+        What `align_frames` wrote.
+    ledger : Path
+        CSV file to write; its columns are `lightstack.ledger.COLUMNS`.
+    refused : dict of str to str
+        Frames whose files could not be opened at all, with the sentences that say why.
+    """
+    found = read_json(alignment)
+    reference = found["reference"]
+    rows = []
+    for name, path in quality.items():
+        record = read_json(path)
+        row = {key: record.get(key) for key in COLUMNS}
+        row |= {"frame": name, **_outcome(record, found)}
+        if name in found["frames"]:
+            reference_shape = read_json(quality[reference])["shape"]
+            row |= _placement(found["frames"][name], record["shape"], reference_shape)
+        rows.append(row)
+    rows += [
+        {"frame": name, "status": "failed", "reasons": reason} for name, reason in refused.items()
+    ]
+    write_csv(ledger, COLUMNS, rows)
+
+
+def _outcome(record: dict[str, Any], alignment: dict[str, Any]) -> dict[str, str]:
+    """Status of a frame and its reasons."""
+    name = record["frame"]
+    if record["verdict"] != "accepted":
+        return {"status": record["verdict"], "reasons": "; ".join(record["reasons"])}
+    if "problem" in alignment:
+        reason = alignment["unaligned"].get(name, "nothing to stack it with")
+        return {"status": "unaligned", "reasons": reason}
+    if name in alignment["unaligned"]:
+        return {"status": "unaligned", "reasons": alignment["unaligned"][name]}
+    return {"status": "stacked", "reasons": ""}
+
+
+def _placement(
+    entry: dict[str, Any], shape: list[int], reference_shape: list[int]
+) -> dict[str, Any]:
+    """Columns that describe where a frame lies on the reference."""
+    transform = Transform.from_json(entry, (shape[0], shape[1]), tuple(reference_shape))
+    shift_x, shift_y = transform.shift
+    return {
+        "n_matched": entry["n_matched"],
+        "residual_px": entry["residual_px"],
+        "shift_x_px": shift_x,
+        "shift_y_px": shift_y,
+        "rotation_deg": transform.rotation_deg,
+        "scale": transform.scale,
+        "flux_scale": entry["flux_scale"],
+    }
+
+
+if "snakemake" in globals():
+    with job_log(snakemake):
+        run(
+            dict(zip(snakemake.params.frames, map(Path, snakemake.input.quality), strict=True)),
+            Path(snakemake.input.alignment),
+            Path(snakemake.output.ledger),
+            refused=snakemake.params.refused,
+        )

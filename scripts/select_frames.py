@@ -1,0 +1,109 @@
+"""Collect the accepted frames in the output folder."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scripts.lightstack.fits import atomic_write
+from scripts.lightstack.job import job_log
+from scripts.lightstack.records import read_json, write_csv, write_json
+from scripts.lightstack.settings import MANIFEST
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+COLUMNS = ("frame", "verdict", "reasons")
+
+METRICS = {
+    "NSOURCES": ("n_sources", "sources found"),
+    "NSTARS": ("n_stars", "stars among them"),
+    "FWHM": ("fwhm_px", "[pixel] median FWHM of the stars"),
+    "ELLIPTIC": ("ellipticity", "median ellipticity (1 - b/a) of the stars"),
+    "SATFRAC": ("saturated_fraction", "share of the stars that are saturated"),
+}
+"""Cards of an accepted frame: the value in its quality record, and the comment."""
+
+log = logging.getLogger(__name__)
+
+
+def run(quality: list[Path], cleaned: list[Path], selection: Path, *, output_dir: Path) -> None:
+    """Write the accepted frames with their metrics, and the list of verdicts.
+
+    Parameters
+    ----------
+    quality, cleaned : list of Path
+        What `grade_frame` and `subtract_background` wrote, in the same order of frames.
+    selection : Path
+        CSV file to write: a row per frame.
+    output_dir : Path
+        Folder that holds the accepted frames and nothing else when this is done. Only files that
+        its manifest lists are ever overwritten or removed.
+    """
+    records = [read_json(path) for path in quality]
+    accepted = {
+        f"{record['frame']}.fits": (record, path)
+        for record, path in zip(records, cleaned, strict=True)
+        if record["verdict"] == "accepted"
+    }
+    manifest = output_dir / MANIFEST
+    written = read_json(manifest) if manifest.is_file() else {}
+    # Names go into the manifest before their files, so that it covers whatever a kill leaves.
+    write_json(manifest, {name: written.get(name) for name in sorted({*written, *accepted})})
+    for name in written:
+        if name not in accepted:
+            _remove(output_dir, name)
+    marks = {}
+    for name, (record, path) in sorted(accepted.items()):
+        target = output_dir / name
+        marks[name] = _mark(path, record, target)
+        if marks[name] != written.get(name):
+            _copy_with_metrics(path, target, record)
+            marks[name] = _mark(path, record, target)
+    write_json(manifest, marks)
+    log.info("%d of %d frames accepted.", len(accepted), len(records))
+    rows = [{**record, "reasons": "; ".join(record["reasons"])} for record in records]
+    write_csv(selection, COLUMNS, [{key: row[key] for key in COLUMNS} for row in rows])
+
+
+def _mark(source: Path, record: dict[str, Any], target: Path) -> list[Any]:
+    """Note what tells whether a file has to be written again."""
+    files = [path.stat() for path in (source, target) if path.is_file()]
+    times = [[status.st_mtime_ns, status.st_size] for status in files]
+    return [times, [record[key] for key, _ in METRICS.values()]]
+
+
+def _copy_with_metrics(source: Path, target: Path, record: dict[str, Any]) -> None:
+    """Copy a frame's pixels and write the metrics into its header."""
+    from astropy.io import fits
+
+    with fits.open(source, memmap=False, do_not_scale_image_data=True) as hdus:
+        header = hdus[0].header
+        where = hdus[0].fileinfo()
+    for card, (key, comment) in METRICS.items():
+        header[card] = (record[key], comment)
+    with atomic_write(target) as file, source.open("rb") as pixels:
+        file.write(header.tostring().encode("ascii"))
+        pixels.seek(where["datLoc"])
+        file.write(pixels.read(where["datSpan"]))
+
+
+def _remove(folder: Path, name: str) -> None:
+    """Remove a file that the workflow wrote, and the sub-folders that it leaves empty."""
+    if ".." in Path(name).parts or Path(name).is_absolute():
+        return
+    path = folder / name
+    path.unlink(missing_ok=True)
+    for parent in path.parents:
+        if parent == folder or any(parent.iterdir()):
+            break
+        parent.rmdir()
+
+
+if "snakemake" in globals():
+    with job_log(snakemake):
+        run(
+            [Path(path) for path in snakemake.input.quality],
+            [Path(path) for path in snakemake.input.cleaned],
+            Path(snakemake.output.selection),
+            output_dir=Path(snakemake.params.settings["output_dir"]),
+        )

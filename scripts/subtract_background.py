@@ -1,0 +1,80 @@
+"""Model the sky of one frame and subtract it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lightstack.fits import Frame, pass_on_failure, read_frame, write_frame
+from scripts.lightstack.job import job_log
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+DIGITIZATION_NOISE = 12**-0.5
+"""Standard deviation of the rounding to whole ADU: what is left where a sky is clipped to zero."""
+
+
+def subtract_background(
+    data: NDArray[np.float32], box: int
+) -> tuple[NDArray[np.float32], float, float]:
+    """Subtract a smooth model of the sky.
+
+    Parameters
+    ----------
+    data : (ny, nx) ndarray of float32
+        Pixels [ADU], NaN where there is no data.
+    box : int
+        Side of the mesh's cells [pixels].
+
+    Returns
+    -------
+    cleaned : (ny, nx) ndarray of float32
+        Pixels without the sky [ADU].
+    level, noise : float
+        The sky's typical value and standard deviation [ADU].
+
+    Notes
+    -----
+    In each cell of the mesh the mode is estimated from clipped pixels, the cells are median
+    filtered 3 x 3 and joined by a bicubic spline (Bertin & Arnouts 1996, A&AS 117, 393), as the
+    package SEP does it.
+    """
+    import sep
+
+    no_data = np.isnan(data)
+    sky = sep.Background(data, mask=no_data if no_data.any() else None, bw=box, bh=box)
+    cleaned = data - sky.back(dtype=np.float32)
+    return cleaned, float(sky.globalback), max(float(sky.globalrms), DIGITIZATION_NOISE)
+
+
+def run(frame: Path, cleaned: Path, *, background_box: int) -> None:
+    """Write a frame without its sky.
+
+    Parameters
+    ----------
+    frame : Path
+        What `subtract_dark` wrote.
+    cleaned : Path
+        FITS file to write, with the sky's level and noise [ADU] in ``BKGADU`` and ``NOISEADU``.
+    background_box : int
+        Side of the mesh's cells [pixels].
+    """
+    if pass_on_failure(frame, cleaned):
+        return
+    dark_subtracted = read_frame(frame)
+    data, level, noise = subtract_background(dark_subtracted.data, background_box)
+    header = dark_subtracted.header
+    header["BKGADU"] = (level, "[ADU] level of the sky that was subtracted")
+    header["NOISEADU"] = (noise, "[ADU] standard deviation of the sky")
+    write_frame(cleaned, Frame(data, header, dark_subtracted.saturated))
+
+
+if "snakemake" in globals():
+    with job_log(snakemake):
+        run(
+            Path(snakemake.input.frame),
+            Path(snakemake.output.frame),
+            **snakemake.params.settings,
+        )
