@@ -42,7 +42,7 @@ def run(
         minarea=minarea,
         smoothing_sigma=smoothing_sigma,
     )
-    table = measure(cleaned.data, cleaned.saturated, guesses)
+    table = measure(cleaned.data, cleaned.saturated, guesses, cleaned.header["NOISEADU"])
     log.info("%d sources found, %d of them measured.", len(guesses), len(table))
     ny, nx = cleaned.data.shape
     cards = {key: cleaned.header[key] for key in CARRIED if key in cleaned.header}

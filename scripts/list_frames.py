@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scripts.lightstack.frames import natural_order
 from scripts.lightstack.job import job_log
 from scripts.lightstack.ledger import COLUMNS
 from scripts.lightstack.records import read_json, write_csv
@@ -30,7 +31,7 @@ def run(
     """
     found = read_json(alignment)
     reference = found["reference"]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, path in quality.items():
         record = read_json(path)
         row = {key: record.get(key) for key in COLUMNS}
@@ -42,6 +43,7 @@ def run(
     rows += [
         {"frame": name, "status": "failed", "reasons": reason} for name, reason in refused.items()
     ]
+    rows.sort(key=lambda row: natural_order(row["frame"]))
     write_csv(ledger, COLUMNS, rows)
 
 
@@ -62,7 +64,9 @@ def _placement(
     entry: dict[str, Any], shape: list[int], reference_shape: list[int]
 ) -> dict[str, Any]:
     """Columns that describe where a frame lies on the reference."""
-    transform = Transform.from_json(entry, (shape[0], shape[1]), tuple(reference_shape))
+    transform = Transform.from_json(
+        entry, (shape[0], shape[1]), (reference_shape[0], reference_shape[1])
+    )
     shift_x, shift_y = transform.shift
     return {
         "n_matched": entry["n_matched"],

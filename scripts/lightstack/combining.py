@@ -2,17 +2,18 @@
 
 Pixels are taken in blocks of one row: the block's values of all frames are fetched once, and every
 mode is computed from them. Loops run over the frames outside and over the block's columns inside,
-so that the processor works on many pixels at a time, and sums are float64 in the order of the
-frames: a pixel's result depends on nothing but its own values.
+so that the processor works on many pixels at a time; sums are float64, in the order of the frames.
+A pixel of a stack depends on nothing but its own values ("noise_clip": and its eight neighbours'),
+so the same frames give the same bytes for any number of threads and any height of the cube.
 
-`docs/methods.md` has the definitions with their sources, and what each mode costs and catches.
+The modes, their sources, and what each costs and catches are in `docs/methods.md`.
 """
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from math import sqrt
+from math import floor
 from typing import NamedTuple
 
 import numpy as np
@@ -22,11 +23,13 @@ from scripts.lightstack.resampling import compiled
 
 MODES = ("mean", "median", "max", "min", "std", "sigma_clip", "winsorized", "noise_clip")
 CLIP_MODES = ("sigma_clip", "winsorized", "noise_clip")
-
 _MEAN, _MEDIAN, _MAX, _MIN, _STD, _SIGMA_CLIP, _WINSORIZED, _NOISE_CLIP = range(len(MODES))
-WIDTH = (
-    128  # columns of a block: 12 frames fill 6 kB, and 400 frames still fit a processor's cache
-)
+
+WIDTH = 128  # columns of a block: values and sorted values of 400 frames fit a processor's cache
+
+Stack = NDArray[np.float32]
+Counts = NDArray[np.int64]
+Line = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -49,50 +52,38 @@ class Combined:
 
 
 class _Settings(NamedTuple):
-    """What the modes are given; arrays are (n,) ndarrays of float64, one value for each frame."""
+    """What the modes are given; the arrays have one value for each frame."""
 
-    weights: NDArray[np.float64]
+    weights: Line
     sigma_clip: float
     winsorized: float
     noise_clip: float
-    variance: NDArray[np.float64]
-    shot: NDArray[np.float64]
-    fraction: float
+    seeing: float
+    variances: Line
+    shot: Line
 
 
 class _Outputs(NamedTuple):
-    """What is written, and in `slots` which image is that of a mode of `MODES` (-1: not wanted)."""
+    """What is written for rows of the cube from `first_row` on.
 
-    slots: NDArray[np.int64]
-    images: NDArray[np.float32]
-    coverage: NDArray[np.int16]
-    rejected: NDArray[np.int16]
-
-
-class _Block(NamedTuple):
-    """What is known of `WIDTH` pixels: (n, WIDTH) values as they come and sorted, else (WIDTH,).
-
-    Values are kept by a clip mode from `low` to `high`; `total`, `weight` and `kept` are their
-    weighted sum, the sum of their weights, and their number.
+    ``slots[mode]`` is the place in `images` and `rejected` of one of `MODES`, -1 if not wanted;
+    `centres` has all rows of the cube.
     """
 
-    values: NDArray[np.float32]
-    ranked: NDArray[np.float32]
-    count: NDArray[np.int64]
-    mean: NDArray[np.float64]
-    std: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-    total: NDArray[np.float64]
-    weight: NDArray[np.float64]
-    kept: NDArray[np.int64]
+    first_row: int
+    slots: Counts
+    images: Stack
+    coverage: NDArray[np.int16]
+    rejected: NDArray[np.int16]
+    centres: Stack
 
 
 def smallest_stack(sigma: float) -> int:
-    """Tell how many frames `sigma_clip` needs before it can reject anything.
+    """Tell how many frames "sigma_clip" needs before it can reject anything.
 
-    One value among n is never further from their mean than ``(n - 1) / sqrt(n)`` of their
-    (population) standard deviations, however wild it is: with fewer frames the mode is a mean.
+    Of n values, none is further from their mean than ``sqrt(n - 1)`` times their population
+    standard deviation, however wild it is (Samuelson 1968, J. Am. Stat. Assoc. 63, 1522): with
+    fewer frames the mode is a mean.
 
     Parameters
     ----------
@@ -104,50 +95,54 @@ def smallest_stack(sigma: float) -> int:
     int
         Smallest number of frames in which one outlier can be rejected.
     """
-    n = 1
-    while (n - 1) / sqrt(n) <= sigma:
-        n += 1
-    return n
+    return floor(sigma**2) + 2
 
 
 def combine(
-    cube: NDArray[np.float32],
+    cube: Stack,
     modes: Sequence[str],
     *,
+    rows: tuple[int, int] | None = None,
     weights: ArrayLike | None = None,
     sigma_clip: float = 2.5,
     winsorized: float = 3.0,
     noise_clip: float = 4.0,
+    seeing: float = 1.5,
     noise: ArrayLike | None = None,
     gain: ArrayLike | None = None,
-    fraction: float = 0.3,
     threads: int = 1,
 ) -> Combined:
     """Combine aligned frames.
 
     Parameters
     ----------
-    cube : (n, h, nx) ndarray of float32, C-contiguous
-        The frames on one grid and of one flux scale [ADU]; NaN is no data.
+    cube : (n, k, nx) ndarray of float32, C-contiguous
+        The frames on one grid and one flux scale [ADU]; NaN is no data.
     modes : sequence of str
         Which of `MODES` to compute.
+    rows : (int, int), optional
+        First row of the cube to combine, and the one after the last; default: all. A row more on
+        either side is used by "noise_clip" as neighbours, which makes its result independent of
+        how an image is cut into cubes.
     weights : (n,) array of float, optional
         Weights of the frames, such as their inverse variances, in "mean" and in the averages of
-        the clip modes; the others do not use them. Default: all alike.
+        the clip modes; the other modes do not use them. Default: all alike.
     sigma_clip, winsorized, noise_clip : float
         Limits of these modes [standard deviations].
+    seeing : float
+        Difference that "noise_clip" grants to frames of another seeing [signal of the brightest
+        neighbour].
     noise : (n,) array of float, optional
-        The frames' background noise in the units of the cube; needed for "noise_clip".
+        The frames' background noise in units of the cube; "noise_clip" needs it.
     gain : (n,) array of float, optional
         Electrons per unit of the cube, infinite where unknown (the default).
-    fraction : float
-        Tolerance of "noise_clip" for changes of the seeing [fraction of the signal].
     threads : int
         How many threads to use; they change nothing but the time.
 
     Returns
     -------
     Combined
+        ``h = rows[1] - rows[0]`` rows.
 
     Raises
     ------
@@ -155,41 +150,50 @@ def combine(
         If a mode is unknown or lacks the noise, or an argument has an impossible value.
     """
     _check(cube, modes, sigma_clip, noise)
-    n, h, nx = cube.shape
+    n, height, nx = cube.shape
+    start, stop = rows or (0, height)
     settings = _Settings(
         _per_frame("weights", weights, n, default=1.0),
         float(sigma_clip),
         float(winsorized),
         float(noise_clip),
+        float(seeing),
         _per_frame("noise", noise, n, default=1.0) ** 2,
         1 / _per_frame("gain", gain, n, default=np.inf),
-        float(fraction),
     )
     wanted = [mode for mode in MODES if mode in modes]
+    slots = np.array([wanted.index(mode) if mode in wanted else -1 for mode in MODES])
     outputs = _Outputs(
-        np.array([wanted.index(mode) if mode in wanted else -1 for mode in MODES]),
-        np.empty((len(wanted), h, nx), np.float32),
-        np.empty((h, nx), np.int16),
-        np.empty((len(wanted), h, nx), np.int16),
+        start,
+        slots,
+        np.empty((len(wanted), stop - start, nx), np.float32),
+        np.empty((stop - start, nx), np.int16),
+        np.empty((len(wanted), stop - start, nx), np.int16),
+        np.empty((height, nx) if "noise_clip" in wanted else (0, nx), np.float32),
     )
     network = sorting_network(n)
-    edges = np.linspace(0, h, threads + 1).astype(int)
+
+    def combine_rows(first: int, last: int) -> None:
+        _combine_rows(cube, first, last, network, settings, outputs)
+
+    def clip_rows(first: int, last: int) -> None:
+        _clip_by_noise(cube, first, last, settings, outputs)
+
     with ThreadPoolExecutor(threads) as pool:
-        bands = pool.map(
-            lambda i: _combine_rows(cube, edges[i], edges[i + 1], network, settings, outputs),
-            range(threads),
-        )
-        list(bands)
+        edges = np.linspace(start, stop, threads + 1).astype(int).tolist()
+        list(pool.map(combine_rows, edges[:-1], edges[1:]))
+        if "noise_clip" in wanted:
+            for first, last in ((max(start - 1, 0), start), (stop, min(stop + 1, height))):
+                _find_centres(cube, first, last, network, outputs)
+            list(pool.map(clip_rows, edges[:-1], edges[1:]))
     return Combined(
-        {mode: outputs.images[wanted.index(mode)] for mode in modes},
+        {mode: outputs.images[slots[MODES.index(mode)]] for mode in modes},
         outputs.coverage,
-        {mode: outputs.rejected[wanted.index(mode)] for mode in modes if mode in CLIP_MODES},
+        {mode: outputs.rejected[slots[MODES.index(mode)]] for mode in modes if mode in CLIP_MODES},
     )
 
 
-def _check(
-    cube: NDArray[np.float32], modes: Sequence[str], sigma_clip: float, noise: ArrayLike | None
-) -> None:
+def _check(cube: Stack, modes: Sequence[str], sigma_clip: float, noise: ArrayLike | None) -> None:
     """Raise ValueError for what cannot be combined."""
     if cube.ndim != 3 or cube.dtype != np.float32 or not cube.flags.c_contiguous:
         raise ValueError("the cube must be a C-contiguous float32 array of three axes")
@@ -199,14 +203,12 @@ def _check(
         if mode not in MODES:
             raise ValueError(f"unknown mode {mode!r}; the modes are {', '.join(MODES)}")
     if sigma_clip < 1:
-        raise ValueError(f"sigma_clip = {sigma_clip} could reject all values; 1 is the least")
+        raise ValueError(f"sigma_clip = {sigma_clip} could reject every value; 1 is the least")
     if "noise_clip" in modes and noise is None:
         raise ValueError("noise_clip needs the noise of each frame")
 
 
-def _per_frame(
-    name: str, values: ArrayLike | None, n: int, *, default: float
-) -> NDArray[np.float64]:
+def _per_frame(name: str, values: ArrayLike | None, n: int, *, default: float) -> Line:
     """Give one positive number for each frame."""
     if values is None:
         return np.full(n, default)
@@ -217,18 +219,18 @@ def _per_frame(
 
 
 @lru_cache
-def sorting_network(n: int) -> NDArray[np.int64]:
+def sorting_network(n: int) -> Counts:
     """List the comparisons that sort n values, whatever they are.
 
-    The same list serves many pixels at once, and grows as ``n log(n)**2``: Batcher's merge
+    One list serves many pixels at a time, and it grows as ``n log(n)**2`` only: Batcher's merge
     exchange (Knuth, The Art of Computer Programming 3, algorithm 5.2.2M).
 
     Returns
     -------
     (m, 2) ndarray of int64
-        Pairs of positions ``i < j``, in order: where value i is higher than value j, swap them.
+        Pairs of positions ``i < j``: in their order, put the lower value to i.
     """
-    pairs = []
+    pairs: list[tuple[int, int]] = []
     top = 1 << max((n - 1).bit_length() - 1, 0)
     span = top
     while span > 0:
@@ -244,236 +246,264 @@ def sorting_network(n: int) -> NDArray[np.int64]:
 
 @compiled
 def _combine_rows(
-    cube: NDArray[np.float32],
+    cube: Stack,
     start: int,
     stop: int,
-    network: NDArray[np.int64],
+    network: Counts,
     settings: _Settings,
     outputs: _Outputs,
 ) -> None:
-    n, _, nx = cube.shape
-    block = _Block(
-        np.empty((n, WIDTH), np.float32),
-        np.empty((n, WIDTH), np.float32),
-        np.empty(WIDTH, np.int64),
-        np.empty(WIDTH),
-        np.empty(WIDTH),
-        np.empty(WIDTH),
-        np.empty(WIDTH),
-        np.empty(WIDTH),
-        np.empty(WIDTH),
-        np.empty(WIDTH, np.int64),
-    )
+    """Compute all modes but "noise_clip", and the centres for that one."""
+    values = np.empty((cube.shape[0], WIDTH), np.float32)
+    ranked = np.empty((cube.shape[0], WIDTH), np.float32)
     slots = outputs.slots
+    by_rank = slots[_MEDIAN], slots[_MIN], slots[_MAX], slots[_WINSORIZED], slots[_NOISE_CLIP]
     for y in range(start, stop):
-        for x in range(0, nx, WIDTH):
-            _fetch(cube, y, x, block)
-            for k in range(min(WIDTH, nx - x)):
-                outputs.coverage[y, x + k] = block.count[k]
+        for x in range(0, cube.shape[2], WIDTH):
+            count = _fetch(cube, y, x, values)
+            _write_coverage(count, y, x, outputs)
+            if slots[_MEAN] >= 0:
+                _write_average(values, count, settings.weights, y, x, _MEAN, outputs)
             if slots[_STD] >= 0 or slots[_SIGMA_CLIP] >= 0:
-                _moments(block)
-            if (
-                max(
-                    slots[_MEDIAN],
-                    slots[_MIN],
-                    slots[_MAX],
-                    slots[_WINSORIZED],
-                    slots[_NOISE_CLIP],
-                )
-                >= 0
-            ):
-                _sort(block, network)
-            _write_order(block, y, x, outputs)
-            _write_averages(block, settings, y, x, outputs)
+                mean, std = _moments(values, count)
+                _write(std, y, x, _STD, outputs)
+            if max(by_rank) >= 0:
+                _sort(values, network, ranked)
+                _write_ranks(ranked, count, y, x, outputs)
+            if slots[_WINSORIZED] >= 0:
+                low, high = _winsorized_limits(ranked, count, settings.winsorized)
+                kept = _clip(values, low, high)
+                _write_average(kept, count, settings.weights, y, x, _WINSORIZED, outputs)
+            if slots[_SIGMA_CLIP] >= 0:
+                reach = settings.sigma_clip * std
+                kept = _clip(values, mean - reach, mean + reach)
+                _write_average(kept, count, settings.weights, y, x, _SIGMA_CLIP, outputs)
 
 
 @compiled
-def _fetch(cube: NDArray[np.float32], y: int, x: int, block: _Block) -> None:
-    n, _, nx = cube.shape
-    width = min(WIDTH, nx - x)
-    block.count[:] = 0
-    block.values[:, width:] = np.nan
-    for i in range(n):
+def _fetch(cube: Stack, y: int, x: int, values: Stack) -> Counts:
+    """Copy a block, count each pixel's values, and fill up with NaN beyond the row's end."""
+    width = min(WIDTH, cube.shape[2] - x)
+    count = np.zeros(WIDTH, np.int64)
+    for i in range(values.shape[0]):
         for k in range(width):
-            block.values[i, k] = cube[i, y, x + k]
+            values[i, k] = cube[i, y, x + k]
+        for k in range(width, WIDTH):
+            values[i, k] = np.nan
         for k in range(WIDTH):
-            block.count[k] += not np.isnan(block.values[i, k])
+            count[k] += not np.isnan(values[i, k])
+    return count
 
 
 @compiled
-def _moments(block: _Block) -> None:
-    """Mean and population standard deviation, the latter from the differences to the mean."""
-    values, mean, std = block.values, block.mean, block.std
-    mean[:] = 0
-    std[:] = 0
+def _moments(values: Stack, count: Counts) -> tuple[Line, Line]:
+    """Mean, and population standard deviation from the differences to it."""
+    mean, std = np.zeros(WIDTH), np.zeros(WIDTH)
     for i in range(values.shape[0]):
         for k in range(WIDTH):
             mean[k] += 0.0 if np.isnan(values[i, k]) else values[i, k]
     for k in range(WIDTH):
-        mean[k] /= block.count[k]
+        mean[k] /= count[k]
     for i in range(values.shape[0]):
         for k in range(WIDTH):
             std[k] += 0.0 if np.isnan(values[i, k]) else (values[i, k] - mean[k]) ** 2
     for k in range(WIDTH):
-        std[k] = np.sqrt(std[k] / block.count[k])
+        std[k] = np.sqrt(std[k] / count[k])
+    return mean, std
 
 
 @compiled
-def _sort(block: _Block, network: NDArray[np.int64]) -> None:
-    """Sort each pixel's values; what is missing goes to the end."""
-    ranked = block.ranked
-    for i in range(ranked.shape[0]):
+def _sort(values: Stack, network: Counts, ranked: Stack) -> None:
+    """Sort each pixel's values; NaN becomes infinity and goes to the end."""
+    for i in range(values.shape[0]):
         for k in range(WIDTH):
-            value = block.values[i, k]
-            ranked[i, k] = np.float32(np.inf) if np.isnan(value) else value
-    for c in range(network.shape[0]):
-        i, j = network[c, 0], network[c, 1]
+            ranked[i, k] = np.float32(np.inf) if np.isnan(values[i, k]) else values[i, k]
+    for pair in range(network.shape[0]):
+        i, j = network[pair]
         for k in range(WIDTH):
             a, b = ranked[i, k], ranked[j, k]
-            ranked[i, k] = b if b < a else a
-            ranked[j, k] = a if b < a else b
+            ranked[i, k] = a if a < b else b
+            ranked[j, k] = b if a < b else a
 
 
 @compiled
-def _write_order(block: _Block, y: int, x: int, outputs: _Outputs) -> None:
-    """Write the modes that a sorted list shows, and the standard deviation."""
-    slots, images = outputs.slots, outputs.images
-    for k in range(min(WIDTH, images.shape[2] - x)):
-        count = block.count[k]
-        if slots[_STD] >= 0:
-            images[slots[_STD], y, x + k] = block.std[k]
-        if slots[_MEDIAN] >= 0:
-            images[slots[_MEDIAN], y, x + k] = _median(block, k)
-        if slots[_MIN] >= 0:
-            images[slots[_MIN], y, x + k] = block.ranked[0, k] if count else np.nan
-        if slots[_MAX] >= 0:
-            images[slots[_MAX], y, x + k] = block.ranked[count - 1, k] if count else np.nan
+def _clip(values: Stack, low: Line, high: Line) -> Stack:
+    """Replace by NaN what is lower or higher than these limits."""
+    kept = np.empty_like(values)
+    for i in range(values.shape[0]):
+        for k in range(WIDTH):
+            value = values[i, k]
+            kept[i, k] = value if (value >= low[k]) & (value <= high[k]) else np.float32(np.nan)
+    return kept
 
 
 @compiled
-def _median(block: _Block, k: int) -> float:
-    count = block.count[k]
-    if count == 0:
+def _winsorized_limits(ranked: Stack, count: Counts, sigma: float) -> tuple[Line, Line]:
+    """Find the lowest and the highest value of each pixel that winsorized clipping keeps.
+
+    Outliers are trimmed in rounds while more than three values are left, down to four.
+    """
+    low, high = np.empty(WIDTH), np.empty(WIDTH)
+    sums = np.zeros((2, ranked.shape[0] + 1))
+    for k in range(WIDTH):
+        first, last, before = 0, count[k], -1
+        while last - first > 3 and last - first != before:
+            before = last - first
+            centre = _median(ranked, first, last, k)
+            reach = sigma * _winsorized_spread(ranked, first, last, k, sums)
+            while last - first > 4 and ranked[first, k] < centre - reach:
+                first += 1
+            while last - first > 4 and ranked[last - 1, k] > centre + reach:
+                last -= 1
+        low[k], high[k] = ranked[first, k], ranked[max(last - 1, 0), k]
+    return low, high
+
+
+@compiled
+def _winsorized_spread(ranked: Stack, first: int, last: int, k: int, sums: Line) -> float:
+    """Winsorized standard deviation of the sorted values from `first` to before `last`.
+
+    It is that of the values drawn in to 1.5 standard deviations from the median, times 1.134,
+    which makes it right for a normal distribution; this is repeated until it stands. `sums` of
+    the values and of their squares save adding them up each time.
+    """
+    centre = _median(ranked, first, last, k)
+    for i in range(first, last):
+        value = ranked[i, k] - centre
+        sums[0, i + 1] = sums[0, i] + value
+        sums[1, i + 1] = sums[1, i] + value * value
+    spread = _drawn_in_std(sums, first, last, first, last, 0.0)
+    low, high = first, last
+    for _ in range(100):
+        reach, before = 1.5 * spread, spread
+        low, high = first, last
+        while ranked[low, k] < centre - reach:
+            low += 1
+        while ranked[high - 1, k] > centre + reach:
+            high -= 1
+        spread = 1.134 * _drawn_in_std(sums, first, last, low, high, reach)
+        if abs(spread - before) <= 0.0005 * before:
+            break
+    return spread
+
+
+@compiled
+def _drawn_in_std(sums: Line, first: int, last: int, low: int, high: int, reach: float) -> float:
+    """Sample standard deviation, with all before `low` and from `high` on drawn in to `reach`."""
+    n, below, above = last - first, low - first, last - high
+    total = sums[0, high] - sums[0, low] + reach * (above - below)
+    squares = sums[1, high] - sums[1, low] + reach**2 * (above + below)
+    return float(np.sqrt(max(squares - total**2 / n, 0.0) / (n - 1)))
+
+
+@compiled
+def _median(ranked: Stack, first: int, last: int, k: int) -> float:
+    """Median of a pixel's sorted values from `first` to before `last`."""
+    if last == first:
         return np.nan
-    low, high = block.ranked[(count - 1) // 2, k], block.ranked[count // 2, k]
+    middle = first + last
+    low, high = ranked[(middle - 1) // 2, k], ranked[middle // 2, k]
     return (np.float64(low) + np.float64(high)) / 2
 
 
 @compiled
-def _write_averages(block: _Block, settings: _Settings, y: int, x: int, outputs: _Outputs) -> None:
-    """Write the mean and the clip modes: averages of what lies between two limits."""
-    slots, weights = outputs.slots, settings.weights
-    if slots[_MEAN] >= 0:
-        block.low[:], block.high[:] = -np.inf, np.inf
-        _average(block, weights, y, x, slots[_MEAN], outputs)
-    if slots[_SIGMA_CLIP] >= 0:
-        block.low[:] = block.mean - settings.sigma_clip * block.std
-        block.high[:] = block.mean + settings.sigma_clip * block.std
-        _average(block, weights, y, x, slots[_SIGMA_CLIP], outputs)
-    if slots[_WINSORIZED] >= 0:
-        for k in range(WIDTH):
-            block.low[k], block.high[k] = _winsorized_limits(block, k, settings.winsorized)
-        _average(block, weights, y, x, slots[_WINSORIZED], outputs)
-    if slots[_NOISE_CLIP] >= 0:
-        _average_by_noise(block, settings, y, x, outputs)
+def _find_centres(cube: Stack, start: int, stop: int, network: Counts, outputs: _Outputs) -> None:
+    """Find the centres of rows that are only neighbours."""
+    values = np.empty((cube.shape[0], WIDTH), np.float32)
+    ranked = np.empty((cube.shape[0], WIDTH), np.float32)
+    for y in range(start, stop):
+        for x in range(0, cube.shape[2], WIDTH):
+            count = _fetch(cube, y, x, values)
+            _sort(values, network, ranked)
+            _write_centres(ranked, count, y, x, outputs)
 
 
 @compiled
-def _average(
-    block: _Block, weights: NDArray[np.float64], y: int, x: int, slot: int, outputs: _Outputs
+def _clip_by_noise(
+    cube: Stack, start: int, stop: int, settings: _Settings, outputs: _Outputs
 ) -> None:
-    _restart(block)
-    for i in range(weights.size):
-        _add(block, i, weights[i])
-    _write_average(block, y, x, slot, outputs)
+    """Average what differs from the centre by no more than its frame's noise and seeing explain.
+
+    The centre is the lower median: of two values that contradict each other the lower is kept, as
+    trails and cosmic rays add light, and a single value always. The noise of a frame is that of
+    its background and, given a gain, of the centre's light.
+    """
+    n, _, nx = cube.shape
+    values = np.empty((n, WIDTH), np.float32)
+    for y in range(start, stop):
+        for x in range(0, nx, WIDTH):
+            count = _fetch(cube, y, x, values)
+            for k in range(min(WIDTH, nx - x)):
+                centre = np.float64(outputs.centres[y, x + k])
+                floor = 3 * np.sqrt(settings.variances.mean() / max(count[k], 1))
+                signal = max(_brightest_neighbour(outputs.centres, y, x + k) - floor, 0.0)
+                for i in range(n):
+                    variance = settings.variances[i] + max(centre, 0.0) * settings.shot[i]
+                    tolerance = settings.noise_clip * np.sqrt(variance) + settings.seeing * signal
+                    if abs(values[i, k] - centre) > tolerance:
+                        values[i, k] = np.nan
+            _write_average(values, count, settings.weights, y, x, _NOISE_CLIP, outputs)
 
 
 @compiled
-def _average_by_noise(
-    block: _Block, settings: _Settings, y: int, x: int, outputs: _Outputs
+def _brightest_neighbour(image: Stack, y: int, x: int) -> float:
+    """Highest value of 3 x 3 pixels."""
+    highest = -np.inf
+    for j in range(max(y - 1, 0), min(y + 2, image.shape[0])):
+        for i in range(max(x - 1, 0), min(x + 2, image.shape[1])):
+            highest = image[j, i] if image[j, i] > highest else highest
+    return highest
+
+
+@compiled
+def _write(line: Line, y: int, x: int, mode: int, outputs: _Outputs) -> None:
+    slot = outputs.slots[mode]
+    if slot >= 0:
+        for k in range(min(WIDTH, outputs.images.shape[2] - x)):
+            outputs.images[slot, y - outputs.first_row, x + k] = line[k]
+
+
+@compiled
+def _write_average(
+    kept: Stack, count: Counts, weights: Line, y: int, x: int, mode: int, outputs: _Outputs
 ) -> None:
-    """Average what differs from the median by no more than a frame's own noise explains."""
-    _restart(block)
-    for k in range(WIDTH):
-        block.mean[k] = block.ranked[max(block.count[k] - 1, 0) // 2, k]
-    for i in range(settings.weights.size):
+    """Write the weighted mean of what was kept, and how many values were not."""
+    total, weight = np.zeros(WIDTH), np.zeros(WIDTH)
+    number = np.zeros(WIDTH, np.int64)
+    for i in range(kept.shape[0]):
         for k in range(WIDTH):
-            centre = block.mean[k]
-            noise = np.sqrt(settings.variance[i] + max(centre, 0.0) * settings.shot[i])
-            tolerance = settings.noise_clip * noise + settings.fraction * abs(centre)
-            block.low[k], block.high[k] = centre - tolerance, centre + tolerance
-        _add(block, i, settings.weights[i])
-    _write_average(block, y, x, outputs.slots[_NOISE_CLIP], outputs)
-
-
-@compiled
-def _restart(block: _Block) -> None:
-    block.total[:] = 0
-    block.weight[:] = 0
-    block.kept[:] = 0
-
-
-@compiled
-def _add(block: _Block, frame: int, weight: float) -> None:
-    """Add to the sums what of a frame lies between the limits."""
-    for k in range(WIDTH):
-        value = np.float64(block.values[frame, k])
-        inside = (value >= block.low[k]) & (value <= block.high[k])
-        block.total[k] += weight * value if inside else 0.0
-        block.weight[k] += weight if inside else 0.0
-        block.kept[k] += inside
-
-
-@compiled
-def _write_average(block: _Block, y: int, x: int, slot: int, outputs: _Outputs) -> None:
+            missing = np.isnan(kept[i, k])
+            total[k] += 0.0 if missing else weights[i] * kept[i, k]
+            weight[k] += 0.0 if missing else weights[i]
+            number[k] += not missing
+    _write(total / weight, y, x, mode, outputs)
     for k in range(min(WIDTH, outputs.images.shape[2] - x)):
-        outputs.images[slot, y, x + k] = block.total[k] / block.weight[k]
-        outputs.rejected[slot, y, x + k] = block.count[k] - block.kept[k]
+        outputs.rejected[outputs.slots[mode], y - outputs.first_row, x + k] = count[k] - number[k]
 
 
 @compiled
-def _winsorized_limits(block: _Block, k: int, sigma: float) -> tuple[float, float]:
-    """Lowest and highest value that winsorized clipping keeps."""
-    ranked, first, last = block.ranked, 0, block.count[k]
-    while last - first > 3:
-        centre, spread = _winsorized_spread(ranked, k, first, last)
-        low, high = first, last
-        while last - first > 4 and ranked[first, k] < centre - sigma * spread:
-            first += 1
-        while last - first > 4 and ranked[last - 1, k] > centre + sigma * spread:
-            last -= 1
-        if (first, last) == (low, high):
-            break
-    if last == 0:
-        return 0.0, 0.0
-    return ranked[first, k], ranked[last - 1, k]
+def _write_coverage(count: Counts, y: int, x: int, outputs: _Outputs) -> None:
+    for k in range(min(WIDTH, outputs.coverage.shape[1] - x)):
+        outputs.coverage[y - outputs.first_row, x + k] = count[k]
 
 
 @compiled
-def _winsorized_spread(
-    ranked: NDArray[np.float32], k: int, first: int, last: int
-) -> tuple[float, float]:
-    """Median, and standard deviation of the values drawn in to 1.5 of it from the median."""
-    n = last - first
-    centre = (np.float64(ranked[first + (n - 1) // 2, k]) + ranked[first + n // 2, k]) / 2
-    spread = _clamped_std(ranked, k, first, last, centre - np.inf, centre + np.inf)
-    for _ in range(100):
-        before = spread
-        spread = 1.134 * _clamped_std(
-            ranked, k, first, last, centre - 1.5 * spread, centre + 1.5 * spread
-        )
-        if abs(spread - before) <= 0.0005 * before:
-            break
-    return centre, spread
+def _write_centres(ranked: Stack, count: Counts, y: int, x: int, outputs: _Outputs) -> None:
+    for k in range(min(WIDTH, outputs.centres.shape[1] - x)):
+        middle = max(count[k] - 1, 0) // 2
+        outputs.centres[y, x + k] = ranked[middle, k] if count[k] else np.float32(np.nan)
 
 
 @compiled
-def _clamped_std(
-    ranked: NDArray[np.float32], k: int, first: int, last: int, low: float, high: float
-) -> float:
-    n, mean, squares = last - first, 0.0, 0.0
-    for i in range(first, last):
-        mean += min(max(np.float64(ranked[i, k]), low), high) / n
-    for i in range(first, last):
-        squares += (min(max(np.float64(ranked[i, k]), low), high) - mean) ** 2
-    return np.sqrt(squares / (n - 1))
+def _write_ranks(ranked: Stack, count: Counts, y: int, x: int, outputs: _Outputs) -> None:
+    """Write the modes that are read from sorted values."""
+    median, lowest, highest = np.empty(WIDTH), np.empty(WIDTH), np.empty(WIDTH)
+    for k in range(WIDTH):
+        median[k] = _median(ranked, 0, count[k], k)
+        lowest[k] = ranked[0, k] if count[k] else np.nan
+        highest[k] = ranked[count[k] - 1, k] if count[k] else np.nan
+    _write(median, y, x, _MEDIAN, outputs)
+    _write(lowest, y, x, _MIN, outputs)
+    _write(highest, y, x, _MAX, outputs)
+    if outputs.slots[_NOISE_CLIP] >= 0:
+        _write_centres(ranked, count, y, x, outputs)

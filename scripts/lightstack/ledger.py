@@ -45,7 +45,7 @@ def summary(ledger: Path) -> list[str]:
     """
     rows = read_csv(ledger)
     lines = [
-        f"{row['frame']}: {row['status']}: {row['reasons']}"
+        f"{_on_one_line(row['frame'])}: {row['status']}: {row['reasons']}"
         for row in rows
         if row["status"] != "stacked"
     ]
@@ -61,3 +61,7 @@ def summary(ledger: Path) -> list[str]:
         others.append(f"{undarkened} without a dark")
     stacked = f"{counts['stacked']} of {len(rows)} frames stacked"
     return [*lines, "; ".join([stacked, *others])]
+
+
+def _on_one_line(name: str) -> str:
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)

@@ -29,7 +29,8 @@ def write_csv(path: Path, columns: tuple[str, ...], rows: list[dict[str, Any]]) 
     writer.writeheader()
     writer.writerows(rows)
     with atomic_write(path) as file:
-        file.write(text.getvalue().encode())
+        # A file name may hold bytes that are no text.
+        file.write(text.getvalue().encode(errors="backslashreplace"))
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

@@ -67,6 +67,10 @@ class Stars:
         """Pick some of the sources, by slice, index or mask."""
         return Stars(self.xy[chosen], self.flux[chosen], self.fwhm[chosen], self.shape)
 
+    def without(self, dropped: Indices) -> "Stars":
+        """Leave out some of the sources, by index."""
+        return self[np.setdiff1d(np.arange(len(self)), dropped)]
+
     def __len__(self) -> int:
         """How many sources there are."""
         return len(self.flux)
@@ -124,7 +128,12 @@ def align(frame: Stars, reference: Stars) -> Alignment:
     """
     frame, reference = _voters(frame), _voters(reference)
     match = _search_sky(frame, reference)
-    frame, reference = _without_stuck(match.transform, frame, reference)
+    # What stays on its pixel where the sky moves is not of the sky.
+    still, still_reference = _still(frame, reference)
+    xy, target = frame.xy[still], reference.xy[still_reference]
+    off_sky = np.hypot(*(match.transform.forward(xy) - target).T) - np.hypot(*(xy - target).T)
+    frame = frame.without(still[off_sky > 0.25])
+    reference = reference.without(still_reference[off_sky > 0.25])
     match = _polish(match, frame, reference)
     objection = _objection(match, frame, reference, LEAST_SHARE_OF_REST)
     if objection:
@@ -160,40 +169,43 @@ def _search_sky(frame: Stars, reference: Stars) -> _Match:
     """Match what moves before what stays on its pixel.
 
     Hot pixels stay, and where no dark was subtracted they may outnumber the stars. If sources
-    that do not stay agree on a movement, it is the sky's. If they do not, nothing has moved,
-    unless there are wider sources that have lost their counterparts: those are the stars.
+    that do not stay agree on a movement, it is the sky's. If they do not, the sky stands still,
+    unless what stays looks like hot pixels.
     """
-    try:
-        rest = _without_stuck(None, frame, reference)
-        if len(rest[0]) < len(frame):
+    still = _still(frame, reference)
+    if len(still[0]) > 0.1 * min(len(frame), len(reference)):
+        rest = frame.without(still[0]), reference.without(still[1])
+        try:
             return _search(*rest, LEAST_SHARE_OF_REST)
-    except UnalignedError:
-        pass
+        except UnalignedError:
+            pass
     match = _search(frame, reference, LEAST_SHARE)
-    wide = 1.5 * float(np.median(frame.fwhm[match.frame]))
-    n_wide = min((stars.fwhm > wide).sum() for stars in (frame, reference))
-    n_matched = (frame.fwhm[match.frame] > wide).sum()
-    moved = np.abs(match.transform.corners - identity(frame.shape).corners).max() > 1
-    if not moved and n_wide > max(5, 5 * n_matched):
-        raise UnalignedError(
-            f"{len(match.frame)} sources match without a shift, but the {n_wide} wider ones do "
-            "not: these are the stars, those are hot pixels"
-        )
+    if np.abs(match.transform.corners - identity(frame.shape).corners).max() < 1:
+        _refuse_hot_pixels(match, frame, reference)
     return match
 
 
-def _without_stuck(
-    transform: Transform | None, frame: Stars, reference: Stars
-) -> tuple[Stars, Stars]:
-    """Leave out what stays within half a pixel where the transform, if any, moves it by one."""
-    still, still_reference, _ = _pair(identity(frame.shape), frame, reference, 0.5)
-    if transform is not None:
-        x, y = (transform.forward(frame.xy[still]) - frame.xy[still]).T
-        still, still_reference = (k[np.hypot(x, y) > 1] for k in (still, still_reference))
-    return (
-        frame[np.setdiff1d(np.arange(len(frame)), still)],
-        reference[np.setdiff1d(np.arange(len(reference)), still_reference)],
-    )
+def _refuse_hot_pixels(match: _Match, frame: Stars, reference: Stars) -> None:
+    """Raise UnalignedError if a match without movement is not one of stars.
+
+    It is not if most of it lies in the middle of pixels, or if wider sources have no counterpart.
+    """
+    from scipy.special import bdtrc
+
+    xy = np.hstack([frame.xy[match.frame], reference.xy[match.reference]])
+    n_central = int((np.abs(xy - np.rint(xy)) < 0.2).all(axis=1).sum())
+    wide = 1.5 * float(np.median(frame.fwhm[match.frame]))
+    n_wide = min((stars.fwhm > wide).sum() for stars in (frame, reference))
+    n_wide_matched = (frame.fwhm[match.frame] > wide).sum()
+    if bdtrc(n_central - 1, len(xy), 0.4) < CHANCE or n_wide > max(5, 5 * n_wide_matched):
+        raise UnalignedError(
+            f"{len(xy)} sources match without any shift, but they are hot pixels rather than stars"
+        )
+
+
+def _still(frame: Stars, reference: Stars) -> tuple[Indices, Indices]:
+    """Pairs within half a pixel of the same place on either image."""
+    return _pair(identity(frame.shape), frame, reference, 0.5)[:2]
 
 
 def _search(frame: Stars, reference: Stars, least_share: float) -> _Match:
@@ -503,7 +515,7 @@ def _least_squares(terms: Floats, values: Floats, weight: Floats) -> Floats:
     By the normal equations, which einsum sums in one order: LAPACK's depends on the threads.
     """
     weighted = weight[:, np.newaxis] * terms
-    normal = np.einsum("ni,nj->ij", weighted, terms)
+    normal = np.einsum("ni,nj->ij", weighted, terms) + np.eye(terms.shape[1])
     return np.linalg.solve(normal, np.einsum("ni,nk->ik", weighted, values)).T
 
 

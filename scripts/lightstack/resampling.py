@@ -2,13 +2,13 @@
 
 Each pixel of the reference is mapped back to a position on the frame, where the image is
 interpolated with a Lanczos kernel of three lobes (Duchon 1979, J. Appl. Meteor. 18, 1016):
-6 x 6 pixels, the six weights along either axis normalised to a sum of one. Three rules complete
-it; `docs/methods.md` has the measurements that they rest on.
+6 x 6 pixels, the six weights along either axis corrected such that a constant and a slope are
+reproduced. Three rules complete it; `docs/methods.md` has the measurements behind them.
 
 Clamp
-    A result is never below the lowest of the inner 4 x 4 pixels: the kernel's negative lobes dig
-    no ring around a saturated star or a cosmic ray. There is no limit from above, because the
-    peak of a star between two pixels is higher than both.
+    A result is never below the lowest of the inner 4 x 4 pixels by more than `UNDERSHOOT` of the
+    range of the 6 x 6: the kernel's negative lobes dig no ring around a saturated star or a cosmic
+    ray. There is no limit from above, as the peak of a star between two pixels is above both.
 No data
     A pixel that is NaN or beyond the frame's edge is left out, and the weights of the others are
     raised to a sum of one; where one of the inner 2 x 2 is missing, the result is NaN. So a bad
@@ -36,6 +36,9 @@ RADIUS = 3
 
 PHASES = 1024
 """Steps in which a position between two pixels is known to the kernel."""
+
+UNDERSHOOT = 0.0018
+"""How far a result may be below its surroundings [range of the 6 x 6 pixels]."""
 
 TAPS = 2 * RADIUS
 STRIDE = 8  # two weights of zero behind the six, so that a row of taps fills a vector register
@@ -105,14 +108,18 @@ def lanczos_weights(phases: int = PHASES) -> NDArray[np.float32]:
     Returns
     -------
     (phases, 8) ndarray of float32
-        Six weights with a sum of one, for the pixels -2 … 3 from the position's lower neighbour,
-        and two zeros.
+        Six weights for the pixels -2 … 3 from the position's lower neighbour, and two zeros. Their
+        sum is one, and their centre of mass is the position: without that, the flux of a star
+        depends on where it falls between the pixels of a grid of another scale.
     """
     distance = np.arange(1 - RADIUS, RADIUS + 1) - np.arange(phases)[:, np.newaxis] / phases
     weights = np.sinc(distance) * np.sinc(distance / RADIUS)
     weights[0] = distance[0] == 0
+    weights /= weights.sum(axis=1, keepdims=True)
+    offset = (weights * distance).sum(axis=1, keepdims=True)
+    weights += offset * np.array([0, 1, 1, -1, -1, 0]) / 4
     table = np.zeros((phases, STRIDE), np.float32)
-    table[:, :TAPS] = weights / weights.sum(axis=1, keepdims=True)
+    table[:, :TAPS] = weights
     return table
 
 
@@ -310,6 +317,21 @@ def _lowest(pixels: NDArray[np.float32], corner: int, nx: int) -> np.float32:
 
 
 @compiled
+def _highest(pixels: NDArray[np.float32], corner: int, nx: int) -> np.float32:
+    """Find the highest of the 6 x 6 pixels."""
+    highest: np.float32 = pixels[corner]
+    for j in range(TAPS):
+        for i in range(TAPS):
+            highest = max(highest, pixels[corner + j * nx + i])
+    return highest
+
+
+@compiled
+def _clamped(value: np.float32, lowest: np.float32, highest: np.float32) -> np.float32:
+    return max(value, np.float32(lowest - UNDERSHOOT * (highest - lowest)))
+
+
+@compiled
 def _resample_rows(
     frame: _Frame,
     maps: _RowMaps,
@@ -330,8 +352,9 @@ def _resample_rows(
             if x >= 0 and y >= 0 and x + STRIDE <= nx and y + TAPS <= ny:
                 corner = (y - first_row) * nx + x
                 value = _interpolate(pixels, corner, nx, weights, step_x, step_y)
-                if not np.isnan(value):
-                    value = max(value, _lowest(pixels, corner, nx))
+                lowest = _lowest(pixels, corner, nx)
+                if value < lowest:
+                    value = _clamped(value, lowest, _highest(pixels, corner, nx))
             if np.isnan(value):
                 value = _interpolate_incomplete(frame, weights, step_x, step_y)
             out[row, column] = value * (areas[column] * np.float32(scale))
@@ -343,21 +366,21 @@ def _interpolate_incomplete(
 ) -> np.float32:
     """Interpolate where a pixel of the 6 x 6 is missing, from those that are not."""
     corner_x, corner_y = step_x // PHASES - RADIUS + 1, step_y // PHASES - RADIUS + 1
-    total, total_weight, lowest = 0.0, 0.0, np.inf
+    total, total_weight = 0.0, 0.0
+    lowest, highest = np.float32(np.inf), np.float32(-np.inf)
     for j in range(TAPS):
         for i in range(TAPS):
             x, y = corner_x + i, corner_y + j
             weight = weights[step_x % PHASES, i] * weights[step_y % PHASES, j]
-            if weight == 0:
-                continue
             value = np.float32(np.nan)
             if x >= 0 and y >= 0 and x < frame.nx and y < frame.ny:
                 value = frame.pixels[(y - frame.first_row) * frame.nx + x]
             if not np.isnan(value):
                 total += weight * value
                 total_weight += weight
+                highest = max(highest, value)
                 if 1 <= i <= 4 and 1 <= j <= 4:
                     lowest = min(lowest, value)
-            elif 2 <= i <= 3 and 2 <= j <= 3:
+            elif weight != 0 and 2 <= i <= 3 and 2 <= j <= 3:
                 return np.float32(np.nan)
-    return np.float32(max(total / total_weight, lowest))
+    return _clamped(np.float32(total / total_weight), lowest, highest)

@@ -69,6 +69,7 @@ class Executor(internals.LocalExecutor):  # type: ignore[misc]
                 super().cached_or_run(job, run_func, *args)
             except Exception:
                 if not run.lost or self._cancelled:
+                    internals.bring_logs_out_of_shadow(job)
                     raise
                 self.logger.warning(
                     f"The script of rule {job.rule.name} (job {job.jobid}) was lost with the "

@@ -11,6 +11,7 @@ import importlib
 import inspect
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -220,3 +221,13 @@ def without_shadow(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """
     position = list(inspect.signature(run_wrapper).parameters).index("shadow_dir")
     return (*arguments[:position], None, *arguments[position + 1 :])
+
+
+def bring_logs_out_of_shadow(job: Any) -> None:
+    """Copy the logs of a failed job to where they are looked for when its failure is reported."""
+    if job.shadow_dir is None:
+        return
+    for log in job.log:
+        inside = Path(job.shadow_dir, log)
+        if inside.is_file():
+            shutil.copy2(inside, log)

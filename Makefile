@@ -1,0 +1,32 @@
+# The two commands of a fresh machine: `make demo` and `make test`. Needs Python 3.11+ and git.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: install demo test clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): envs/requirements.txt $(wildcard executor/pyproject.toml executor/src/*/*.py)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lightstack needs Python 3.11 or newer: make PYTHON=python3.11 …")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement envs/requirements.txt
+	touch $@
+
+# A simulated night, from raw frames to stacks, in the folder demo/.
+demo: $(INSTALLED)
+	$(BIN)/python -m scripts.lightstack.simulator demo
+	$(BIN)/snakemake --directory demo --cores all
+
+# All checks and tests.
+test: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+# What `make` made; your own data and results stay.
+clean:
+	rm -rf .venv demo

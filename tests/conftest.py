@@ -1,0 +1,99 @@
+"""What the tests share: simulated nights, and runs of the real workflow."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from scripts.lightstack.records import read_csv
+from scripts.lightstack.simulator import Night, make_night
+
+ROOT = Path(__file__).parents[1]
+SMALL_SETTINGS = {"min_star_count": 20, "threshold_sigma": 5, "minarea": 5, "background_box": 32}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run of the workflow in a folder."""
+
+    folder: Path
+    returncode: int
+    output: str
+
+    @property
+    def ledger(self) -> dict[str, dict[str, str]]:
+        """Rows of the ledger by frame."""
+        return {row["frame"]: row for row in read_csv(self.folder / "results" / "frames.csv")}
+
+    @property
+    def results(self) -> dict[str, bytes]:
+        """Contents of all files that the run made for its user."""
+        folders = (self.folder / "results", self.folder / "data_cleaned")
+        return {
+            path.relative_to(self.folder).as_posix(): path.read_bytes()
+            for folder in folders
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and path.name != ".lightstack.json"
+        }
+
+
+def snakemake(folder: Path, *arguments: str, cores: int = 2) -> Run:
+    """Run the workflow in a folder, as a user does."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--directory", str(folder), "--cores", str(cores), *arguments]
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "200"},
+        cwd=folder,
+    )
+    return Run(folder, done.returncode, done.stdout)
+
+
+def planned_jobs(run: Run) -> dict[str, int]:
+    """Jobs per rule that a dry run announces."""
+    lines = run.output.partition("Job stats:")[2].splitlines()[3:]
+    jobs = {}
+    for line in lines:
+        rule, _, count = line.partition(" ")
+        if rule == "total" or not count.strip().isdecimal():
+            break
+        jobs[rule] = int(count)
+    return jobs
+
+
+def write_settings(folder: Path, **settings: object) -> None:
+    """Write a folder's own configuration."""
+    path = folder / "config" / "config.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(settings))
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Night]:
+    """Run the workflow on fifteen lights, three of them bad."""
+    folder = tmp_path_factory.mktemp("night")
+    night = make_night(folder, shape=(640, 960), n_stars=450, seed=11)
+    write_settings(folder, min_star_count=80, threshold_sigma=5, minarea=5)
+    return snakemake(folder), night
+
+
+@pytest.fixture
+def small_night(tmp_path: Path) -> Callable[..., Path]:
+    """Make a folder with a few small lights and darks, and settings that suit them."""
+
+    def make(name: str = "night", **settings: object) -> Path:
+        folder = tmp_path / name
+        make_night(folder, shape=(200, 300), n_lights=5, n_stars=150, seed=4)
+        write_settings(folder, **{**SMALL_SETTINGS, **settings})
+        return folder
+
+    return make

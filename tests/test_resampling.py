@@ -1,0 +1,263 @@
+"""The resampled frame: sharpness, flux, noise, missing pixels, and that bands do not matter."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from scripts.lightstack.resampling import PHASES, UNDERSHOOT, resample, source_rows
+from scripts.lightstack.transform import Transform, identity
+
+Image = NDArray[np.float32]
+SHAPE = (61, 64)
+
+
+def shift(x: float, y: float, shape: tuple[int, int] = SHAPE) -> Transform:
+    """Transform of a frame that shows at (0, 0) what the reference shows at (-x, -y)."""
+    return Transform(np.array([[1.0, 0, -x], [0, 1, -y], [0, 0, 1]]), shape, shape)
+
+
+def turn(
+    degrees: float, scale: float = 1.0, shape: tuple[int, int] = SHAPE, cubic: float = 0.0
+) -> Transform:
+    """Rotation about the centre with a change of scale, and a cubic of this size [pixels]."""
+    angle, centre = np.radians(degrees), (np.array(shape[::-1]) - 1) / 2
+    matrix = np.eye(3)
+    matrix[:2, :2] = scale * np.array(
+        [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    )
+    matrix[:2, 2] = centre - matrix[:2, :2] @ centre
+    if not cubic:
+        return Transform(matrix, shape, shape)
+    terms = cubic * np.random.default_rng(5).uniform(-1, 1, (2, 10))
+    return Transform(matrix, shape, shape, "polynomial", np.zeros((2, 10)), terms)
+
+
+def star(x: float, y: float, fwhm: float, shape: tuple[int, int] = SHAPE) -> NDArray[np.float64]:
+    """Gaussian star of peak 1, averaged over each pixel's area."""
+    steps = (np.arange(9) - 4) / 9
+    sigma = fwhm / 2.3548
+
+    def profile(centre: float, n: int) -> NDArray[np.float64]:
+        places = np.arange(n)[:, np.newaxis] + steps - centre
+        mean: NDArray[np.float64] = np.exp(-((places / sigma) ** 2) / 2).mean(axis=1)
+        return mean
+
+    return np.outer(profile(y, shape[0]), profile(x, shape[1]))
+
+
+def warp(image: NDArray[np.floating], transform: Transform, scale: float = 1.0) -> Image:
+    """Resample a whole frame."""
+    rows = (0, transform.reference_shape[0])
+    return resample(image.astype(np.float32), 0, transform, rows, scale=scale)
+
+
+def plainly(image: Image, transform: Transform) -> NDArray[np.float64]:
+    """Compute the same in float64 with loops, from the text of the module only."""
+    ny, nx = transform.reference_shape
+    grid = np.stack(np.meshgrid(np.arange(nx), np.arange(ny)), axis=-1).reshape(-1, 2)
+    places = np.round(transform.backward(grid.astype(float)) * PHASES) / PHASES
+    step = 1e-4
+    right, up = np.array([[step, 0.0], [0.0, step]])
+    along_x = transform.backward(grid + right) - transform.backward(grid - right)
+    along_y = transform.backward(grid + up) - transform.backward(grid - up)
+    area = np.abs(along_x[:, 0] * along_y[:, 1] - along_x[:, 1] * along_y[:, 0]) / (4 * step**2)
+    padded = np.pad(image.astype(float), 6, constant_values=np.nan)
+    out = np.full(ny * nx, np.nan)
+    for pixel, (x, y) in enumerate(places):
+        left, bottom = int(np.floor(x)), int(np.floor(y))
+        if not (-3 <= left < image.shape[1] + 2 and -3 <= bottom < image.shape[0] + 2):
+            continue
+        weights = np.ones((6, 6))
+        for axis, distance in enumerate((bottom - y, left - x)):
+            d = distance + np.arange(-2, 4)
+            line = np.sinc(d) * np.sinc(d / 3)
+            line /= line.sum()
+            line[1:5] += (line * d).sum() / 4 * np.array([1, 1, -1, -1])
+            line[np.abs(line) < 1e-12] = 0
+            weights *= np.expand_dims(line, 1 - axis)
+        values = padded[bottom + 4 : bottom + 10, left + 4 : left + 10]
+        valid = np.isfinite(values)
+        if np.isnan(values[2:4, 2:4][weights[2:4, 2:4] != 0]).any():
+            continue
+        value = np.sum(weights[valid] * values[valid]) / weights[valid].sum()
+        lowest = np.nanmin(values[1:5, 1:5])
+        value = max(value, lowest - UNDERSHOOT * (np.nanmax(values) - lowest))
+        out[pixel] = value * area[pixel]
+    return out.reshape(ny, nx)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        shift(0.3, -0.4),
+        shift(0, 0.5),
+        turn(0.7),
+        turn(37.0, 1.3),
+        turn(0.4, 1.001, cubic=1.5),
+        Transform(turn(3.0).matrix, SHAPE, (40, 80)),
+    ],
+)
+def test_equals_plain_numpy(transform: Transform) -> None:
+    rng = np.random.default_rng(1)
+    image = rng.normal(10, 5, SHAPE).astype(np.float32)
+    image[rng.random(SHAPE) < 0.02] = np.nan
+    np.testing.assert_allclose(
+        warp(image, transform), plainly(image, transform), rtol=2e-5, atol=2e-5
+    )
+
+
+@pytest.mark.parametrize(("x", "y"), [(0, 0), (5, -3)])
+def test_whole_pixels_come_out_bit_by_bit(x: int, y: int) -> None:
+    rng = np.random.default_rng(2)
+    image = rng.normal(0, 1e4, SHAPE).astype(np.float32)
+    image[rng.random(SHAPE) < 0.1] = np.nan
+    expected = np.full(SHAPE, np.nan, np.float32)
+    inside = np.s_[max(-y, 0) : SHAPE[0] - max(y, 0), max(-x, 0) : SHAPE[1] - max(x, 0)]
+    taken = np.s_[max(y, 0) : SHAPE[0] + min(y, 0), max(x, 0) : SHAPE[1] + min(x, 0)]
+    expected[inside] = image[taken]
+    assert warp(image, shift(x, y)).tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("centre", "x", "y"),
+    [((30.0, 30.0), 0.5, 0.5), ((30.5, 30.0), 0.5, 0), ((30.0, 30.5), 0, 0.5)],
+)
+def test_star_keeps_its_peak_at_half_a_pixel(
+    centre: tuple[float, float], x: float, y: float
+) -> None:
+    result = warp(star(*centre, fwhm=2), shift(x, y))
+    assert np.nanmax(result) >= 0.97 * star(centre[0] - x, centre[1] - y, fwhm=2).max()
+
+
+def test_star_keeps_its_peak_at_any_phase() -> None:
+    phases = np.random.default_rng(3).uniform(0, 1, (60, 4))
+    kept = [
+        np.nanmax(warp(star(30 + a, 30 + b, 2), shift(x, y)))
+        / star(30 + a - x, 30 + b - y, 2).max()
+        for a, b, x, y in phases
+    ]
+    assert np.mean(kept) > 0.98
+    assert min(kept) > 0.96
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [shift(0.5, 0.5), shift(0.25, 0.6), turn(20.0), turn(5.0, 1.01), turn(0.3, 0.98, cubic=0.5)],
+)
+@pytest.mark.parametrize("fwhm", [2.0, 3.0])
+def test_total_flux_is_kept(transform: Transform, fwhm: float) -> None:
+    errors = []
+    for x, y in np.random.default_rng(8).uniform(27, 34, (20, 2)):
+        image = star(x, y, fwhm)
+        flux = np.nansum(warp(image, transform, scale=2.0), dtype=float)
+        errors.append(abs(flux / (2 * image.sum()) - 1))
+    assert np.mean(errors) < 1e-3
+    assert max(errors) < (2e-3 if fwhm == 2 else 1e-3)
+
+
+@pytest.mark.parametrize("fwhm", [1.5, 2.0, 3.0, 5.0])
+@pytest.mark.parametrize(("x", "y"), [(0.5, 0.5), (0.25, 0.5), (0.3, 0)])
+def test_saturated_star_digs_no_ring(fwhm: float, x: float, y: float) -> None:
+    sky = 10.0
+    saturated = sky + np.minimum(30 * star(30.2, 30.4, fwhm), 1) * 5e4
+    assert np.nanmin(warp(saturated, shift(x, y))) > sky - 0.002 * 5e4
+
+
+def test_noise_and_its_mean() -> None:
+    noise = np.random.default_rng(4).normal(size=(400, 400))
+    half = warp(noise, shift(0.5, 0.5, noise.shape))[3:-4, 3:-4]
+    assert half.var() == pytest.approx(0.605, abs=0.02)
+    assert abs(half.mean() - noise.mean()) < 0.005
+    turned = warp(noise, turn(1.0, shape=noise.shape))
+    assert np.nanvar(turned) == pytest.approx(0.78, abs=0.02)
+
+
+def test_missing_pixel_costs_four_pixels_and_brings_in_no_value() -> None:
+    image = np.full(SHAPE, 1234.5, np.float32)
+    image[30, 20] = np.nan
+    result = warp(image, shift(0.4, 0.6))
+    missing = np.argwhere(np.isnan(result[:-1, :-1]))
+    assert missing.tolist() == [[29, 19], [29, 20], [30, 19], [30, 20]]
+    np.testing.assert_allclose(result[np.isfinite(result)], 1234.5, rtol=1e-6)
+
+
+def test_missing_pixel_changes_nothing_beyond_the_kernel() -> None:
+    image = np.random.default_rng(6).normal(size=SHAPE).astype(np.float32)
+    whole = warp(image, shift(0.4, 0.6))
+    image[30, 20] = np.nan
+    same = np.isclose(warp(image, shift(0.4, 0.6)), whole, atol=1e-5)
+    changed = np.argwhere(~same[:-1, :-1])
+    assert changed.min(axis=0).tolist() == [27, 17]
+    assert changed.max(axis=0).tolist() == [32, 22]
+
+
+def test_border_loses_only_what_lies_outside() -> None:
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float)
+    result = warp(100 + x + 2 * y, shift(-0.3, -0.3))
+    assert np.isnan(result[0]).all()
+    assert np.isnan(result[:, 0]).all()
+    expected = 100 + (x - 0.3) + 2 * (y - 0.3)
+    np.testing.assert_allclose(result[1:, 1:], expected[1:, 1:], atol=0.7)
+    np.testing.assert_allclose(result[4:-4, 4:-4], expected[4:-4, 4:-4], atol=0.1)
+
+
+@pytest.mark.parametrize(
+    "transform", [shift(0.3, 7.6), turn(4.0), turn(95.0, 1.1), turn(1.0, cubic=3.0)]
+)
+def test_any_band_and_thread_gives_the_same_bytes(transform: Transform) -> None:
+    rng = np.random.default_rng(7)
+    image = rng.normal(size=SHAPE).astype(np.float32)
+    image[rng.random(SHAPE) < 0.05] = np.nan
+    expected = warp(image, transform).tobytes()
+    for height in (1, 7, 32):
+        out = np.empty(SHAPE, np.float32)
+
+        def band(start: int, height: int = height, out: Image = out) -> None:
+            rows = start, min(start + height, SHAPE[0])
+            first, last = source_rows(transform, rows)
+            resample(image[first:last].copy(), first, transform, rows, out=out[slice(*rows)])
+
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(band, range(0, SHAPE[0], height)))
+        assert out.tobytes() == expected
+
+
+@pytest.mark.parametrize("transform", [turn(2.0), turn(0.5, cubic=3.0), shift(0.5, -4.2)])
+def test_source_rows_are_all_needed_and_enough(transform: Transform) -> None:
+    ny, nx = SHAPE
+    for start in range(0, ny, 10):
+        rows = start, start + 4
+        grid = np.array([(x, y) for y in range(*rows) for x in range(nx)], float)
+        y = np.round(transform.backward(grid)[:, 1] * PHASES) // PHASES
+        expected = max(y.min() - 2, 0), min(y.max() + 4, ny)
+        assert source_rows(transform, rows) == expected
+        first, last = (int(row) for row in expected)
+        with pytest.raises(ValueError, match="of the frame"):
+            resample(np.zeros((last - first - 1, nx), np.float32), first, transform, rows)
+
+
+def test_frame_elsewhere_gives_no_data() -> None:
+    assert source_rows(shift(0, 500), (0, 10)) == (SHAPE[0], SHAPE[0])
+    nothing = np.empty((0, SHAPE[1]), np.float32)
+    assert np.isnan(resample(nothing, SHAPE[0], shift(0, 500), (0, 10))).all()
+    assert np.isnan(warp(np.ones(SHAPE), shift(500, 0))).all()
+
+
+@pytest.mark.parametrize(
+    "out",
+    [
+        np.empty((3, SHAPE[1]), np.float32),
+        np.empty((4, SHAPE[1])),
+        np.empty((4, 2 * SHAPE[1]), np.float32)[:, ::2],
+    ],
+)
+def test_unfit_output_is_refused(out: NDArray[np.float32]) -> None:
+    with pytest.raises(ValueError, match="out must be"):
+        resample(np.ones(SHAPE, np.float32), 0, identity(SHAPE), (0, 4), out=out)
+
+
+def test_frame_of_another_width_is_refused() -> None:
+    with pytest.raises(ValueError, match="cut from"):
+        resample(np.ones((SHAPE[0], 10), np.float32), 0, identity(SHAPE), (0, 4))

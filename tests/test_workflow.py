@@ -1,0 +1,407 @@
+"""The workflow as a user runs it, against the simulator's truth."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from astropy.io import fits
+from PIL import Image
+
+from scripts.lightstack.fits import PixelFile, read_table
+from scripts.lightstack.ledger import COLUMNS
+from scripts.lightstack.quality import stars
+from scripts.lightstack.records import read_json
+from scripts.lightstack.resampling import resample
+from scripts.lightstack.simulator import Night
+from scripts.lightstack.transform import Transform
+from tests.conftest import Run, planned_jobs, snakemake
+
+MODES = ("mean", "median", "max", "min", "std", "sigma_clip")
+
+
+def test_bad_frames_are_rejected_for_the_right_reason_and_no_good_one(
+    simulated: tuple[Run, Night],
+) -> None:
+    run, night = simulated
+    assert run.returncode == 0, run.output
+    assert list(run.ledger) == list(night.lights)
+    reasons = {
+        "clouded": "stars < min_star_count",
+        "trailed": "ellipticity",
+        "star-less": "stars <",
+    }
+    for frame, row in run.ledger.items():
+        if frame in night.bad:
+            assert row["status"] == "rejected"
+            assert reasons[night.bad[frame]] in row["reasons"]
+        else:
+            assert row["status"] == "stacked", row
+
+
+def test_summary_tells_each_rejected_frame_and_the_count(simulated: tuple[Run, Night]) -> None:
+    run, night = simulated
+    for frame in night.bad:
+        assert f"{frame}: rejected: {run.ledger[frame]['reasons']}" in run.output
+    assert "12 of 15 frames stacked; 3 rejected" in run.output
+    assert "Preview: results/preview.png" in run.output
+
+
+def test_ledger_has_the_columns_of_the_contract(simulated: tuple[Run, Night]) -> None:
+    run, _ = simulated
+    header = (run.folder / "results" / "frames.csv").read_text().splitlines()[0]
+    assert tuple(header.split(",")) == COLUMNS
+    row = run.ledger["light_0002"]
+    assert row["dark"].startswith("master of 5: 60 s")
+    assert float(row["exptime_s"]) == 60
+    assert row["date_obs"] == "2026-03-01T21:01:05"
+    assert len(row["sha256"]) == 64
+
+
+def test_transforms_are_true_to_a_tenth_of_a_pixel(simulated: tuple[Run, Night]) -> None:
+    run, night = simulated
+    alignment = read_json(run.folder / "results" / "alignment.json")
+    reference = alignment["reference"]
+    assert reference == "light_0001"
+    assert len(alignment["frames"]) == 12
+    ny, nx = night.camera.shape
+    corners = np.array([[0, 0, 1], [nx - 1, 0, 1], [nx - 1, ny - 1, 1], [0, ny - 1, 1]])
+    for frame, entry in alignment["frames"].items():
+        assert int(run.ledger[frame]["n_stars"]) > 100
+        truth = (corners @ night.transform(frame, reference).T)[:, :2]
+        error = np.linalg.norm(np.array(entry["corners_px"]) - truth, axis=1)
+        assert np.sqrt(np.mean(error**2)) < 0.1, frame
+
+
+def test_fwhm_and_ellipticity_are_those_of_the_stars(simulated: tuple[Run, Night]) -> None:
+    run, night = simulated
+    for frame, light in night.lights.items():
+        if frame in night.bad:
+            continue
+        quality = read_json(run.folder / "work" / "quality" / f"{frame}.json")
+        table = stars(
+            read_table(run.folder / "work" / "sources" / f"{frame}.fits"),
+            quality["star_fwhm_px"],
+        )
+        bright = table[table["peak"] > 20 * quality["noise_adu"]]
+        assert len(bright) > 50
+        truth = light.fwhm * np.sqrt((1 + 1 / (1 - light.ellipticity) ** 2) / 2)
+        assert np.median(bright["fwhm"]) == pytest.approx(truth, rel=0.05)
+        assert np.median(bright["ellipticity"]) == pytest.approx(light.ellipticity, abs=0.03)
+        assert quality["fwhm_px"] == pytest.approx(truth, rel=0.05)
+
+
+def test_flux_scale_is_the_inverse_of_the_transparency(simulated: tuple[Run, Night]) -> None:
+    run, night = simulated
+    alignment = read_json(run.folder / "results" / "alignment.json")
+    reference = night.lights[alignment["reference"]].transparency
+    for frame, entry in alignment["frames"].items():
+        truth = reference / night.lights[frame].transparency
+        assert entry["flux_scale"] == pytest.approx(truth, rel=0.01)
+
+
+def _aligned_frames(run: Run) -> np.ndarray:
+    alignment = read_json(run.folder / "results" / "alignment.json")
+    cleaned = {
+        name: PixelFile(run.folder / "work" / "cleaned" / f"{name}.fits")
+        for name in alignment["frames"]
+    }
+    shape = cleaned[alignment["reference"]].shape
+    return np.stack(
+        [
+            resample(
+                cleaned[name].read_rows(0, cleaned[name].shape[0]),
+                0,
+                Transform.from_json(entry, cleaned[name].shape, shape),
+                (0, shape[0]),
+                scale=entry["flux_scale"],
+            )
+            for name, entry in alignment["frames"].items()
+        ]
+    ).astype(np.float64)
+
+
+def _clipped_mean(cube: np.ndarray, sigma: float) -> np.ndarray:
+    mean, std = np.nanmean(cube, axis=0), np.nanstd(cube, axis=0)
+    return np.nanmean(np.where(np.abs(cube - mean) <= sigma * std, cube, np.nan), axis=0)
+
+
+@pytest.mark.filterwarnings("ignore:.*(empty slice|All-NaN|Degrees of freedom).*:RuntimeWarning")
+def test_stacks_equal_plain_numpy(simulated: tuple[Run, Night]) -> None:
+    run, _ = simulated
+    cube = _aligned_frames(run)
+    expected = {
+        "mean": np.nanmean(cube, axis=0),
+        "median": np.nanmedian(cube, axis=0),
+        "max": np.nanmax(cube, axis=0),
+        "min": np.nanmin(cube, axis=0),
+        "std": np.nanstd(cube, axis=0),
+        "sigma_clip": _clipped_mean(cube, 2.5),
+    }
+    coverage = np.isfinite(cube).sum(axis=0)
+    assert coverage.min() < 8 < coverage.max() == 12
+    for mode in MODES:
+        with fits.open(run.folder / "results" / f"stack_{mode}.fits") as hdus:
+            assert hdus[0].data.dtype == np.dtype(">f4")
+            np.testing.assert_allclose(hdus[0].data, expected[mode], rtol=2e-6, atol=2e-4)
+            np.testing.assert_array_equal(hdus["COVERAGE"].data, coverage)
+            if mode == "sigma_clip":
+                assert 0 < hdus["REJECTED"].data.sum() < 0.01 * cube.size
+
+
+def test_satellite_is_in_the_maximum_and_not_in_the_clipped_stack(
+    simulated: tuple[Run, Night],
+) -> None:
+    run, night = simulated
+    (satellite,) = [name for name, light in night.lights.items() if light.satellite]
+    names = list(read_json(run.folder / "results" / "alignment.json")["frames"])
+    cube = _aligned_frames(run)
+    others = np.delete(cube, names.index(satellite), axis=0)
+    noise = float(run.ledger[satellite]["noise_adu"])
+    trail = cube[names.index(satellite)] - np.median(others, axis=0) > 8 * noise
+    assert trail.sum() > 1000
+    stack = {mode: fits.getdata(run.folder / "results" / f"stack_{mode}.fits") for mode in MODES}
+    excess = {
+        mode: np.nanmedian((image - np.median(others, axis=0))[trail])
+        for mode, image in stack.items()
+    }
+    assert excess["max"] > 8 * noise
+    assert excess["mean"] > 0.7 * noise
+    assert abs(excess["sigma_clip"]) < 0.2 * noise
+
+
+def test_stack_header_counts_exposures_and_dates(simulated: tuple[Run, Night]) -> None:
+    run, _ = simulated
+    header = fits.getheader(run.folder / "results" / "stack_sigma_clip.fits")
+    assert header["NCOMBINE"] == 12
+    assert header["EXPTIME"] == 60
+    assert header["TOTEXP"] == 720
+    assert header["DATE-OBS"] == "2026-03-01T21:00:00.000"
+    assert header["DATE-END"] == "2026-03-01T21:16:10.000"
+    assert header["CLIPSIG"] == 2.5
+    assert "RAWSHA" not in header
+    assert any("astroalign" in line for line in header["HISTORY"])
+
+
+def test_cleaned_folder_holds_the_accepted_frames_with_their_metrics(
+    simulated: tuple[Run, Night],
+) -> None:
+    run, night = simulated
+    names = {path.stem for path in (run.folder / "data_cleaned").glob("*.fits")}
+    assert names == set(night.lights) - set(night.bad)
+    with fits.open(run.folder / "data_cleaned" / "light_0002.fits") as hdus:
+        row = run.ledger["light_0002"]
+        assert hdus[0].header["FWHM"] == pytest.approx(float(row["fwhm_px"]))
+        assert hdus[0].header["NSTARS"] == int(row["n_stars"])
+        assert hdus[0].header["EXPTIME"] == 60
+        cleaned = fits.getdata(run.folder / "work" / "cleaned" / "light_0002.fits")
+        np.testing.assert_array_equal(hdus[0].data, cleaned)
+
+
+def test_preview_shows_all_modes_with_sky_and_stars(simulated: tuple[Run, Night]) -> None:
+    run, _ = simulated
+    with Image.open(run.folder / "results" / "preview.png") as picture:
+        pixels = np.asarray(picture)
+    # A wide picture: three panels side by side, two rows, black gaps between.
+    assert pixels.shape[1] > pixels.shape[0] > 600
+    panel = pixels[60:400, 20:480]
+    assert 25 < np.median(panel) < 90
+    assert np.percentile(panel, 99.9) > 240
+
+
+def test_nothing_is_done_twice(simulated: tuple[Run, Night]) -> None:
+    run, _ = simulated
+    again = snakemake(run.folder)
+    assert again.returncode == 0
+    assert "Nothing to be done" in again.output
+
+
+def test_results_are_the_same_bytes_with_one_core_and_with_two(
+    small_night: Callable[..., Path],
+) -> None:
+    one, two = (snakemake(small_night(f"cores{n}"), cores=n) for n in (1, 2))
+    assert one.returncode == two.returncode == 0, one.output + two.output
+    assert one.results.keys() == two.results.keys()
+    assert len(one.results) > 9
+    for name, content in one.results.items():
+        assert content == two.results[name], name
+
+
+def test_dry_run_lists_every_job_from_the_start(small_night: Callable[..., Path]) -> None:
+    jobs = planned_jobs(snakemake(small_night(), "--dry-run"))
+    per_frame = ("subtract_dark", "subtract_background", "detect_sources", "grade_frame")
+    aggregates = (
+        "combine_darks",
+        "select_frames",
+        "align_frames",
+        "list_frames",
+        "stack_frames",
+        "draw_preview",
+        "all",
+    )
+    assert jobs == {**dict.fromkeys(per_frame, 5), **dict.fromkeys(aggregates, 1)}
+
+
+def test_debug_region_works_on_the_central_pixels(small_night: Callable[..., Path]) -> None:
+    folder = small_night(min_star_count=5)
+    run = snakemake(folder, "--config", "debug_region=120")
+    assert run.returncode == 0, run.output
+    assert fits.getdata(folder / "results" / "stack_mean.fits").shape == (120, 120)
+    cut = fits.getdata(folder / "work" / "cleaned" / "light_0001.fits")
+    snakemake(folder)
+    whole = fits.getdata(folder / "work" / "cleaned" / "light_0001.fits")
+    assert whole.shape == (200, 300)
+    # The same stars, up to the background model.
+    assert np.corrcoef(cut.ravel(), whole[40:160, 90:210].ravel())[0, 1] > 0.95
+
+
+def test_command_line_overrides_files_and_files_the_defaults(
+    small_night: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = small_night(min_star_count=30)
+    extra = tmp_path / "my.yaml"
+    extra.write_text(yaml.safe_dump({"ellip_max": 0.4, "fwhm0": 4}))
+    run = snakemake(
+        folder, "--configfile", str(extra), "--config", "fwhm0=0.5", "threshold_sigma=6"
+    )
+    assert run.returncode == 1
+    assert "min_star_count 30" in run.output
+    assert "ellip_max 0.4" in run.output
+    assert "fwhm0 0.5" in run.output
+
+
+def test_bad_files_are_rows_and_do_not_stop_the_others(small_night: Callable[..., Path]) -> None:
+    folder = small_night()
+    data = folder / "data"
+    good = (data / "light_0001.fits").read_bytes()
+    (data / "a empty.fits").write_bytes(b"")
+    (data / "b cut.fits").write_bytes(good[: len(good) // 2])
+    (data / "c no image.png").write_text("these are no pixels")
+    fits.writeto(data / "d line.fits", np.arange(100.0))
+    fits.writeto(data / "e nan.fits", np.full((200, 300), np.nan))
+    (data / "f $(touch pwned); 'x\".fits").write_bytes(good)
+    (data / "g\nline.fits").write_bytes(good)
+    (data / "h dangling.fits").symlink_to("nowhere")
+    (data / "notes.txt").write_text("not a frame")
+    run = snakemake(folder)
+    assert run.returncode == 0, run.output
+    ledger = run.ledger
+    assert (
+        ledger["light_0001"]["status"] == ledger["f $(touch pwned); 'x\""]["status"] == "stacked"
+    )
+    for frame, cause in {
+        "a empty": "empty",
+        "b cut": "truncated",
+        "c no image": "not a PNG",
+        "d line": "no 2-D image",
+        "e nan": "no pixel has data",
+        "g\nline": "control character",
+        "h dangling": "does not exist",
+    }.items():
+        assert ledger[frame]["status"] == "failed"
+        assert cause in ledger[frame]["reasons"]
+    assert len(ledger) == 13
+    assert not list(folder.rglob("pwned"))
+    assert "Traceback" not in run.output
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"min_star_count": 5000}, "too few stars (lower min_star_count"),
+        ({"reference": "light_0007"}, "reference 'light_0007' is not among the accepted frames"),
+        ({"min_star_count": 100}, "Fewer than two frames to stack"),
+    ],
+)
+def test_too_few_frames_is_one_sentence_and_a_ledger(
+    small_night: Callable[..., Path], change: dict[str, object], sentence: str
+) -> None:
+    run = snakemake(small_night(**change))
+    assert run.returncode == 1
+    assert sentence in run.output
+    assert "Traceback" not in run.output
+    assert len(run.ledger) == 5
+    assert "stacked" not in {row["status"] for row in run.ledger.values()}
+
+
+def test_mistakes_are_told_before_any_job(tmp_path: Path) -> None:
+    def message(*config: str) -> str:
+        run = snakemake(tmp_path, *(["--config", *config] if config else []))
+        assert run.returncode == 1
+        assert "Traceback" not in run.output
+        return run.output
+
+    assert "input_dir: there is no folder data" in message()
+    (tmp_path / "data").mkdir()
+    assert "no frame below data" in message()
+    (tmp_path / "data" / "a.fits").touch()
+    both = message("treshold_sigma=5", "minarea=many", "fwhm0=-1")
+    assert "did you mean threshold_sigma?" in both
+    assert "minarea: 'many' is not an integer" in both
+    assert "fwhm0: -1 must be above 0" in both
+    (tmp_path / "data" / "a.FIT").touch()
+    twice = message()
+    assert "data/a.FIT" in twice
+    assert "data/a.fits" in twice
+
+
+def test_files_of_others_in_the_output_folder_are_left_alone(
+    small_night: Callable[..., Path],
+) -> None:
+    folder = small_night()
+    (folder / "data_cleaned").mkdir()
+    mine = folder / "data_cleaned" / "light_0001.fits"
+    mine.write_text("mine")
+    run = snakemake(folder)
+    assert run.returncode == 1
+    assert "holds files that the workflow did not write (light_0001.fits)" in run.output
+    assert mine.read_text() == "mine"
+
+
+def test_dark_of_the_same_name_goes_before_the_master(small_night: Callable[..., Path]) -> None:
+    folder = small_night()
+    shutil.copy(folder / "darkfield" / "dark_01.fits", folder / "darkfield" / "light_0002.fits")
+    run = snakemake(folder)
+    assert run.returncode == 0, run.output
+    assert run.ledger["light_0002"]["dark"] == "light_0002.fits"
+    assert run.ledger["light_0001"]["dark"].startswith("master of 5")
+    raw, dark = (
+        fits.getdata(folder / name / "light_0002.fits").astype(np.float32)
+        for name in ("data", "darkfield")
+    )
+    snakemake(folder, "--notemp", "--forcerun", "subtract_dark", "--until", "subtract_dark")
+    written = fits.getdata(folder / "work" / "dark_subtracted" / "light_0002.fits")
+    np.testing.assert_array_equal(written, raw - dark)
+
+
+def test_without_a_dark_frames_go_on_and_the_ledger_says_so(
+    small_night: Callable[..., Path],
+) -> None:
+    folder = small_night()
+    shutil.rmtree(folder / "darkfield")
+    run = snakemake(folder)
+    assert run.returncode == 0, run.output
+    assert {row["dark"] for row in run.ledger.values()} == {"none"}
+    assert "without a dark" in run.output
+
+
+def test_pictures_stack_like_fits_files(small_night: Callable[..., Path]) -> None:
+    folder = small_night()
+    shutil.rmtree(folder / "darkfield")
+    for number, extension in ((1, "png"), (2, "tif"), (5, "TIFF")):
+        raw = folder / "data" / f"light_000{number}.fits"
+        pixels = fits.getdata(raw).astype(np.uint16)
+        raw.unlink()
+        Image.fromarray(pixels).save(raw.with_suffix(f".{extension}"))
+    run = snakemake(folder)
+    assert run.returncode == 0, run.output
+    stacked = [frame for frame, row in run.ledger.items() if row["status"] == "stacked"]
+    assert stacked == ["light_0001", "light_0002", "light_0005"]
+
+
+def test_lint_finds_nothing(small_night: Callable[..., Path]) -> None:
+    run = snakemake(small_night(), "--lint")
+    assert run.returncode == 0, run.output
+    assert "Congratulations" in run.output
