@@ -81,8 +81,21 @@ def run_workflow(folder: Path, executor: str, jobs: int, cores: int) -> Run:
     folder.mkdir()
     (folder / "Snakefile").write_text(SNAKEFILE)
     (folder / "measure_frame.py").write_text(SCRIPT)
-    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--scheduler", "greedy",
-               "--quiet", "all", "--config", f"jobs={jobs}", "--executor", executor]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--cores",
+        str(cores),
+        "--scheduler",
+        "greedy",
+        "--quiet",
+        "all",
+        "--config",
+        f"jobs={jobs}",
+        "--executor",
+        executor,
+    ]
     if executor == "warm":
         command += ["--warm-preload", *MODULES]
     begin = time.perf_counter()
@@ -105,8 +118,11 @@ def zygote_cpu() -> float:
 
 def main() -> None:
     """Run both executors in turn and print what they cost."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--jobs", type=int, default=100)
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=1)
@@ -121,17 +137,18 @@ def main() -> None:
                     Path(folder, f"{executor}{repeat}"), executor, options.jobs, options.cores
                 )
                 done.append(run)
-                print(f"{executor:8} {run.wall:8.1f} {run.main_cpu:12.1f} {run.children_cpu:16.1f}")
+                seconds = f"{run.wall:8.1f} {run.main_cpu:12.1f} {run.children_cpu:16.1f}"
+                print(f"{executor:8} {seconds}")
 
-    def median(executor: str, name: str) -> float:
-        return statistics.median(getattr(run, name) for run in runs[executor])
-
-    local, warm = (median(executor, "children_cpu") for executor in runs)
+    local_wall, warm_wall = (statistics.median(run.wall for run in done) for done in runs.values())
+    local, warm = (statistics.median(run.children_cpu for run in done) for done in runs.values())
     per_job = 1000 / options.jobs
-    print(f"wall time, local / warm: {median('local', 'wall') / median('warm', 'wall'):.1f}")
+    print(f"wall time, local / warm: {local_wall / warm_wall:.1f}")
     print(f"CPU time of children, local / warm: {local / warm:.1f}")
-    print(f"CPU per job in children, ms: local {local * per_job:.0f}, warm {warm * per_job:.0f}, "
-          f"warm without the zygote's imports {(warm - zygote_cpu()) * per_job:.0f}")
+    print(
+        f"CPU per job in children, ms: local {local * per_job:.0f}, warm {warm * per_job:.0f}, "
+        f"warm without the zygote's imports {(warm - zygote_cpu()) * per_job:.0f}"
+    )
     same = len({run.digest for done in runs.values() for run in done}) == 1
     print(f"outputs byte-identical: {'yes' if same else 'NO'}")
     if not same:

@@ -40,7 +40,7 @@ def report(name: str, work: Callable[[], object], repeats: int, frames: int) -> 
 
 
 def transforms() -> dict[str, Transform]:
-    """Transforms of the kinds that nights have."""
+    """Give transforms of the kinds that nights have."""
     angle = np.radians(0.3)
     cos, sin = np.cos(angle), np.sin(angle)
     matrix = np.array([[cos, sin, 3.3], [-sin, cos, 2.7], [0, 0, 1]])

@@ -198,7 +198,7 @@ def _version(package: str) -> str:
 
 def _begin(header: "fits.Header") -> str | None:
     date = _date(header.get("DATE-OBS"))
-    return date and _iso(date)
+    return None if date is None else _iso(date)
 
 
 def _end(header: "fits.Header") -> str | None:
@@ -207,7 +207,8 @@ def _end(header: "fits.Header") -> str | None:
     exptime = first_number(header, EXPOSURE_KEYS)
     if end is None and date is not None and exptime is not None and exptime < 1e6:
         end = date + timedelta(seconds=exptime)
-    return (end or date) and _iso(end or date)
+    end = end or date
+    return None if end is None else _iso(end)
 
 
 def _date(value: object) -> datetime | None:

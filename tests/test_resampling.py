@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from scripts.lightstack.resampling import PHASES, UNDERSHOOT, resample, source_rows
-from scripts.lightstack.transform import Transform, identity
+from scripts.lightstack.transform import POWERS, Transform, identity
 
 Image = NDArray[np.float32]
 SHAPE = (61, 64)
@@ -32,6 +32,14 @@ def turn(
         return Transform(matrix, shape, shape)
     terms = cubic * np.random.default_rng(5).uniform(-1, 1, (2, 10))
     return Transform(matrix, shape, shape, "polynomial", np.zeros((2, 10)), terms)
+
+
+def valley() -> Transform:
+    """Polynomial that reaches its lowest row of the frame inside a band, not on its border."""
+    backward = np.array([[0, 1, 0], [0.2, 0, 20], [0, 0, 1.0]])
+    cubic = np.zeros((2, 10))
+    cubic[1, POWERS.index((0, 2))] = 20
+    return Transform(np.linalg.inv(backward), SHAPE, SHAPE, "polynomial", np.zeros((2, 10)), cubic)
 
 
 def star(x: float, y: float, fwhm: float, shape: tuple[int, int] = SHAPE) -> NDArray[np.float64]:
@@ -224,11 +232,13 @@ def test_any_band_and_thread_gives_the_same_bytes(transform: Transform) -> None:
         assert out.tobytes() == expected
 
 
-@pytest.mark.parametrize("transform", [turn(2.0), turn(0.5, cubic=3.0), shift(0.5, -4.2)])
+@pytest.mark.parametrize(
+    "transform", [turn(2.0), turn(0.5, cubic=3.0), valley(), shift(0.5, -4.2)]
+)
 def test_source_rows_are_all_needed_and_enough(transform: Transform) -> None:
     ny, nx = SHAPE
     for start in range(0, ny, 10):
-        rows = start, start + 4
+        rows = start, min(start + 20, ny)
         grid = np.array([(x, y) for y in range(*rows) for x in range(nx)], float)
         y = np.round(transform.backward(grid)[:, 1] * PHASES) // PHASES
         expected = max(y.min() - 2, 0), min(y.max() + 4, ny)

@@ -125,7 +125,8 @@ def _aligned_frames(run: Run) -> np.ndarray:
 
 def _clipped_mean(cube: np.ndarray, sigma: float) -> np.ndarray:
     mean, std = np.nanmean(cube, axis=0), np.nanstd(cube, axis=0)
-    return np.nanmean(np.where(np.abs(cube - mean) <= sigma * std, cube, np.nan), axis=0)
+    kept = np.where(np.abs(cube - mean) <= sigma * std, cube, np.nan)
+    return np.asarray(np.nanmean(kept, axis=0))
 
 
 @pytest.mark.filterwarnings("ignore:.*(empty slice|All-NaN|Degrees of freedom).*:RuntimeWarning")

@@ -14,7 +14,7 @@ import pytest
 
 SNAKEMAKE = (sys.executable, "-m", "snakemake")
 
-# In the path that is tested: the name of the zygote's program is in the command line of children.
+# An expression for scripts: the parent is a zygote.
 IS_FORKED = 'b"zygote.py" in open(f"/proc/{os.getppid()}/cmdline", "rb").read()'
 
 
@@ -33,9 +33,11 @@ class Result:
     printed: str
 
     def read(self, name: str) -> str:
+        """Return the text of a file."""
         return (self.folder / name).read_text()
 
     def wrote(self, name: str) -> bool:
+        """Tell whether there is such a file."""
         return (self.folder / name).exists()
 
     def failure_of(self, rule: str) -> str:
@@ -43,8 +45,9 @@ class Result:
         text = re.sub(r"tmp\w{8}\.", "tmp.", self.messages.replace(str(self.folder), "<folder>"))
         exception = re.findall(rf"^RuleException:\n.*\n.*\.{rule}\.py'.*\n", text, re.MULTILINE)
         error = re.findall(
-            rf"^Error in rule {rule}:\n(?:.*\n)*?(?=Select jobs|Execute|\[|\w+Exception:|Shutting)",
-            text, re.MULTILINE,
+            rf"^Error in rule {rule}:\n(?:.*\n)*?(?=Select |Execute|\[|\w+Exception:|Shutting)",
+            text,
+            re.MULTILINE,
         )
         assert exception
         assert error
@@ -69,19 +72,37 @@ class Workflow:
             self.write(name, text)
 
     def write(self, name: str, text: str) -> None:
+        """Write a file, without the indentation that its lines share."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(text))
 
     def command(self, *options: str, executor: str = "warm", cores: int = 2) -> Sequence[str]:
-        return [*SNAKEMAKE, "--cores", str(cores), "--executor", executor, "--scheduler", "greedy",
-                "--nocolor", *options]
+        """Return a command that runs Snakemake."""
+        return [
+            *SNAKEMAKE,
+            "--cores",
+            str(cores),
+            "--executor",
+            executor,
+            "--scheduler",
+            "greedy",
+            "--nocolor",
+            *options,
+        ]
 
     def environment(self, **variables: str) -> dict[str, str]:
+        """Return the environment in which it runs."""
         return os.environ | {"XDG_CACHE_HOME": str(self.folder / "cache")} | variables
 
-    def run(self, *options: str, executor: str = "warm", cores: int = 2,
-            program: str | None = None, variables: Mapping[str, str] | None = None) -> Result:
+    def run(
+        self,
+        *options: str,
+        executor: str = "warm",
+        cores: int = 2,
+        program: str | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> Result:
         """Run Snakemake to its end.
 
         Parameters
@@ -100,8 +121,14 @@ class Workflow:
             start = "import sys; from snakemake.cli import main; main(sys.argv[1:])"
             command[1:3] = ["-c", f"{program}\n{start}"]
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment(**(variables or {})), timeout=120,
-            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+            command,
+            cwd=self.folder,
+            env=self.environment(**(variables or {})),
+            timeout=120,
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
         return Result(self.folder, done.returncode, done.stderr, done.stdout)
 

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,12 +28,12 @@ with open(snakemake.output[0], "w") as file:
     json.dump(facts, file)
 """
 
-KILL_ZYGOTE = f"""
+KILL_ZYGOTE = """
 import os, signal, time
-if {IS_FORKED} and {{when}}:
+if IS_FORKED and {when}:
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(60)
-"""
+""".replace("IS_FORKED", IS_FORKED.replace("{", "{{").replace("}", "}}"))
 
 WAIT = """
 import os, signal, subprocess, time
@@ -80,9 +79,14 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 def running(workflow: Workflow, *options: str, jobs: int = 2) -> Iterator[subprocess.Popen[str]]:
     """Start Snakemake in a session of its own and wait until its scripts run."""
     with subprocess.Popen(
-        workflow.command(*options), cwd=workflow.folder, env=workflow.environment(),
-        start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True,
+        workflow.command(*options),
+        cwd=workflow.folder,
+        env=workflow.environment(),
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         try:
             started = workflow.folder / "out"
@@ -108,12 +112,15 @@ def waiting(folder: Path) -> Workflow:
 
 
 def test_a_dead_zygote_is_replaced_and_its_jobs_run_again(folder: Path) -> None:
-    kill = KILL_ZYGOTE.format(when="snakemake.wildcards.n == '1' and not os.path.exists('killed')"
-                                   " and not open('killed', 'w').close()")
+    kill = KILL_ZYGOTE.format(
+        when="snakemake.wildcards.n == '1' and not os.path.exists('killed')"
+        " and not open('killed', 'w').close()"
+    )
     append = "open(snakemake.output[0] + '.log', 'a').write('run ')\n"
     wait = "import time; time.sleep(0.5)\n"
-    workflow = Workflow(folder, {"Snakefile": MANY.format(count=6),
-                                 "job.py": append + wait + kill + REPORT})
+    workflow = Workflow(
+        folder, {"Snakefile": MANY.format(count=6), "job.py": append + wait + kill + REPORT}
+    )
     result = workflow.run()
     assert result.status == 0, result.messages
     assert "has died; another one takes its place." in result.messages
@@ -125,8 +132,10 @@ def test_a_dead_zygote_is_replaced_and_its_jobs_run_again(folder: Path) -> None:
 
 
 def test_jobs_become_plain_when_zygotes_keep_dying(folder: Path) -> None:
-    workflow = Workflow(folder, {"Snakefile": MANY.format(count=5),
-                                 "job.py": KILL_ZYGOTE.format(when="True") + REPORT})
+    workflow = Workflow(
+        folder,
+        {"Snakefile": MANY.format(count=5), "job.py": KILL_ZYGOTE.format(when="True") + REPORT},
+    )
     result = workflow.run(cores=1)
     assert result.status == 0, result.messages
     assert result.messages.count("has died; another one takes its place.") == 2
@@ -151,30 +160,49 @@ def test_a_lost_job_with_a_shadow_directory(folder: Path) -> None:
     assert not list((folder / ".snakemake/shadow").iterdir())
 
 
-@pytest.mark.parametrize(("module", "sentence", "forked"), [
-    ("no.such.module", "The module no.such.module of warm-preload cannot be imported "
-     "(ModuleNotFoundError: No module named 'no').", True),
-    ("leaves", "The module leaves of warm-preload cannot be imported (SystemExit: 4).", True),
-    ("threaded", "The module threaded of warm-preload starts a thread when it is imported, and a "
-     "process with threads cannot be forked safely. It is not preloaded.", True),
-    ("deadly", "The process that scripts are forked from died while it imported", False),
-    ("forkless", "A script runs as a process of its own: no room.", False),
-])
+MODULES = {
+    "modules/leaves.py": "import sys\nsys.exit(4)",
+    "modules/deadly.py": "import os\nos._exit(1)",
+    "modules/threaded.py": """
+        import threading, time
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+    """,
+    "modules/forkless.py": """
+        import os
+        def fork():
+            raise OSError("no room")
+        os.fork = fork
+    """,
+}
+
+
+@pytest.mark.parametrize(
+    ("preload", "sentences", "forked"),
+    [
+        (
+            ["no.such.module", "leaves", "threaded", "json.tool"],
+            [
+                "The module no.such.module of warm-preload cannot be imported (ModuleNotFound",
+                "The module leaves of warm-preload cannot be imported (SystemExit: 4).",
+                "The module threaded of warm-preload starts a thread when it is imported, ",
+            ],
+            True,
+        ),
+        (["deadly"], ["The process that scripts are forked from died while it imported"], False),
+        (["forkless"], ["A script runs as a process of its own: no room."], False),
+    ],
+    ids=["unusable", "deadly", "forkless"],
+)
 def test_a_bad_module_is_a_warning(
-    folder: Path, module: str, sentence: str, forked: bool
+    folder: Path, preload: list[str], sentences: list[str], forked: bool
 ) -> None:
-    workflow = Workflow(folder, {
-        "Snakefile": MANY.format(count=3), "job.py": REPORT,
-        "modules/leaves.py": "import sys\nsys.exit(4)",
-        "modules/deadly.py": "import os\nos._exit(1)",
-        "modules/threaded.py": "import threading, time\n"
-                               "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
-        "modules/forkless.py": "import os\ndef fork():\n    raise OSError('no room')\nos.fork = fork",
-    })
-    result = workflow.run("--warm-preload", module, "json.tool",
-                          variables={"PYTHONPATH": str(folder / "modules")})
+    workflow = Workflow(folder, {"Snakefile": MANY.format(count=3), "job.py": REPORT, **MODULES})
+    result = workflow.run(
+        "--warm-preload", *preload, variables={"PYTHONPATH": str(folder / "modules")}
+    )
     assert result.status == 0, result.messages
-    assert result.messages.count(sentence) == 1, result.messages
+    for sentence in sentences:
+        assert result.messages.count(sentence) == 1, result.messages
     assert json.loads(result.read("out/2.json"))["forked"] is forked
 
 
@@ -191,9 +219,7 @@ def test_ctrl_c_in_a_terminal_ends_everything(waiting: Workflow) -> None:
 
 
 @pytest.mark.parametrize("prelude", ["", STUBBORN], ids=["ordinary", "stubborn"])
-def test_an_interrupt_of_snakemake_alone_ends_everything(
-    waiting: Workflow, prelude: str
-) -> None:
+def test_an_interrupt_of_snakemake_alone_ends_everything(waiting: Workflow, prelude: str) -> None:
     waiting.write("job.py", WAIT.format(prelude=prelude, seconds=60))
     with running(waiting) as process:
         process.send_signal(signal.SIGINT)
@@ -233,10 +259,18 @@ def test_children_do_not_outlive_a_killed_zygote(waiting: Workflow) -> None:
 
 def test_ctrl_c_during_the_imports(folder: Path) -> None:
     slow = "import time\nopen('out/0.started', 'w').close()\ntime.sleep(60)"
-    workflow = Workflow(folder, {"Snakefile": MANY.format(count=2), "job.py": REPORT,
-                                 "out/.keep": "", "modules/slow.py": slow})
+    workflow = Workflow(
+        folder,
+        {
+            "Snakefile": MANY.format(count=2),
+            "job.py": REPORT,
+            "out/.keep": "",
+            "modules/slow.py": slow,
+        },
+    )
     workflow.environment = lambda **more: (  # type: ignore[method-assign]
-        os.environ | {"PYTHONPATH": str(folder / "modules")} | more)
+        os.environ | {"PYTHONPATH": str(folder / "modules")} | more
+    )
     with running(workflow, "--warm-preload", "slow", jobs=1) as process:
         process.send_signal(signal.SIGINT)
         assert nothing_is_left(process, 8)
@@ -246,7 +280,8 @@ def test_ctrl_c_during_the_imports(folder: Path) -> None:
 def test_a_process_that_a_script_leaves_on_purpose_goes_on(folder: Path) -> None:
     script = """
         import subprocess
-        process = subprocess.Popen(["sleep", "30"], start_new_session=True)
+        process = subprocess.Popen(["sleep", "30"], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
         open(snakemake.output[0], "w").write(str(process.pid))
     """
     workflow = Workflow(folder, {"Snakefile": MANY.format(count=1), "job.py": script})
@@ -297,5 +332,3 @@ def test_each_environment_has_its_zygote_up_to_a_limit(folder: Path) -> None:
     assert len({fact["parent"] for fact in facts if fact["forked"]}) == 8
     assert sum(not fact["forked"] for fact in facts) == 2
     assert result.messages.count("more than 8 different environments") == 1
-
-

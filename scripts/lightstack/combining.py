@@ -66,8 +66,8 @@ class _Settings(NamedTuple):
 class _Outputs(NamedTuple):
     """What is written for rows of the cube from `first_row` on.
 
-    ``slots[mode]`` is the place in `images` and `rejected` of one of `MODES`, -1 if not wanted;
-    `centres` has all rows of the cube.
+    ``slots[mode]`` is the place in `images` of one of `MODES`, -1 if not wanted. Clip modes come
+    first; their place in `rejected` is the same. `centres` has all rows of the cube.
     """
 
     first_row: int
@@ -161,14 +161,15 @@ def combine(
         _per_frame("noise", noise, n, default=1.0) ** 2,
         1 / _per_frame("gain", gain, n, default=np.inf),
     )
-    wanted = [mode for mode in MODES if mode in modes]
+    clipping = [mode for mode in CLIP_MODES if mode in modes]
+    wanted = clipping + [mode for mode in MODES if mode in modes and mode not in clipping]
     slots = np.array([wanted.index(mode) if mode in wanted else -1 for mode in MODES])
     outputs = _Outputs(
         start,
         slots,
         np.empty((len(wanted), stop - start, nx), np.float32),
         np.empty((stop - start, nx), np.int16),
-        np.empty((len(wanted), stop - start, nx), np.int16),
+        np.empty((len(clipping), stop - start, nx), np.int16),
         np.empty((height, nx) if "noise_clip" in wanted else (0, nx), np.float32),
     )
     network = sorting_network(n)
@@ -189,7 +190,7 @@ def combine(
     return Combined(
         {mode: outputs.images[slots[MODES.index(mode)]] for mode in modes},
         outputs.coverage,
-        {mode: outputs.rejected[slots[MODES.index(mode)]] for mode in modes if mode in CLIP_MODES},
+        {mode: outputs.rejected[i] for i, mode in enumerate(clipping)},
     )
 
 
@@ -341,13 +342,13 @@ def _clip(values: Stack, low: Line, high: Line) -> Stack:
 def _winsorized_limits(ranked: Stack, count: Counts, sigma: float) -> tuple[Line, Line]:
     """Find the lowest and the highest value of each pixel that winsorized clipping keeps.
 
-    Outliers are trimmed in rounds while more than three values are left, down to four.
+    Outliers are trimmed in rounds as long as more than four values are left.
     """
     low, high = np.empty(WIDTH), np.empty(WIDTH)
     sums = np.zeros((2, ranked.shape[0] + 1))
     for k in range(WIDTH):
         first, last, before = 0, count[k], -1
-        while last - first > 3 and last - first != before:
+        while last - first > 4 and last - first != before:
             before = last - first
             centre = _median(ranked, first, last, k)
             reach = sigma * _winsorized_spread(ranked, first, last, k, sums)
@@ -430,12 +431,13 @@ def _clip_by_noise(
     """
     n, _, nx = cube.shape
     values = np.empty((n, WIDTH), np.float32)
+    mean_variance = settings.variances.mean()
     for y in range(start, stop):
         for x in range(0, nx, WIDTH):
             count = _fetch(cube, y, x, values)
             for k in range(min(WIDTH, nx - x)):
                 centre = np.float64(outputs.centres[y, x + k])
-                floor = 3 * np.sqrt(settings.variances.mean() / max(count[k], 1))
+                floor = 3 * np.sqrt(mean_variance / max(count[k], 1))
                 signal = max(_brightest_neighbour(outputs.centres, y, x + k) - floor, 0.0)
                 for i in range(n):
                     variance = settings.variances[i] + max(centre, 0.0) * settings.shot[i]
@@ -477,8 +479,10 @@ def _write_average(
             weight[k] += 0.0 if missing else weights[i]
             number[k] += not missing
     _write(total / weight, y, x, mode, outputs)
-    for k in range(min(WIDTH, outputs.images.shape[2] - x)):
-        outputs.rejected[outputs.slots[mode], y - outputs.first_row, x + k] = count[k] - number[k]
+    slot = outputs.slots[mode]
+    if slot < outputs.rejected.shape[0]:
+        for k in range(min(WIDTH, outputs.rejected.shape[2] - x)):
+            outputs.rejected[slot, y - outputs.first_row, x + k] = count[k] - number[k]
 
 
 @compiled

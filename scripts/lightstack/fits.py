@@ -201,15 +201,11 @@ class PixelFile:
         """
         nx = self.shape[1]
         pixels = np.empty((last - first, nx), ">f4")
-        with self.path.open("rb", buffering=0) as file:
+        with self.path.open("rb") as file:
             file.seek(self._offset + 4 * nx * first)
-            wanted = memoryview(pixels).cast("B") if pixels.size else memoryview(b"")
-            while wanted.nbytes:
-                count = file.readinto(wanted)
-                if not count:
-                    raise EOFError(f"{self.path} is shorter than its header says.")
-                wanted = wanted[count:]
-        return pixels.byteswap(inplace=True).view("=f4") if not pixels.dtype.isnative else pixels
+            if file.readinto(pixels.data) != pixels.nbytes:
+                raise EOFError(f"{self.path} is shorter than its header says.")
+        return pixels.astype(np.float32)
 
 
 class StackWriter:

@@ -145,11 +145,10 @@ def _read_fits(path: Path, start: bytes) -> RawImage:
         raise UnusableFrameError("not a FITS file.")
     try:
         with (
-            warnings.catch_warnings(),
+            # Odd cards are the camera's habit and do no harm: what cannot be read is left out.
+            warnings.catch_warnings(action="ignore"),
             fits.open(path, memmap=False, do_not_scale_image_data=True) as hdus,
         ):
-            # Odd cards are the camera's habit and do no harm: what cannot be read is left out.
-            warnings.simplefilter("ignore")
             hdu = _first_image(hdus)
             header = _clean_header(hdu.header, hdus[0].header)
             raw = hdu.data
@@ -242,9 +241,9 @@ def _read_picture(path: Path, start: bytes) -> RawImage:
 
     if start.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
         return _grey(_tiff_pixels(path))
-    with warnings.catch_warnings():
-        # The size is checked here, before any decoding, by this project's own bound.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    # The size is checked here, before any decoding, by this project's own bound.
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+    with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
         try:
             picture = Image.open(path, formats=("PNG", "JPEG"))
         except UnidentifiedImageError as error:

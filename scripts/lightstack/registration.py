@@ -15,7 +15,13 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.transform import Model, Transform, centre_and_extent, cubic_terms, identity
+from scripts.lightstack.transform import (
+    POWERS,
+    Transform,
+    centre_and_extent,
+    cubic_terms,
+    identity,
+)
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -34,8 +40,8 @@ LEAST_SHARE_OF_REST = 0.1
 """The same, when what stays on its pixel is left out: most of the rest may be flickering."""
 CENTROID_FLOOR_PX = 0.01
 """No centroid is better than this [pixels]: it keeps one bright star from ruling the fit."""
-PAIRS_NEEDED: dict[Model, int] = {"affine": 12, "polynomial": 40}
-"""Matched stars from which on a richer model is tried: four for each pair that it needs."""
+N_TERMS = (0, 3, 6, 10)
+"""Polynomial terms of the models: similarity, affine, all terms to second, to third order."""
 
 
 class UnalignedError(Exception):
@@ -172,35 +178,42 @@ def _search_sky(frame: Stars, reference: Stars) -> _Match:
     that do not stay agree on a movement, it is the sky's. If they do not, the sky stands still,
     unless what stays looks like hot pixels.
     """
+    from scipy.special import bdtrc
+
     still = _still(frame, reference)
     if len(still[0]) > 0.1 * min(len(frame), len(reference)):
         rest = frame.without(still[0]), reference.without(still[1])
         try:
-            return _search(*rest, LEAST_SHARE_OF_REST)
+            match = _search(*rest, LEAST_SHARE_OF_REST)
+            if _moves(match.transform):
+                return match
         except UnalignedError:
             pass
     match = _search(frame, reference, LEAST_SHARE)
-    if np.abs(match.transform.corners - identity(frame.shape).corners).max() < 1:
-        _refuse_hot_pixels(match, frame, reference)
+    if _moves(match.transform):
+        return match
+    wide = 1.5 * float(np.median(frame.fwhm[match.frame]))
+    wider = frame[frame.fwhm > wide], reference[reference.fwhm > wide]
+    n_wide_matched = int((frame.fwhm[match.frame] > wide).sum())
+    xy = np.hstack([frame.xy[match.frame], reference.xy[match.reference]])
+    n_central = int((np.abs(xy - np.rint(xy)) < 0.2).all(axis=1).sum())
+    # Hot pixels lie in the middle of pixels, of stars 0.4**2 do so; they are sharper than stars.
+    if (
+        bdtrc(n_central - 1, len(xy), 0.4) < CHANCE
+        or min(map(len, wider)) > 5 * n_wide_matched + 5
+    ):
+        try:
+            return _search_sky(*wider)
+        except UnalignedError:
+            raise UnalignedError(
+                f"{len(xy)} sources match without any shift, but they look like hot pixels"
+            ) from None
     return match
 
 
-def _refuse_hot_pixels(match: _Match, frame: Stars, reference: Stars) -> None:
-    """Raise UnalignedError if a match without movement is not one of stars.
-
-    It is not if most of it lies in the middle of pixels, or if wider sources have no counterpart.
-    """
-    from scipy.special import bdtrc
-
-    xy = np.hstack([frame.xy[match.frame], reference.xy[match.reference]])
-    n_central = int((np.abs(xy - np.rint(xy)) < 0.2).all(axis=1).sum())
-    wide = 1.5 * float(np.median(frame.fwhm[match.frame]))
-    n_wide = min((stars.fwhm > wide).sum() for stars in (frame, reference))
-    n_wide_matched = (frame.fwhm[match.frame] > wide).sum()
-    if bdtrc(n_central - 1, len(xy), 0.4) < CHANCE or n_wide > max(5, 5 * n_wide_matched):
-        raise UnalignedError(
-            f"{len(xy)} sources match without any shift, but they are hot pixels rather than stars"
-        )
+def _moves(transform: Transform) -> bool:
+    still = identity(transform.frame_shape).corners
+    return bool(np.abs(transform.corners - still).max() > 0.5)
 
 
 def _still(frame: Stars, reference: Stars) -> tuple[Indices, Indices]:
@@ -366,8 +379,8 @@ def _follow(guess: Transform, frame: Stars, reference: Stars) -> _Match | None:
     if n_pairs < 3 or bdtrc(n_pairs - 3, n_trials - 2, chance) > 0.01:
         return None
     for _ in range(10):
-        weight = np.ones(len(match.frame))
-        fitted = _fit("similarity", match, frame, reference, weight)
+        xy, target = frame.xy[match.frame], reference.xy[match.reference]
+        fitted = _fit(0, guess, xy, target, np.ones(len(xy)))
         found = _match(fitted, frame, reference, _tighter(match))
         if len(found.frame) < 3:
             return None
@@ -402,11 +415,10 @@ def _inside(xy: Floats, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 def _density(stars: Stars) -> float:
     """Stars per square pixel in the surroundings of a star: more than the mean in a cluster."""
-    from scipy.spatial import KDTree
-
-    tree, radius = KDTree(stars.xy), 40.0
-    neighbours = tree.count_neighbors(tree, radius) / len(stars) - 1
-    return float(max(neighbours / (np.pi * radius**2), len(stars) / np.prod(stars.shape)))
+    side = 64
+    _, count = np.unique(stars.xy // side, axis=0, return_counts=True)
+    surroundings = np.sum(count * (count - 1.0)) / len(stars) / side**2
+    return float(max(surroundings, len(stars) / np.prod(stars.shape)))
 
 
 def _objection(match: _Match, frame: Stars, reference: Stars, least_share: float) -> str:
@@ -439,16 +451,18 @@ def _objection(match: _Match, frame: Stars, reference: Stars, least_share: float
 def _polish(match: _Match, frame: Stars, reference: Stars) -> _Match:
     """Refit to all stars with weights, by the richest model that predicts stars left out."""
     match = _match(match.transform, frame, reference, match.tolerance)
-    model: Model = "similarity"
-    for richer in ("similarity", "affine", "polynomial"):
+    chosen = 0
+    for n_terms in N_TERMS:
         for _ in range(5):
+            xy, target = frame.xy[match.frame], reference.xy[match.reference]
             weight = _weights(match, frame, reference)
-            if richer != model and not _predicts_better(richer, model, match, frame, reference):
+            if n_terms > chosen and not _predicts_better(
+                n_terms, chosen, match.transform, xy, target, weight
+            ):
                 break
-            model = richer
-            match = _match(
-                _fit(model, match, frame, reference, weight), frame, reference, _tighter(match)
-            )
+            chosen = n_terms
+            transform = _fit(chosen, match.transform, xy, target, weight)
+            match = _match(transform, frame, reference, _tighter(match))
     return match
 
 
@@ -478,34 +492,27 @@ def _weights(match: _Match, frame: Stars, reference: Stars) -> Floats:
     return np.asarray(1 / variance / (1 + squared / (4 * variance)) ** 2, np.float64)
 
 
-def _fit(model: Model, match: _Match, frame: Stars, reference: Stars, weight: Floats) -> Transform:
-    """Weighted least squares of the matched stars."""
-    return _fit_positions(
-        model, frame.xy[match.frame], reference.xy[match.reference], weight, match.transform
-    )
-
-
-def _fit_positions(
-    model: Model, xy: Floats, target: Floats, weight: Floats, like: Transform
-) -> Transform:
-    z, w = xy @ np.array([1, 1j]), target @ np.array([1, 1j])
+def _fit(n_terms: int, like: Transform, xy: Floats, target: Floats, weight: Floats) -> Transform:
+    """Weighted least squares by a similarity and `n_terms` terms of a cubic."""
+    z, w = xy[:, 0] + 1j * xy[:, 1], target[:, 0] + 1j * target[:, 1]
     z_mean, w_mean = np.average(z, weights=weight), np.average(w, weights=weight)
     dz, dw = z - z_mean, w - w_mean
     turn = complex(np.sum(weight * dz.conj() * dw) / np.sum(weight * np.abs(dz) ** 2))
     centre, extent = centre_and_extent(like.frame_shape)
     centre_at = complex(w_mean + turn * (complex(*centre) - z_mean))
     transform = _similarity(turn, centre_at, like.frame_shape, like.reference_shape)
-    if model == "similarity":
+    if n_terms == 0:
         return transform
-    terms = cubic_terms(xy, like.frame_shape)
+    terms = cubic_terms(xy, like.frame_shape)[:, :n_terms]
     linear = _least_squares(terms[:, :3], target - transform.forward(xy), weight)
     matrix = transform.matrix.copy()
     matrix[:2, :2] += linear[:, 1:] / extent
     matrix[:2, 2] += linear[:, 0] - linear[:, 1:] @ centre / extent
     transform = replace(transform, matrix=matrix, model="affine")
-    if model == "affine":
+    if n_terms == 3:
         return transform
-    cubic = _least_squares(terms, target - transform.forward(xy), weight)
+    cubic = np.zeros((2, len(POWERS)))
+    cubic[:, :n_terms] = _least_squares(terms, target - transform.forward(xy), weight)
     return replace(transform, model="polynomial", forward_cubic=cubic)
 
 
@@ -515,27 +522,28 @@ def _least_squares(terms: Floats, values: Floats, weight: Floats) -> Floats:
     By the normal equations, which einsum sums in one order: LAPACK's depends on the threads.
     """
     weighted = weight[:, np.newaxis] * terms
-    normal = np.einsum("ni,nj->ij", weighted, terms) + np.eye(terms.shape[1])
+    normal = np.einsum("ni,nj->ij", weighted, terms)
     return np.linalg.solve(normal, np.einsum("ni,nk->ik", weighted, values)).T
 
 
 def _predicts_better(
-    richer: Model, model: Model, match: _Match, frame: Stars, reference: Stars
+    richer: int, poorer: int, like: Transform, xy: Floats, target: Floats, weight: Floats
 ) -> bool:
-    """Whether the richer model is nearer to stars that it was not fitted to, by 2 sigma."""
-    if len(match.frame) < PAIRS_NEEDED[richer]:
+    """Whether more terms come nearer to stars that they were not fitted to.
+
+    Five folds and the rule of one standard error (Breiman et al. 1984, CART, section 3.4.3).
+    """
+    if len(xy) < 4 * richer:
         return False
-    xy, target = frame.xy[match.frame], reference.xy[match.reference]
-    weight = _weights(match, frame, reference)
     fold = np.arange(len(xy)) % 5
     gain = np.zeros(len(xy))
     for k in range(5):
         held, used = fold == k, fold != k
-        for name, sign in ((model, 1), (richer, -1)):
-            fitted = _fit_positions(name, xy[used], target[used], weight[used], match.transform)
+        for n_terms, sign in ((poorer, 1), (richer, -1)):
+            fitted = _fit(n_terms, like, xy[used], target[used], weight[used])
             squared = np.sum((fitted.forward(xy[held]) - target[held]) ** 2, axis=1)
             gain[held] += sign * np.minimum(weight[held] * squared, 25)
-    return bool(gain.mean() > max(1e-3, 2 * gain.std() / np.sqrt(len(gain))))
+    return bool(gain.mean() > max(1e-3, gain.std() / np.sqrt(len(gain))))
 
 
 def _with_backward(transform: Transform) -> Transform:

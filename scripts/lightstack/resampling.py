@@ -90,7 +90,7 @@ class _RowMaps(NamedTuple):
 
 def compiled(function: _F) -> _F:
     """Compile with numba, without the GIL, and keep the machine code on disk."""
-    return cast("_F", njit(nogil=True, cache=True, error_model="numpy")(function))
+    return _compile(function, fastmath=False)
 
 
 def compiled_for_vectors(function: _F) -> _F:
@@ -98,8 +98,15 @@ def compiled_for_vectors(function: _F) -> _F:
 
     NaN and infinity keep their meaning, and the same input gives the same bytes.
     """
-    flags = {"reassoc", "contract"}
-    return cast("_F", njit(nogil=True, cache=True, error_model="numpy", fastmath=flags)(function))
+    return _compile(function, fastmath={"reassoc", "contract"})
+
+
+def _compile(function: _F, fastmath: bool | set[str]) -> _F:
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
+    try:
+        return cast("_F", njit(cache=True, **options)(function))
+    except RuntimeError:  # there is no place on disk: neither the checkout nor a home is writable
+        return cast("_F", njit(**options)(function))
 
 
 def lanczos_weights(phases: int = PHASES) -> NDArray[np.float32]:

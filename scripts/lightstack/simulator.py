@@ -3,7 +3,7 @@
 ``python -m scripts.lightstack.simulator FOLDER`` writes the demonstration's night.
 """
 
-import sys
+import argparse
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -341,8 +341,10 @@ def _add_cosmic_ray(rng: Generator, image: NDArray[np.float32]) -> None:
 
 def _read_out(rng: Generator, signal: NDArray[np.float32]) -> NDArray[np.float32]:
     """Add shot noise, read noise and bias."""
-    noise = np.sqrt(np.maximum(signal, 0) / GAIN_E_PER_ADU + READ_NOISE_ADU**2)
-    return signal + noise * rng.standard_normal(signal.shape, np.float32) + np.float32(BIAS_ADU)
+    image = np.sqrt(np.maximum(signal, 0) / np.float32(GAIN_E_PER_ADU) + READ_NOISE_ADU**2)
+    image *= rng.standard_normal(signal.shape, np.float32)
+    image += signal + np.float32(BIAS_ADU)
+    return image
 
 
 def _digitize(image: NDArray[np.float32]) -> NDArray[np.uint16]:
@@ -382,4 +384,6 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description="Simulate a night of raw frames.")
+    parser.add_argument("folder", type=Path, help="gets data/, darkfield/ and config/")
+    main(parser.parse_args().folder)

@@ -8,17 +8,17 @@ from typing import Any
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
 from snakemake_executor_plugin_warm import internals
-from snakemake_executor_plugin_warm.internals import common_settings
+from snakemake_executor_plugin_warm.internals import LocalExecutor, common_settings
 from snakemake_executor_plugin_warm.nursery import Nursery
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 
-PREAMBLE_MODULES = ("snakemake.iocontainers", "snakemake.logging")
-"""What the lines that Snakemake puts above each script import."""
+PREAMBLE_MODULES = ("snakemake.iocontainers", "snakemake.io", "snakemake.logging")
+"""What the lines that Snakemake puts above each script import, and the object that they make."""
 
 
 @dataclass
-class ExecutorSettings(ExecutorSettingsBase):
+class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]
     """Settings of the executor: ``--warm-…`` on the command line, ``warm-…`` in a profile."""
 
     preload: list[str] = field(
@@ -33,7 +33,7 @@ class ExecutorSettings(ExecutorSettingsBase):
     )
 
 
-class Executor(internals.LocalExecutor):  # type: ignore[misc]
+class Executor(LocalExecutor):  # type: ignore[misc]
     """Runs jobs as the local executor does, and Python scripts in forked children."""
 
     def __post_init__(self) -> None:
@@ -43,20 +43,21 @@ class Executor(internals.LocalExecutor):  # type: ignore[misc]
         self._nursery: Nursery | None = None
         obstacle = internals.obstacle()
         if obstacle is not None:
-            self.logger.warning(f"{obstacle} Jobs run as with --executor local.")
+            self._warn(f"{obstacle} Jobs run as with --executor local.")
             return
         preload = self.executor_settings.preload if self.executor_settings else []
-        self._nursery = Nursery([*PREAMBLE_MODULES, *preload], self.logger.warning)
+        self._nursery = Nursery([*PREAMBLE_MODULES, *preload], self._warn)
         self._diversion = internals.Diversion(self._nursery.fork)
         self._diversion.install()
 
     def run_single_job(self, job: Any) -> "Future[None]":
         """Start a job that is not a group."""
         if self._nursery is None or not internals.forks_in_shadow(job):
-            future: Future[None] = super().run_single_job(job)
-            return future
+            return super().run_single_job(job)  # type: ignore[no-any-return]
         arguments = internals.without_shadow(self.job_args_and_prepare(job))
-        return self.pool.submit(self.cached_or_run, job, internals.run_wrapper, *arguments)
+        return self.pool.submit(  # type: ignore[no-any-return]
+            self.cached_or_run, job, internals.run_wrapper, *arguments
+        )
 
     def cached_or_run(self, job: Any, run_func: Any, *args: Any) -> None:
         """Run a job in the current thread, or take its results from the cache."""
@@ -71,7 +72,7 @@ class Executor(internals.LocalExecutor):  # type: ignore[misc]
                 if not run.lost or self._cancelled:
                     internals.bring_logs_out_of_shadow(job)
                     raise
-                self.logger.warning(
+                self._warn(
                     f"The script of rule {job.rule.name} (job {job.jobid}) was lost with the "
                     "process that it was forked from; it runs again, in a process of its own."
                 )
@@ -93,6 +94,9 @@ class Executor(internals.LocalExecutor):  # type: ignore[misc]
             self._nursery.end_children()
         super().cancel()
         self._dismiss(orderly=False)
+
+    def _warn(self, sentence: str) -> None:
+        self.logger.warning(sentence)
 
     def _dismiss(self, *, orderly: bool) -> None:
         if self._nursery is not None:

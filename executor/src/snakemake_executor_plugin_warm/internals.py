@@ -23,16 +23,26 @@ from typing import IO, Any
 
 import snakemake
 from snakemake.executors import local
+from snakemake.executors.local import Executor as LocalExecutor
+from snakemake.executors.local import common_settings
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 from snakemake_executor_plugin_warm.nursery import Child, ZygoteDiedError
 
+__all__ = [
+    "Diversion",
+    "LocalExecutor",
+    "ScriptRun",
+    "bring_logs_out_of_shadow",
+    "common_settings",
+    "forks_in_shadow",
+    "obstacle",
+    "run_wrapper",
+    "without_shadow",
+]
+
 KNOWN_VERSIONS = ("9.27.1",)
 """The releases of Snakemake whose inside has been read and tested."""
-
-LocalExecutor = local.Executor
-common_settings = local.common_settings
-run_wrapper = local.run_wrapper
 
 # The attribute snakemake.shell is the function of that name, not the module.
 _SHELL_MODULE: Any = importlib.import_module("snakemake.shell")
@@ -213,13 +223,18 @@ def forks_in_shadow(job: Any) -> bool:
     )
 
 
+def run_wrapper(*arguments: Any) -> None:
+    """Run a job in the current thread, as the local executor does."""
+    local.run_wrapper(*arguments)
+
+
 def without_shadow(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return the arguments for ``run_wrapper`` such that it stays in the working directory.
 
     It would change the directory of the whole of Snakemake, for which reason the local executor
     spends another Snakemake on each job with a shadow directory. A child changes its own.
     """
-    position = list(inspect.signature(run_wrapper).parameters).index("shadow_dir")
+    position = list(inspect.signature(local.run_wrapper).parameters).index("shadow_dir")
     return (*arguments[:position], None, *arguments[position + 1 :])
 
 

@@ -234,7 +234,7 @@ def _note_signal(*_: object) -> None:
     """Exist: a signal without a handler would not wake the zygote up."""
 
 
-_ZYGOTE_HANDLERS = {
+_ZYGOTE_HANDLERS: dict[signal.Signals, Any] = {
     signal.SIGINT: signal.SIG_IGN,
     signal.SIGTERM: signal.SIG_IGN,
     signal.SIGHUP: signal.SIG_IGN,
@@ -345,8 +345,11 @@ def resemble_fresh_interpreter(task: Task) -> types.ModuleType:
     main = types.ModuleType("__main__")
     loader = importlib.machinery.SourceFileLoader("__main__", script)
     vars(main).update(
-        __annotations__={}, __builtins__=sys.modules["builtins"], __cached__=None,
-        __file__=script, __loader__=loader,
+        __annotations__={},
+        __builtins__=sys.modules["builtins"],
+        __cached__=None,
+        __file__=script,
+        __loader__=loader,
     )
     sys.modules["__main__"] = main
     return main

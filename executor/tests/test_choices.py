@@ -1,0 +1,181 @@
+"""When scripts are forked, when not, and how the user decides."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import IS_FORKED, Workflow
+
+from snakemake_executor_plugin_warm.internals import plain_script
+
+SNAKEFILE = """
+rule job:
+    output: "out.json"
+    script: "job.py"
+"""
+
+REPORT = f"""
+import json, os, sys
+facts = {{"forked": {IS_FORKED}, "numpy": "numpy" in sys.modules}}
+from library import VALUE
+facts["value"] = VALUE
+facts["environment"] = dict(os.environ)
+with open(snakemake.output[0], "w") as file:
+    json.dump(facts, file)
+"""
+
+PATCH = "from snakemake_executor_plugin_warm import internals\n"
+
+
+@pytest.fixture
+def workflow(folder: Path) -> Workflow:
+    return Workflow(folder, {"Snakefile": SNAKEFILE, "job.py": REPORT, "library.py": "VALUE = 1"})
+
+
+def test_the_default_profile_of_a_workflow(workflow: Workflow) -> None:
+    workflow.write(
+        "profiles/default/profile.yaml",
+        """
+        executor: warm
+        warm-preload:
+          - numpy
+          - json.tool
+        quiet: [host]
+    """,
+    )
+    command = [sys.executable, "-m", "snakemake", "--cores", "1"]
+    for options, expected in (((), (True, True)), (("--executor", "local"), (False, False))):
+        subprocess.run(
+            [*command, "--forceall", *options],
+            cwd=workflow.folder,
+            check=True,
+            env=workflow.environment(),
+            capture_output=True,
+        )
+        facts = json.loads((workflow.folder / "out.json").read_text())
+        assert (facts["forked"], facts["numpy"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("patch", "sentence"),
+    [
+        (
+            "internals.KNOWN_VERSIONS = ('8.0.0',)",
+            r"The warm executor knows Snakemake 8\.0\.0, and this is [\d.]+\. ",
+        ),
+        (
+            "import sys, types; internals.sys = types.SimpleNamespace(platform='darwin')",
+            r"The warm executor forks on Linux only, and this is darwin\. ",
+        ),
+    ],
+    ids=["version", "platform"],
+)
+def test_what_it_does_not_know_runs_as_local_with_a_warning(
+    workflow: Workflow, patch: str, sentence: str
+) -> None:
+    result = workflow.run(program=PATCH + patch)
+    assert result.status == 0, result.messages
+    assert len(re.findall(sentence + "Jobs run as with --executor local", result.messages)) == 1
+    assert not json.loads(result.read("out.json"))["forked"]
+
+
+def test_an_edited_module_is_seen_by_the_next_run(workflow: Workflow) -> None:
+    for value in (1, 2):
+        workflow.write("library.py", f"VALUE = {value}  # {'x' * value}")
+        result = workflow.run("--forceall")
+        assert json.loads(result.read("out.json"))["value"] == value
+
+
+def test_a_dry_run_starts_no_zygote(workflow: Workflow) -> None:
+    result = workflow.run("--dry-run", "--warm-preload", "no.such.module")
+    assert result.status == 0
+    assert "no.such.module" not in result.messages
+
+
+@pytest.mark.parametrize(
+    ("directive", "options", "variables", "expected"),
+    [
+        (
+            "envmodules: 'astro'",
+            ("--sdm", "env-modules"),
+            {"BASH_FUNC_module%%": "() { if [ $1 = load ]; then export LOADED=$2; fi; }"},
+            {"LOADED": "astro"},
+        ),
+        ("", (), {"BASH_ENV": "{folder}/start.sh"}, {"STARTED": "1"}),
+        ("", ("--config", "prefix=1"), {}, {"PREFIXED": "1"}),
+        (
+            "container: 'image.sif'",
+            ("--sdm", "apptainer"),
+            {"PATH": "{folder}/bin:{path}"},
+            {"CONTAINED": "1"},
+        ),
+    ],
+    ids=["modules", "shell start-up file", "shell prefix", "container"],
+)
+def test_what_changes_the_environment_of_a_script_makes_it_a_plain_process(
+    workflow: Workflow,
+    directive: str,
+    options: tuple[str, ...],
+    variables: dict[str, str],
+    expected: dict[str, str],
+) -> None:
+    workflow.write(
+        "Snakefile",
+        f"""
+        if "prefix" in config:
+            shell.prefix("export PREFIXED=1; ")
+
+        rule job:
+            output: "out.json"
+            {directive}
+            script: "job.py"
+    """,
+    )
+    workflow.write("start.sh", "export STARTED=1")
+    workflow.write("image.sif", "")
+    # Enough of an apptainer: it drops its options and runs the command here.
+    workflow.write(
+        "bin/apptainer",
+        f"""\
+        #!/bin/bash
+        if [ "$1" = --version ]; then echo "apptainer version 1.3.4"; exit; fi
+        shift
+        while [ "$1" != image.sif ] && [[ "$1" != */image.sif ]]; do shift; done
+        shift
+        export CONTAINED=1 PATH={Path(sys.executable).parent}:$PATH
+        exec "$@"
+    """,
+    )
+    (workflow.folder / "bin/apptainer").chmod(0o755)
+    variables = {
+        name: value.replace("{folder}", str(workflow.folder)).replace("{path}", os.environ["PATH"])
+        for name, value in variables.items()
+    }
+    result = workflow.run(*options, variables=variables)
+    assert result.status == 0, result.messages
+    facts = json.loads(result.read("out.json"))
+    assert not facts["forked"]
+    assert expected.items() <= facts["environment"].items()
+
+
+@pytest.mark.parametrize(
+    ("command", "script"),
+    [
+        ("set -euo pipefail;  {python} '/a b/c.py'", "/a b/c.py"),
+        ("{python} /a/c.py", "/a/c.py"),
+        ("set -euo pipefail;  source /conda/bin/activate '/env'; python /a/c.py", None),
+        ("set -euo pipefail;  python /a/c.py", None),
+        ("set -euo pipefail;  {python} /a/c.py ; cleanup", None),
+        ("set -euo pipefail;  {python} -c 'import json'", None),
+        ("set -euo pipefail;  {python} /a/c.txt", None),
+        ("set -euo pipefail;  apptainer exec image bash -c 'python /a/c.py'", None),
+    ],
+)
+def test_only_a_bare_script_is_recognized(command: str, script: str | None) -> None:
+    options = {"executable": "/bin/bash", "env": {}}
+    assert plain_script(command.format(python=sys.executable), options) == script
+    assert plain_script(command, options | {"executable": "/bin/zsh"}) is None

@@ -1,0 +1,59 @@
+"""A change of code is seen where the code is used, and only there."""
+
+import ast
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scripts.lightstack import digest
+from tests.conftest import ROOT
+
+Edit = Callable[[str, Callable[[str], str]], dict[str, bool]]
+
+
+@pytest.fixture
+def changed_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
+    """Return which scripts' digests an edit of one file of a copied checkout changes."""
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    monkeypatch.setattr(digest, "ROOT", tmp_path)
+    scripts = [f"scripts/{path.name}" for path in (tmp_path / "scripts").glob("[a-z]*.py")]
+
+    def digests() -> dict[str, str]:
+        digest._parsed.cache_clear()
+        return {script: digest.code_digest(script) for script in scripts}
+
+    def change(name: str, edit: Callable[[str], str]) -> dict[str, bool]:
+        before = digests()
+        path = tmp_path / "scripts" / name
+        path.write_text(edit(path.read_text()))
+        after = digests()
+        digest._parsed.cache_clear()
+        return {Path(script).stem: before[script] != after[script] for script in scripts}
+
+    return change
+
+
+def test_a_library_change_reaches_exactly_the_scripts_that_import_it(changed_by: Edit) -> None:
+    changed = changed_by("lightstack/quality.py", lambda code: code + "\nNEW = 1\n")
+    assert {name for name, new in changed.items() if new} == {"grade_frame", "align_frames"}
+
+
+def test_a_change_two_imports_away_counts(changed_by: Edit) -> None:
+    changed = changed_by("lightstack/images.py", lambda code: code + "\nNEW = 1\n")
+    assert changed["grade_frame"]  # through the FITS module
+
+
+def test_comments_docstrings_and_blank_lines_do_not_count(changed_by: Edit) -> None:
+    def edit(code: str) -> str:
+        code = code.replace('"""', '"""Changed. ', 1).replace("\n\n\n", "\n\n\n# A comment.\n")
+        assert ast.parse(code)
+        return code
+
+    assert not any(changed_by("lightstack/fits.py", edit).values())
+
+
+def test_a_script_counts_for_itself(changed_by: Edit) -> None:
+    changed = changed_by("draw_preview.py", lambda code: code.replace("GAP_PX = 8", "GAP_PX = 9"))
+    assert {name for name, new in changed.items() if new} == {"draw_preview"}

@@ -1,0 +1,84 @@
+"""Frames are found by their names, whatever these are."""
+
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scripts.lightstack.frames import find_frames, frame_name, natural_order
+
+
+def make(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+@pytest.mark.parametrize(
+    "extension",
+    "fits fit fts fits.gz fit.gz fts.gz fits.fz fit.fz fts.fz png jpg jpeg tif tiff".split(),  # noqa: SIM905 - reads as the documentation does
+)
+@pytest.mark.parametrize("case", [str.lower, str.upper])
+def test_all_extensions_count_in_any_case(extension: str, case: type[str]) -> None:
+    assert frame_name(Path(f"night/a.b {case(extension)}.{case(extension)}")) == (
+        f"night/a.b {case(extension)}"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["notes.txt", "a.fits.bak", "a.png.gz", ".fits", "fits", "a.xisf"]
+)
+def test_other_files_are_no_frames(name: str) -> None:
+    assert frame_name(Path(name)) is None
+
+
+def test_frames_come_in_natural_order_with_their_folders(tmp_path: Path) -> None:
+    make(tmp_path, "f10.fits", "f2.FIT", "f1.png", "b/f3.fts.gz", "é ü.tif", "readme.md")
+    frames = find_frames(tmp_path)
+    assert list(frames.paths) == ["b/f3", "f1", "f2", "f10", "é ü"]
+    assert frames.paths["f2"] == str(tmp_path / "f2.FIT")
+    assert not frames.refused
+
+
+@given(st.lists(st.text(alphabet="af019é.", max_size=6), unique=True))
+def test_natural_order_is_a_strict_order(names: list[str]) -> None:
+    keys = sorted(map(natural_order, names))
+    assert all(one < other for one, other in pairwise(keys))
+
+
+def test_hidden_files_are_left_out(tmp_path: Path) -> None:
+    make(tmp_path, "._light.fits", ".trash/old.fits", "light.fits")
+    assert find_frames(tmp_path).names == ["light"]
+
+
+def test_two_files_of_one_name_are_both_named(tmp_path: Path) -> None:
+    make(tmp_path, "a.fits", "a.png")
+    with pytest.raises(ValueError, match=r"a\.fits and .*a\.png"):
+        find_frames(tmp_path)
+
+
+def test_a_frame_where_another_needs_a_folder_is_refused(tmp_path: Path) -> None:
+    make(tmp_path, "x.fit", "x.fits/y.fit")
+    with pytest.raises(ValueError, match=r"x\.fit and the folder of .*y\.fit"):
+        find_frames(tmp_path)
+
+
+def test_names_that_no_job_can_carry_are_refused_with_a_reason(tmp_path: Path) -> None:
+    make(tmp_path, "a\nb.fits", "c{d}.fits", "good.fits")
+    (tmp_path / "gone.fits").symlink_to("nowhere")
+    (tmp_path / os.fsdecode(b"\xff.fits")).touch()
+    os.mkfifo(tmp_path / "pipe.fits")
+    frames = find_frames(tmp_path)
+    assert list(frames.paths) == ["good"]
+    assert set(frames.refused) == {"a\nb", "c{d}", "gone", os.fsdecode(b"\xff"), "pipe"}
+    assert "'" + str(tmp_path) + "/a\\nb.fits'" in frames.refused["a\nb"]
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    make(tmp_path, "night/a.fits")
+    (tmp_path / "night" / "again").symlink_to(tmp_path / "night")
+    assert find_frames(tmp_path).names == ["night/a"]

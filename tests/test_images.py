@@ -1,0 +1,238 @@
+"""Raw images of every kind become the same float32 pixels."""
+
+import gzip
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from astropy.io import fits
+from numpy.typing import NDArray
+from PIL import Image
+
+from scripts.lightstack.images import (
+    RawImage,
+    UnusableFrameError,
+    central_region,
+    check_usable,
+    read_image,
+)
+
+PIXELS = np.arange(12 * 15, dtype=np.uint16).reshape(12, 15) * 300
+
+
+def check(image: RawImage, expected: NDArray[Any], ceiling: float) -> None:
+    assert image.data.dtype == np.float32
+    assert image.data.dtype.isnative
+    np.testing.assert_array_equal(image.data, expected)
+    assert image.ceiling == ceiling
+
+
+@pytest.mark.parametrize(
+    ("dtype", "ceiling"),
+    [
+        ("u1", 255),
+        ("i2", 32767),
+        ("u2", 65535),
+        ("i4", 2**31 - 1),
+        ("u4", 2**32 - 1),
+        ("f4", np.inf),
+        ("f8", np.inf),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".fits", ".fits.gz", ".FIT"])
+def test_fits_of_any_type(tmp_path: Path, dtype: str, ceiling: float, suffix: str) -> None:
+    pixels = (PIXELS // 300).astype(dtype)
+    fits.writeto(tmp_path / f"a{suffix}", pixels)
+    check(read_image(tmp_path / f"a{suffix}"), pixels, ceiling)
+
+
+def test_fits_scaling_and_blank(tmp_path: Path) -> None:
+    raw = np.array([[1, 2, 3], [4, -99, 6]], np.int16)
+    hdu = fits.PrimaryHDU(raw)
+    header = hdu.header
+    header["BSCALE"], header["BZERO"], header["BLANK"] = 0.5, 100.0, -99
+    content = header.tostring().encode() + raw.astype(">i2").tobytes().ljust(2880, b"\0")
+    (tmp_path / "a.fits").write_bytes(content)
+    check(
+        read_image(tmp_path / "a.fits"),
+        np.array([[100.5, 101, 101.5], [102, np.nan, 103]]),
+        32767 * 0.5 + 100,
+    )
+
+
+@pytest.mark.parametrize("dtype", ["u2", "f4"])
+def test_compressed_fits(tmp_path: Path, dtype: str) -> None:
+    hdu = fits.CompImageHDU(PIXELS.astype(dtype), quantize_level=0)
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(tmp_path / "a.fits.fz")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.fits.fz").data, PIXELS)
+
+
+def test_first_image_of_a_file_with_many_parts(tmp_path: Path) -> None:
+    primary = fits.PrimaryHDU()
+    primary.header["EXPTIME"] = 30.0
+    parts = [
+        primary,
+        fits.BinTableHDU(np.zeros(3, [("a", "f4")])),
+        fits.ImageHDU(np.zeros(7)),
+        fits.ImageHDU(PIXELS[np.newaxis].astype(np.float32)),
+    ]
+    fits.HDUList(parts).writeto(tmp_path / "a.fits")
+    image = read_image(tmp_path / "a.fits")
+    np.testing.assert_array_equal(image.data, PIXELS)
+    assert image.header["EXPTIME"] == 30
+
+
+def test_infinite_values_are_no_data(tmp_path: Path) -> None:
+    pixels = np.array([[1, np.inf], [-np.inf, 2]], np.float32)
+    fits.writeto(tmp_path / "a.fits", pixels)
+    check(read_image(tmp_path / "a.fits"), np.array([[1, np.nan], [np.nan, 2]]), np.inf)
+
+
+def test_malformed_cards_are_left_out(tmp_path: Path) -> None:
+    hdu = fits.PrimaryHDU(PIXELS)
+    hdu.header["EXPTIME"] = 12.0
+    hdu.header["OBSERVER"] = "nobody"
+    content = (
+        hdu.header.tostring()
+        .encode()
+        .replace(b"OBSERVER= 'nobody  '", b"OBSERVER= 'nobody\xff\0'")
+    )
+    data = (PIXELS.astype(np.int32) - 32768).astype(">i2").tobytes()
+    (tmp_path / "a.fits").write_bytes(content + data.ljust(2880, b"\0"))
+    image = read_image(tmp_path / "a.fits")
+    assert image.header["EXPTIME"] == 12
+    assert "OBSERVER" not in image.header
+    assert "NAXIS1" not in image.header
+    image.header.tostring()
+
+
+def test_grey_pictures_keep_sixteen_bits(tmp_path: Path) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "a.png")
+    check(read_image(tmp_path / "a.png"), PIXELS, 65535)
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS)
+    check(read_image(tmp_path / "a.tif"), PIXELS, 65535)
+
+
+@pytest.mark.parametrize("extension", ["png", "tif"])
+def test_colour_pictures_become_luma_with_sixteen_bits(tmp_path: Path, extension: str) -> None:
+    colour = np.stack([PIXELS, PIXELS // 2, PIXELS // 3], axis=-1)
+    path = tmp_path / f"a.{extension}"
+    if extension == "png":
+        path.write_bytes(imagecodecs.png_encode(colour))
+    else:
+        tifffile.imwrite(path, colour, photometric="rgb", compression="lzw")
+    image = read_image(path)
+    np.testing.assert_allclose(image.data, colour @ [0.299, 0.587, 0.114], rtol=1e-6)
+    np.testing.assert_array_equal(image.peak, PIXELS)
+    assert image.ceiling == 65535
+
+
+def test_float_tiff(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tiff", PIXELS.astype(np.float32) / 7)
+    check(read_image(tmp_path / "a.tiff"), PIXELS.astype(np.float32) / 7, np.inf)
+
+
+def test_first_page_of_a_tiff(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(PIXELS)
+        tiff.write(PIXELS[::-1])
+    check(read_image(tmp_path / "a.tif"), PIXELS, 65535)
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "LA", "RGBA", "CMYK", "YCbCr"])
+def test_pillow_modes(tmp_path: Path, mode: str) -> None:
+    grey = Image.fromarray((PIXELS // 300).astype(np.uint8))
+    extension = "jpg" if mode in ("CMYK", "YCbCr") else "png"
+    picture = grey.quantize(256) if mode == "P" else grey.convert("RGB").convert(mode)
+    picture.save(tmp_path / f"a.{extension}", quality=100)
+    image = read_image(tmp_path / f"a.{extension}")
+    assert image.data.shape == PIXELS.shape
+    assert image.ceiling == 255
+    expected = np.asarray(grey.convert("1").convert("L")) if mode == "1" else np.asarray(grey)
+    assert np.abs(image.data - expected).max() < 3
+
+
+def test_transparent_pixels_are_no_data(tmp_path: Path) -> None:
+    colour = np.full((4, 5, 4), 200, np.uint8)
+    colour[0, 0, 3] = 0
+    Image.fromarray(colour).save(tmp_path / "a.png")
+    data = read_image(tmp_path / "a.png").data
+    assert np.isnan(data[0, 0])
+    assert np.count_nonzero(np.isnan(data)) == 1
+
+
+def test_exif_tells_exposure_and_date(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x829A] = 2.5
+    exif.get_ifd(0x8769)[0x9003] = "2026:03:01 21:30:00"
+    Image.fromarray((PIXELS // 300).astype(np.uint8)).save(tmp_path / "a.jpg", exif=exif)
+    header = read_image(tmp_path / "a.jpg").header
+    assert header["EXPTIME"] == 2.5
+    assert header["DATE-OBS"] == "2026-03-01T21:30:00"
+
+
+def _png_header(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checksum = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(9)))
+
+
+def _fits_bytes(pixels: NDArray[Any], path: Path) -> bytes:
+    fits.writeto(path, pixels)
+    return path.read_bytes()
+
+
+def test_unusable_files_are_told_with_name_and_cause(tmp_path: Path) -> None:
+    whole = _fits_bytes(PIXELS, tmp_path / "whole.fits")
+    files = {
+        "empty.fits": (b"", "empty"),
+        "text.fits": (b"these are no pixels", "not a FITS"),
+        "header.fits": (whole[:1000], "cannot be read|truncated"),
+        "data.fits": (whole[:3000], "truncated"),
+        "cut.fits.gz": (gzip.compress(whole)[:-50], "truncated|corrupt"),
+        "line.fits": (_fits_bytes(np.arange(9.0), tmp_path / "w1.fits"), "it holds 9 pixels"),
+        "cube.fits": (
+            _fits_bytes(np.zeros((3, 4, 5)), tmp_path / "w2.fits"),
+            "it holds 5 x 4 x 3 pixels",
+        ),
+        "none.fits": (_fits_bytes(np.zeros((0,)), tmp_path / "w3.fits"), "no 2-D image"),
+        "text.png": (b"these are no pixels", "not a PNG"),
+        "text.tif": (b"these are no pixels", "not a PNG"),
+        "bomb.png": (_png_header(50_000, 50_000), "more pixels than any camera"),
+        "big.png": (_png_header(20_000, 16_000), "pixels are more than"),
+        "cut.png": (_png_header(50, 50), "cannot be read"),
+        "cut.tif": (b"II*\0\x08\0\0\0", "cannot be read"),
+    }
+    for name, (content, cause) in files.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UnusableFrameError, match=cause) as caught:
+            read_image(tmp_path / name)
+        assert str(caught.value).startswith(f"{name}: ")
+
+
+def test_pixels_that_show_nothing() -> None:
+    with pytest.raises(UnusableFrameError, match="no pixel has data"):
+        check_usable(np.full((3, 3), np.nan, np.float32))
+    with pytest.raises(UnusableFrameError, match="same value"):
+        check_usable(np.array([[7, np.nan], [7, 7]], np.float32))
+    check_usable(np.array([[7, np.nan], [7, 8]], np.float32))
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "expected"),
+    [((10, 21), 4, (4, 4)), ((10, 21), 0, (10, 21)), ((10, 21), 15, (10, 15))],
+)
+def test_central_region(shape: tuple[int, int], size: int, expected: tuple[int, int]) -> None:
+    y, x = np.indices(shape)
+    region = central_region(shape, size)
+    assert y[region].shape == expected
+    assert abs(y[region].mean() - (shape[0] - 1) / 2) <= 0.5
+    assert abs(x[region].mean() - (shape[1] - 1) / 2) <= 0.5

@@ -1,0 +1,101 @@
+"""Settings are checked before any job, all mistakes at once."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from scripts.lightstack.frames import Frames, find_frames
+from scripts.lightstack.settings import (
+    MANIFEST,
+    SettingsError,
+    check_folders,
+    complete_settings,
+    schema,
+)
+from tests.conftest import ROOT
+
+
+def test_every_setting_has_type_description_and_default() -> None:
+    for key, rules in schema()["properties"].items():
+        assert {"description", "default"} <= set(rules), key
+        assert "type" in rules or "enum" in rules, key
+        assert rules["description"].endswith("."), key
+
+
+def test_configuration_file_states_the_defaults() -> None:
+    stated = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+    assert stated == complete_settings({})
+
+
+def test_readme_has_the_table_of_settings() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for key, rules in schema()["properties"].items():
+        default = rules["default"]
+        shown = ", ".join(default) if isinstance(default, list) else default
+        assert f"| `{key}` | {shown} | {rules['description']} |" in readme
+
+
+def test_given_values_win_over_defaults() -> None:
+    settings = complete_settings({"minarea": 5, "input_dir": "./lights/"})
+    assert settings["minarea"] == 5
+    assert settings["input_dir"] == "lights"
+    assert settings["min_star_count"] == 1000
+
+
+def test_all_mistakes_are_told_in_one_message() -> None:
+    mistakes = {
+        "minarrea": 5,
+        "min_star_count": "many",
+        "ellip_max": 2,
+        "normalize": "median",
+        "modes": ["mean", "mean"],
+        "input_dir": "",
+    }
+    with pytest.raises(SettingsError) as caught:
+        complete_settings(mistakes)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 6
+    assert "minarrea: there is no such setting; did you mean minarea?" in message
+    assert "min_star_count: 'many' is not an integer." in message
+    assert "ellip_max: 2 is above the largest legal value 1." in message
+    assert "normalize: 'median' is none of flux, none." in message
+
+
+@pytest.fixture
+def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.fits").touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        {"output_dir": "data"},
+        {"output_dir": "."},
+        {"output_dir": "data/cleaned"},
+        {"results_dir": "data"},
+        {"output_dir": "darkfield"},
+        {"output_dir": "work/cleaned"},
+        {"input_dir": "."},
+        {"output_dir": "results"},
+    ],
+)
+def test_folders_must_not_lie_in_each_other(night: Path, folders: dict[str, str]) -> None:
+    settings = complete_settings(folders)
+    with pytest.raises(SettingsError, match="must be separate folders"):
+        check_folders(settings, find_frames(night / "data"))
+
+
+def test_output_folder_of_the_workflow_is_known_by_its_manifest(night: Path) -> None:
+    frames = Frames({"a": "data/a.fits"})
+    output = night / "data_cleaned"
+    output.mkdir()
+    (output / "a.fits").touch()
+    with pytest.raises(SettingsError, match=r"did not write \(a\.fits\)"):
+        check_folders(complete_settings({}), frames)
+    (output / MANIFEST).write_text(json.dumps({"a.fits": None}))
+    check_folders(complete_settings({}), frames)
