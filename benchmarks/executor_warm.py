@@ -10,6 +10,7 @@ time from scratch, in a temporary folder; the files that they write are compared
 import argparse
 import hashlib
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -65,6 +66,21 @@ header = fits.Header({"NSTARS": len(sep.extract(data, 20.0))})
 fits.PrimaryHDU(data, header).writeto(snakemake.output[0])
 """
 
+PROBE = """
+import sys, time
+from types import SimpleNamespace
+import numpy, sep, astropy.io.fits, scipy.ndimage, snakemake.io, snakemake.logging
+
+code = compile(open("measure_frame.py").read(), "measure_frame.py", "exec")
+imported = time.process_time()
+for frame in range(int(sys.argv[1])):
+    wildcards = SimpleNamespace(frame=str(frame))
+    exec(code, {"snakemake": SimpleNamespace(wildcards=wildcards, output=[f"{frame}.fits"])})
+print(imported, time.process_time() - imported)
+"""
+
+REPETITIONS = 20
+
 
 @dataclass(frozen=True)
 class Run:
@@ -108,12 +124,19 @@ def run_workflow(folder: Path, executor: str, jobs: int, cores: int) -> Run:
     return Run(wall, cpu["main"], cpu["children"], digest.hexdigest())
 
 
-def zygote_cpu() -> float:
-    """Return the CPU seconds of one interpreter with the imports, which the zygote spends once."""
-    modules = ", ".join((*MODULES, "snakemake.iocontainers", "snakemake.logging"))
-    code = f"import {modules}, os; t = os.times(); print(t.user + t.system)"
-    command = [sys.executable, "-c", code]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+def own_cpu(folder: Path) -> tuple[float, float]:
+    """Return the CPU seconds of the imports, once, and of the rest of the script, once per job."""
+    (folder / "measure_frame.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, str(REPETITIONS)],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    imports, script = map(float, done.stdout.split())
+    return imports, script / REPETITIONS
 
 
 def main() -> None:
@@ -140,14 +163,18 @@ def main() -> None:
                 seconds = f"{run.wall:8.1f} {run.main_cpu:12.1f} {run.children_cpu:16.1f}"
                 print(f"{executor:8} {seconds}")
 
+    with tempfile.TemporaryDirectory() as folder:
+        imports, script = own_cpu(Path(folder))
+
     local_wall, warm_wall = (statistics.median(run.wall for run in done) for done in runs.values())
     local, warm = (statistics.median(run.children_cpu for run in done) for done in runs.values())
-    per_job = 1000 / options.jobs
+    per_job = [1000 * seconds / options.jobs for seconds in (local, warm, warm - imports)]
     print(f"wall time, local / warm: {local_wall / warm_wall:.1f}")
     print(f"CPU time of children, local / warm: {local / warm:.1f}")
+    print(f"CPU per job in children, ms: local {per_job[0]:.0f}, warm {per_job[1]:.0f}")
     print(
-        f"CPU per job in children, ms: local {local * per_job:.0f}, warm {warm * per_job:.0f}, "
-        f"warm without the zygote's imports {(warm - zygote_cpu()) * per_job:.0f}"
+        f"overhead per warm job, ms: {per_job[2] - 1000 * script:.0f} (without the imports of the "
+        f"zygote, {1000 * imports:.0f} once, and the script itself, {1000 * script:.0f})"
     )
     same = len({run.digest for done in runs.values() for run in done}) == 1
     print(f"outputs byte-identical: {'yes' if same else 'NO'}")

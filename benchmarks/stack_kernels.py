@@ -10,6 +10,7 @@ Bands of 500 rows are timed and scaled to 3000 rows. Compilation is not counted.
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -68,9 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for kind, source in (("", frame), (", 0.1 % NaN", holed)):
             report(
                 f"resample, {name}{kind}",
-                lambda source=source, transform=transform: resample(  # type: ignore[misc]
-                    source, 0, transform, ROWS, out=out
-                ),
+                partial(resample, source, 0, transform, ROWS, out=out),
                 options.repeats,
                 1,
             )
@@ -82,9 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ]
         report(
             f"combine {n} frames, {name}",
-            lambda modes=modes: combine(  # type: ignore[misc]
-                cube, modes, noise=np.ones(n), threads=options.threads
-            ),
+            partial(combine, cube, modes, noise=np.ones(n), threads=options.threads),
             options.repeats,
             n,
         )

@@ -8,6 +8,7 @@ from scripts.lightstack.digest import code_digest
 from scripts.lightstack.frames import find_frames
 from scripts.lightstack.ledger import summary
 from scripts.lightstack.records import read_json
+from scripts.lightstack.rejection import blindness
 from scripts.lightstack.settings import SettingsError, check_folders, complete_settings
 
 CLEANED = "work/cleaned/{frame}.fits"
@@ -67,5 +68,11 @@ def show_summary():
     if not (results / "frames.csv").is_file():
         return
     print("", *summary(results / "frames.csv"), sep="\n")
-    problem = read_json(results / "alignment.json").get("problem")
-    print(problem if problem else f"Preview: {results / 'preview.png'}")
+    alignment = read_json(results / "alignment.json")
+    if "problem" in alignment:
+        print(alignment["problem"])
+        return
+    blind = blindness(len(alignment["frames"]), SETTINGS["sigma_clip"])
+    if blind and "sigma_clip" in SETTINGS["modes"]:
+        print(blind)
+    print(f"Preview: {results / 'preview.png'}")

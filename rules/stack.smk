@@ -40,7 +40,7 @@ rule stack_frames:
     params:
         frames=list(FRAMES.paths),
         modes=SETTINGS["modes"],
-        settings=settings("sigma_clip", "stack_memory_mb"),
+        settings=settings("sigma_clip", "weights", "stack_memory_mb"),
         code=code_digest("scripts/stack_frames.py"),
     script:
         "../scripts/stack_frames.py"

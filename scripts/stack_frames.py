@@ -6,17 +6,19 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
+from itertools import repeat
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.combining import CLIP_MODES, Combined, combine, smallest_stack
+from scripts.lightstack.combining import CLIP_MODES, Combined, combine
 from scripts.lightstack.darks import EXPOSURE_KEYS, first_number
-from scripts.lightstack.fits import PixelFile, StackWriter, atomic_write
+from scripts.lightstack.fits import PixelFile, StackWriter, atomic_write, read_header
 from scripts.lightstack.job import JobError, job_log
 from scripts.lightstack.records import read_json
+from scripts.lightstack.rejection import blindness
 from scripts.lightstack.resampling import resample, source_rows
 from scripts.lightstack.transform import Transform
 
@@ -40,6 +42,8 @@ class AlignedFrame:
     ----------
     pixels : PixelFile
         The cleaned frame [ADU].
+    header : astropy.io.fits.Header
+        Its cards.
     transform : Transform
         From the frame to the reference.
     flux_scale : float
@@ -47,11 +51,23 @@ class AlignedFrame:
     """
 
     pixels: PixelFile
+    header: "fits.Header"
     transform: Transform
     flux_scale: float
 
-    def rows_on_reference(self, rows: tuple[int, int], out: NDArray[np.float32]) -> None:
-        """Fill `out` with rows ``(first, after last)`` of the reference's grid."""
+    @property
+    def noise(self) -> float:
+        """Standard deviation of the sky, before resampling, in units of the stack [ADU]."""
+        return float(self.header["NOISEADU"]) * self.flux_scale
+
+    @property
+    def gain(self) -> float:
+        """Electrons per ADU of the stack; infinite, as if without shot noise, where unknown."""
+        gain = first_number(self.header, ("EGAIN",))
+        return gain / self.flux_scale if gain is not None and gain > 0 else np.inf
+
+    def fill(self, rows: tuple[int, int], out: NDArray[np.float32]) -> None:
+        """Resample the frame to rows ``(first, after last)`` of the reference's grid."""
         first, last = source_rows(self.transform, rows)
         source = self.pixels.read_rows(first, last)
         resample(source, first, self.transform, rows, scale=self.flux_scale, out=out)
@@ -63,6 +79,7 @@ def run(
     stacks: dict[str, Path],
     *,
     sigma_clip: float,
+    weights: str,
     stack_memory_mb: int,
     threads: int,
 ) -> None:
@@ -79,6 +96,9 @@ def run(
         and, where values were clipped, ``REJECTED``.
     sigma_clip : float
         Limit of the mode of that name [standard deviations].
+    weights : str
+        "noise" weights frames by their inverse variance where values are averaged; "none" takes
+        them all alike.
     stack_memory_mb : int
         Memory to use for pixels [MB]; it sets how many rows are stacked at a time, and nothing
         else.
@@ -93,33 +113,41 @@ def run(
     found = read_json(alignment)
     if "problem" in found:
         raise JobError(found["problem"])
-    names = list(found["frames"])
     frames = _aligned_frames(found, cleaned)
-    if "sigma_clip" in stacks and len(frames) < smallest_stack(sigma_clip):
-        log.warning(
-            "sigma_clip is blind: no value among %d is further than %g standard deviations from "
-            "their mean. It takes %d frames.",
-            len(frames),
-            sigma_clip,
-            smallest_stack(sigma_clip),
-        )
-    ny, nx = frames[0].transform.reference_shape
-    header = _common_header(found["reference"], names, cleaned)
-    height = _band_height(len(frames), nx, len(stacks), stack_memory_mb, threads)
+    if "sigma_clip" in stacks and blindness(len(frames), sigma_clip):
+        log.warning("%s", blindness(len(frames), sigma_clip))
+    shape = frames[0].transform.reference_shape
+    height = _band_height(len(frames), shape[1], len(stacks), stack_memory_mb, threads)
+    reference = list(found["frames"]).index(found["reference"])
+    header = _common_header(frames, frames[reference].header)
+    header["WEIGHTS"] = (weights, "weights of the frames in averages")
+    options = {
+        "sigma_clip": sigma_clip,
+        "weights": [frame.noise**-2 for frame in frames] if weights == "noise" else None,
+        "noise": [frame.noise for frame in frames],
+        "gain": [frame.gain for frame in frames],
+        "threads": threads,
+    }
+    coverage = np.empty(shape, np.int16)
+    rejected = {mode: np.empty(shape, np.int16) for mode in stacks if mode in CLIP_MODES}
     with ExitStack() as files:
         writers = {}
         for mode, path in stacks.items():
             file = files.enter_context(atomic_write(path))
-            writers[mode] = _writer(file, mode, header, (ny, nx), sigma_clip)
-        cube = np.empty((len(frames), min(height, ny), nx), np.float32)
-        for start in range(0, ny, height):
-            rows = (start, min(start + height, ny))
-            band = _combine_band(frames, rows, cube, list(stacks), sigma_clip, threads)
+            writers[mode] = StackWriter(file, _mode_header(header, mode, sigma_clip), shape)
+        pixels = np.empty(len(frames) * min(height + 2, shape[0]) * shape[1], np.float32)
+        for start in range(0, shape[0], height):
+            rows = (start, min(start + height, shape[0]))
+            band = _combine_band(frames, rows, pixels, list(stacks), options)
             for mode, writer in writers.items():
-                writer.write_rows(band.images[mode], band.coverage, band.rejected.get(mode))
-            log.info("Rows %d to %d of %d are stacked.", rows[0], rows[1], ny)
-        for writer in writers.values():
-            writer.finish()
+                writer.write_rows(band.images[mode])
+            coverage[slice(*rows)] = band.coverage
+            for mode, count in band.rejected.items():
+                rejected[mode][slice(*rows)] = count
+            log.info("Rows %d to %d of %d are stacked.", *rows, shape[0])
+        for mode, writer in writers.items():
+            counts = {"REJECTED": rejected[mode]} if mode in rejected else {}
+            writer.finish({"COVERAGE": coverage, **counts})
 
 
 def _aligned_frames(found: dict[str, Any], cleaned: dict[str, Path]) -> list[AlignedFrame]:
@@ -129,30 +157,31 @@ def _aligned_frames(found: dict[str, Any], cleaned: dict[str, Path]) -> list[Ali
     for name, entry in found["frames"].items():
         pixels = PixelFile(cleaned[name])
         transform = Transform.from_json(entry, pixels.shape, reference_shape)
-        frames.append(AlignedFrame(pixels, transform, entry["flux_scale"]))
+        header = read_header(cleaned[name])
+        frames.append(AlignedFrame(pixels, header, transform, entry["flux_scale"]))
     return frames
 
 
 def _combine_band(
     frames: list[AlignedFrame],
     rows: tuple[int, int],
-    cube: NDArray[np.float32],
+    pixels: NDArray[np.float32],
     modes: list[str],
-    sigma_clip: float,
-    threads: int,
+    options: dict[str, Any],
 ) -> Combined:
-    """Resample all frames to some rows of the reference and combine them."""
-    height = rows[1] - rows[0]
-    if height < cube.shape[1]:
-        cube = np.empty((len(frames), height, cube.shape[2]), np.float32)
-    with ThreadPoolExecutor(threads) as pool:
-        fill = [
-            pool.submit(frame.rows_on_reference, rows, out)
-            for frame, out in zip(frames, cube, strict=True)
-        ]
-        for done in fill:
-            done.result()
-    return combine(cube, modes, sigma_clip=sigma_clip, threads=threads)
+    """Resample all frames to some rows of the reference and combine them.
+
+    All bands use the same memory, `pixels`; a row more on either side serves the mode that looks
+    at a pixel's neighbours.
+    """
+    margin = 1 if "noise_clip" in modes else 0
+    first = max(rows[0] - margin, 0)
+    ny, nx = frames[0].transform.reference_shape
+    last = min(rows[1] + margin, ny)
+    cube = pixels[: len(frames) * (last - first) * nx].reshape(len(frames), last - first, nx)
+    with ThreadPoolExecutor(options["threads"]) as pool:
+        list(pool.map(AlignedFrame.fill, frames, repeat((first, last)), cube))
+    return combine(cube, modes, rows=(rows[0] - first, rows[1] - first), **options)
 
 
 def _band_height(n_frames: int, nx: int, n_modes: int, memory_mb: int, threads: int) -> int:
@@ -161,24 +190,21 @@ def _band_height(n_frames: int, nx: int, n_modes: int, memory_mb: int, threads: 
     return max(1, memory_mb * 1_000_000 // bytes_per_row)
 
 
-def _common_header(reference: str, names: list[str], cleaned: dict[str, Path]) -> "fits.Header":
+def _common_header(frames: list[AlignedFrame], reference: "fits.Header") -> "fits.Header":
     """Cards that all stacks share: the reference's, and those that count the frames."""
-    from scripts.lightstack.fits import read_header
-
-    headers = {name: read_header(cleaned[name]) for name in names}
-    header = headers[reference].copy(strip=True)
+    header = reference.copy(strip=True)
     for card in FRAME_CARDS:
         header.remove(card, ignore_missing=True)
     header["BUNIT"] = "adu"
-    header["NCOMBINE"] = (len(names), "frames combined")
-    exposures = [first_number(headers[name], EXPOSURE_KEYS) for name in names]
-    own = first_number(headers[reference], EXPOSURE_KEYS)
+    header["NCOMBINE"] = (len(frames), "frames combined")
+    exposures = [first_number(frame.header, EXPOSURE_KEYS) for frame in frames]
+    own = first_number(reference, EXPOSURE_KEYS)
     if own is not None:
         header["EXPTIME"] = (own, "[s] exposure of one frame")
     if None not in exposures:
         header["TOTEXP"] = (sum(filter(None, exposures)), "[s] exposure of all frames")
-    begins = sorted(filter(None, (_begin(headers[name]) for name in names)))
-    ends = sorted(filter(None, (_end(headers[name]) for name in names)))
+    begins = sorted(filter(None, (_begin(frame.header) for frame in frames)))
+    ends = sorted(filter(None, (_end(frame.header) for frame in frames)))
     if begins:
         header["DATE-OBS"] = (begins[0], "begin of the first frame")
     if ends:
@@ -222,14 +248,13 @@ def _iso(date: datetime) -> str:
     return date.isoformat(timespec="milliseconds")
 
 
-def _writer(
-    file: IO[bytes], mode: str, header: "fits.Header", shape: tuple[int, int], sigma_clip: float
-) -> StackWriter:
+def _mode_header(header: "fits.Header", mode: str, sigma_clip: float) -> "fits.Header":
+    """Add the cards of one mode."""
     header = header.copy()
     header["STACKMOD"] = (mode, "how pixels were combined")
     if mode == "sigma_clip":
         header["CLIPSIG"] = (sigma_clip, "values further from the mean are dropped [std]")
-    return StackWriter(file, header, shape, with_rejected=mode in CLIP_MODES)
+    return header
 
 
 if "snakemake" in globals():

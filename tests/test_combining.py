@@ -16,9 +16,9 @@ from scripts.lightstack.combining import (
     MODES,
     Combined,
     combine,
-    smallest_stack,
     sorting_network,
 )
+from scripts.lightstack.rejection import smallest_stack
 
 Cube = NDArray[np.float32]
 SIX = ("mean", "median", "max", "min", "std", "sigma_clip")
@@ -246,6 +246,14 @@ def test_noise_clip_leaves_no_trail_and_no_cosmic_ray() -> None:
     assert result.images["noise_clip"][touched].max() < 5 * stack_noise
     false = result.rejected["noise_clip"][~touched].mean() / 12
     assert false < 3e-4
+
+
+@pytest.mark.parametrize(("n", "sigma", "share"), [(3, 8, 0.95), (5, 8, 0.98), (12, 5, 0.75)])
+def test_noise_clip_finds_faint_outliers(n: int, sigma: float, share: float) -> None:
+    cube = np.random.default_rng(12).normal(size=(n, 160, 160)).astype(np.float32)
+    cube[0, ::4, ::4] += np.float32(sigma)
+    result = combine(cube, ["noise_clip"], noise=np.ones(n))
+    assert result.rejected["noise_clip"][::4, ::4].mean() > share
 
 
 @pytest.mark.parametrize("wings", [False, True])

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import IS_FORKED, Workflow
+from harness import IS_FORKED, Workflow
 
 from snakemake_executor_plugin_warm.internals import plain_script
 

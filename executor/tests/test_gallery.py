@@ -2,11 +2,12 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import IS_FORKED, Result, Workflow
+from harness import IS_FORKED, Result, Workflow
 
 MODULES = ("numpy", "sep", "astropy.io.fits", "scipy.ndimage")
 
@@ -247,7 +248,7 @@ SCRIPTS = {
                 json.dump(results, file)
         """,
     "leftovers.py": """
-        import atexit, os, threading, time
+        import atexit, ctypes, os, threading, time
         import numpy
 
         unclosed = open(snakemake.output[0], "w")
@@ -271,6 +272,7 @@ SCRIPTS = {
         atexit.register(note, "last")
         threading.Thread(target=note, args=("thread", 0.3)).start()
         print("printed without a flush", end="")
+        ctypes.CDLL(None).printf(b"printed in C")
         """,
     "printed.py": """
         import os, subprocess, sys
@@ -285,7 +287,9 @@ SCRIPTS = {
     "exit_0.py": 'import sys\nopen(snakemake.output[0], "w").close()\nsys.exit(0)',
     "exit_3.py": LOGGING + 'print("why three", file=sys.stderr)\nsys.exit(3)',
     "exit_text.py": LOGGING + 'sys.exit("a sentence")',
-    "error.py": LOGGING + 'def inner():\n    raise ValueError("ängstlich")\n\ninner()',
+    "error.py": LOGGING
+    + 'def inner():\n    raise ValueError("ängstlich")\n\n'
+    + 'unclosed = open("unclosed.txt", "w")\nunclosed.write("unclosed")\ninner()',
     "chained.py": LOGGING
     + """
 try:
@@ -328,14 +332,14 @@ ENDS = (
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
     """Run the workflow once with each executor."""
-    results = {}
-    for executor in ("local", "warm"):
-        folder = tmp_path_factory.mktemp(executor) / "workflow"
-        files = {f"scripts/{name}": text for name, text in SCRIPTS.items()}
-        ends = [END_RULE.format(end=end) for end in ("exit_0", *ENDS)]
-        snakefile = f"config['ends'] = {['exit_0', *ENDS]}\n" + "".join([SNAKEFILE, *ends])
-        workflow = Workflow(folder, {"Snakefile": snakefile, **files})
-        results[executor] = workflow.run(
+    files = {f"scripts/{name}": text for name, text in SCRIPTS.items()}
+    ends = ("exit_0", *ENDS)
+    rules = [END_RULE.format(end=end) for end in ends]
+    files["Snakefile"] = "".join([f"config['ends'] = {ends}\n", SNAKEFILE, *rules])
+
+    def run(executor: str) -> Result:
+        workflow = Workflow(tmp_path_factory.mktemp(executor) / "workflow", files)
+        return workflow.run(
             "--keep-going",
             "--show-failed-logs",
             "--warm-preload",
@@ -343,7 +347,10 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
             executor=executor,
             variables={"STAIN": "0"},
         )
-    return results
+
+    executors = ("local", "warm")
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(executors, pool.map(run, executors), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -450,6 +457,8 @@ def test_the_interpreter_ends_in_order(local: Result, warm: Result) -> None:
         assert result.read("leftovers.txt") == "unclosed "
         assert result.read("kept_by_module.txt") == "kept by a module"
         assert "printed without a flush" in result.printed
+        assert "printed in C" in result.printed
+        assert result.read("unclosed.txt") == "unclosed"
 
 
 def test_own_standard_streams(warm: Result) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from conftest import IS_FORKED, Workflow
+from harness import IS_FORKED, Workflow
 
 MANY = """
 rule all:

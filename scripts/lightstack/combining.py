@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from math import floor
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scripts.lightstack.resampling import compiled
+from scripts.lightstack.compiling import compiled
 
 MODES = ("mean", "median", "max", "min", "std", "sigma_clip", "winsorized", "noise_clip")
 CLIP_MODES = ("sigma_clip", "winsorized", "noise_clip")
@@ -76,26 +75,6 @@ class _Outputs(NamedTuple):
     coverage: NDArray[np.int16]
     rejected: NDArray[np.int16]
     centres: Stack
-
-
-def smallest_stack(sigma: float) -> int:
-    """Tell how many frames "sigma_clip" needs before it can reject anything.
-
-    Of n values, none is further from their mean than ``sqrt(n - 1)`` times their population
-    standard deviation, however wild it is (Samuelson 1968, J. Am. Stat. Assoc. 63, 1522): with
-    fewer frames the mode is a mean.
-
-    Parameters
-    ----------
-    sigma : float
-        The limit [standard deviations].
-
-    Returns
-    -------
-    int
-        Smallest number of frames in which one outlier can be rejected.
-    """
-    return floor(sigma**2) + 2
 
 
 def combine(

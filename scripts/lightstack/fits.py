@@ -209,7 +209,7 @@ class PixelFile:
 
 
 class StackWriter:
-    """A stack written a band of rows at a time: the image, ``COVERAGE`` and ``REJECTED``.
+    """A stack whose image is written a band of rows at a time.
 
     Parameters
     ----------
@@ -219,23 +219,12 @@ class StackWriter:
         Cards of the image.
     shape : (int, int)
         ``(ny, nx)`` [pixels].
-    with_rejected : bool
-        Whether rejected values are counted.
     """
 
-    def __init__(
-        self,
-        file: IO[bytes],
-        header: "fits.Header",
-        shape: tuple[int, int],
-        *,
-        with_rejected: bool,
-    ) -> None:
+    def __init__(self, file: IO[bytes], header: "fits.Header", shape: tuple[int, int]) -> None:
         from astropy.io import fits
 
-        self._file, self._shape, self._row = file, shape, 0
-        names = ["COVERAGE", *(["REJECTED"] if with_rejected else [])]
-        self._counts = {name: np.empty(shape, np.int16) for name in names}
+        self._file, self._size = file, 4 * shape[0] * shape[1]
         image = fits.PrimaryHDU(header=header)
         image.header["BITPIX"] = -32
         image.header["NAXIS"] = 2
@@ -243,27 +232,16 @@ class StackWriter:
         image.header.insert("NAXIS1", ("NAXIS2", shape[0]), after=True)
         file.write(image.header.tostring().encode("ascii"))
 
-    def write_rows(
-        self,
-        image: NDArray[np.float32],
-        coverage: NDArray[np.int16],
-        rejected: NDArray[np.int16] | None,
-    ) -> None:
-        """Append rows of the image and of the counts, each ``(n_rows, nx)``."""
+    def write_rows(self, image: NDArray[np.float32]) -> None:
+        """Append rows of the image."""
         self._file.write(image.astype(">f4").data)
-        rows = slice(self._row, self._row + len(image))
-        self._counts["COVERAGE"][rows] = coverage
-        if rejected is not None:
-            self._counts["REJECTED"][rows] = rejected
-        self._row += len(image)
 
-    def finish(self) -> None:
-        """Fill up the image's last block and append the counts."""
+    def finish(self, counts: dict[str, NDArray[np.int16]]) -> None:
+        """Fill up the image's last block and append counts of frames per pixel, by name."""
         from astropy.io import fits
 
-        written = 4 * self._shape[0] * self._shape[1]
-        self._file.write(bytes(-written % 2880))
-        for name, count in self._counts.items():
+        self._file.write(bytes(-self._size % 2880))
+        for name, count in counts.items():
             append_image(self._file, fits.ImageHDU(count, name=name))
 
 

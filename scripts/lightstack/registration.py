@@ -7,10 +7,11 @@ believed is refitted to all matched stars, each with the weight that its centroi
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
+from importlib.util import find_spec, module_from_spec
 from itertools import combinations
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
@@ -251,27 +252,42 @@ def _guesses(frame: Stars, reference: Stars) -> Iterator[Transform]:
 
 
 class _SeededNumpy:
-    """numpy as astroalign is to see it: its random generator starts from a seed."""
+    """numpy, except that an unseeded random generator starts from zero."""
 
     random = SimpleNamespace(default_rng=lambda: np.random.default_rng(0))
 
     def __getattr__(self, name: str) -> Any:
+        """Take everything else from numpy."""
         return getattr(np, name)
+
+
+@cache
+def _seeded_astroalign() -> Any:
+    """Load a copy of astroalign for ourselves, in which the same stars give the same guess.
+
+    astroalign shuffles with an unseeded generator and takes the first model that will do. The
+    generator is replaced in this copy alone: no other user of astroalign or numpy sees it.
+    """
+    spec = find_spec("astroalign")
+    if spec is None or spec.loader is None:
+        raise ImportError("astroalign is not installed: create the environment of envs/")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    vars(module)["_np"] = _SeededNumpy()
+    return module
 
 
 def _guess_by_astroalign(frame: Stars, reference: Stars) -> Iterator[Transform]:
     """At most one guess, from triangles of neighbours (Beroiz et al. 2020, A&C 32, 100384)."""
-    import astroalign
-
-    # astroalign shuffles with an unseeded generator and takes the first model that will do, so
-    # it finds another one at each run. Only its own view of numpy is replaced, nobody else's.
-    with patch.object(astroalign, "_np", _SeededNumpy()), np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):
         try:
-            found, _ = astroalign.find_transform(frame.xy, reference.xy, max_control_points=30)
-        except (astroalign.MaxIterError, ArithmeticError, AttributeError, TypeError, ValueError):
-            return
-    matrix = np.asarray(found.params, np.float64)
-    if np.isfinite(matrix).all() and np.linalg.det(matrix) > 0:
+            found, _ = _seeded_astroalign().find_transform(
+                frame.xy, reference.xy, max_control_points=30
+            )
+            matrix = np.asarray(found.params, np.float64)
+        except (RuntimeError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            return  # it has no guess, and says so in many ways
+    if np.isfinite(matrix).all():
         yield Transform(matrix, frame.shape, reference.shape)
 
 
@@ -371,16 +387,19 @@ def _follow(guess: Transform, frame: Stars, reference: Stars) -> _Match | None:
     """Improve a guess on all stars; None if it is hopeless."""
     from scipy.special import bdtrc
 
-    if not 1 / LARGEST_SCALE < guess.scale * 1.02 < LARGEST_SCALE * 1.04:
+    if not _is_plausible(guess):
         return None
-    density = max(len(reference) / np.prod(reference.shape), 1e-9)
-    match = _match(guess, frame, reference, min(FIRST_TOLERANCE_PX, 0.5 / np.sqrt(density)))
+    # In a crowd, tell a star from its neighbour.
+    tolerance = min(FIRST_TOLERANCE_PX, 0.5 / np.sqrt(_density(reference)))
+    match = _match(guess, frame, reference, tolerance)
     n_pairs, n_trials, chance = _odds(match, frame, reference)
     if n_pairs < 3 or bdtrc(n_pairs - 3, n_trials - 2, chance) > 0.01:
         return None
     for _ in range(10):
         xy, target = frame.xy[match.frame], reference.xy[match.reference]
         fitted = _fit(0, guess, xy, target, np.ones(len(xy)))
+        if not _is_plausible(fitted):
+            return None
         found = _match(fitted, frame, reference, _tighter(match))
         if len(found.frame) < 3:
             return None
@@ -391,12 +410,23 @@ def _follow(guess: Transform, frame: Stars, reference: Stars) -> _Match | None:
     return match
 
 
+def _is_plausible(transform: Transform) -> bool:
+    """Whether the scale is one that is looked for, but for the error of a guess; no mirror."""
+    largest = 1.03 * LARGEST_SCALE
+    mirrored = np.linalg.det(transform.matrix) < 0
+    return bool(1 / largest < transform.scale < largest and not mirrored)
+
+
 def _odds(match: _Match, frame: Stars, reference: Stars) -> tuple[int, int, float]:
     """Pairs found, stars that might have been paired, and the chance of each to be by accident."""
     n_trials = min(sum(inside) for inside in _overlap(match.transform, frame, reference))
     radius = match.distance.max(initial=0.0)
     density = max(_density(frame) / match.transform.scale**2, _density(reference))
-    return len(match.frame), int(n_trials), float(-np.expm1(-np.pi * radius**2 * density))
+    return (
+        len(match.frame),
+        max(int(n_trials), len(match.frame)),
+        float(-np.expm1(-np.pi * radius**2 * density)),
+    )
 
 
 def _overlap(
@@ -497,7 +527,8 @@ def _fit(n_terms: int, like: Transform, xy: Floats, target: Floats, weight: Floa
     z, w = xy[:, 0] + 1j * xy[:, 1], target[:, 0] + 1j * target[:, 1]
     z_mean, w_mean = np.average(z, weights=weight), np.average(w, weights=weight)
     dz, dw = z - z_mean, w - w_mean
-    turn = complex(np.sum(weight * dz.conj() * dw) / np.sum(weight * np.abs(dz) ** 2))
+    spread = max(float(np.sum(weight * np.abs(dz) ** 2)), 1e-9)
+    turn = complex(np.sum(weight * dz.conj() * dw)) / spread
     centre, extent = centre_and_extent(like.frame_shape)
     centre_at = complex(w_mean + turn * (complex(*centre) - z_mean))
     transform = _similarity(turn, centre_at, like.frame_shape, like.reference_shape)
@@ -523,6 +554,7 @@ def _least_squares(terms: Floats, values: Floats, weight: Floats) -> Floats:
     """
     weighted = weight[:, np.newaxis] * terms
     normal = np.einsum("ni,nj->ij", weighted, terms)
+    normal += np.eye(len(normal)) * np.trace(normal) * 1e-12  # stars in one row are no error
     return np.linalg.solve(normal, np.einsum("ni,nk->ik", weighted, values)).T
 
 
@@ -547,14 +579,15 @@ def _predicts_better(
 
 
 def _with_backward(transform: Transform) -> Transform:
-    """Add the cubic that undoes the forward one, fitted over the whole frame."""
+    """Add the cubic that undoes the forward one where the images overlap."""
     if transform.forward_cubic is None:
         return transform
     ny, nx = transform.frame_shape
-    x, y = np.meshgrid(np.linspace(-0.5, nx - 0.5, 25), np.linspace(-0.5, ny - 0.5, 25))
+    x, y = np.meshgrid(np.linspace(0, nx - 1, 40), np.linspace(0, ny - 1, 40))
     xy = np.stack([x.ravel(), y.ravel()], axis=1)
     mapped = transform.forward(xy)
-    terms = cubic_terms(mapped, transform.reference_shape)
-    missing = xy - transform.backward(mapped)
-    backward = _least_squares(terms, missing, np.ones(len(xy)))
+    common = _inside(mapped, transform.reference_shape)
+    terms = cubic_terms(mapped[common], transform.reference_shape)
+    missing = xy[common] - transform.backward(mapped[common])
+    backward = _least_squares(terms, missing, np.ones(len(terms)))
     return replace(transform, backward_cubic=backward)

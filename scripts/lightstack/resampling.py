@@ -23,12 +23,12 @@ noise, as interpolation averages: see *Noise* in `docs/methods.md`.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from scripts.lightstack.compiling import compiled
 from scripts.lightstack.transform import POWERS, Transform, centre_and_extent
 
 RADIUS = 3
@@ -41,7 +41,6 @@ UNDERSHOOT = 0.0018
 """How far a result may be below its surroundings [range of the 6 x 6 pixels]."""
 
 TAPS = 2 * RADIUS
-STRIDE = 8  # two weights of zero behind the six, so that a row of taps fills a vector register
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -88,36 +87,15 @@ class _RowMaps(NamedTuple):
     extent: float
 
 
-def compiled(function: _F) -> _F:
-    """Compile with numba, without the GIL, and keep the machine code on disk."""
-    return _compile(function, fastmath=False)
-
-
-def compiled_for_vectors(function: _F) -> _F:
-    """Compile as `compiled` does, and let sums be taken in the order that suits the processor.
-
-    NaN and infinity keep their meaning, and the same input gives the same bytes.
-    """
-    return _compile(function, fastmath={"reassoc", "contract"})
-
-
-def _compile(function: _F, fastmath: bool | set[str]) -> _F:
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
-    try:
-        return cast("_F", njit(cache=True, **options)(function))
-    except RuntimeError:  # there is no place on disk: neither the checkout nor a home is writable
-        return cast("_F", njit(**options)(function))
-
-
 def lanczos_weights(phases: int = PHASES) -> NDArray[np.float32]:
     """Weights of the taps for positions ``0, 1 / phases, …`` between two pixels.
 
     Returns
     -------
-    (phases, 8) ndarray of float32
-        Six weights for the pixels -2 … 3 from the position's lower neighbour, and two zeros. Their
-        sum is one, and their centre of mass is the position: without that, the flux of a star
-        depends on where it falls between the pixels of a grid of another scale.
+    (phases, 6) ndarray of float32
+        For the pixels -2 … 3 from the position's lower neighbour. Their sum is one, and their
+        centre of mass is the position: without that, the flux of a star depends on where it falls
+        between the pixels of a grid of another scale.
     """
     distance = np.arange(1 - RADIUS, RADIUS + 1) - np.arange(phases)[:, np.newaxis] / phases
     weights = np.sinc(distance) * np.sinc(distance / RADIUS)
@@ -125,9 +103,7 @@ def lanczos_weights(phases: int = PHASES) -> NDArray[np.float32]:
     weights /= weights.sum(axis=1, keepdims=True)
     offset = (weights * distance).sum(axis=1, keepdims=True)
     weights += offset * np.array([0, 1, 1, -1, -1, 0]) / 4
-    table = np.zeros((phases, STRIDE), np.float32)
-    table[:, :TAPS] = weights
-    return table
+    return weights.astype(np.float32)
 
 
 WEIGHTS = lanczos_weights()
@@ -287,7 +263,7 @@ def _extent(maps: _RowMaps, nx: int) -> tuple[int, int]:
     return lowest // PHASES, highest // PHASES
 
 
-@compiled_for_vectors
+@compiled
 def _interpolate(
     pixels: NDArray[np.float32],
     corner: int,
@@ -296,19 +272,28 @@ def _interpolate(
     step_x: int,
     step_y: int,
 ) -> np.float32:
-    """Sum 6 x 6 weighted pixels; of the two more that end each row only a NaN counts.
+    """Sum 6 x 6 weighted pixels: six columns side by side, then across them.
 
-    Indices are unsigned as numba would otherwise ask whether each of them is negative, which
-    takes as long as the sum.
+    The columns have a name each, so that the compiler can sum them in one vector without changing
+    the order of any sum. Indices are unsigned, as Numba would otherwise ask whether each of them
+    is negative, which takes as long as the sum.
     """
     first, stride = np.uint64(corner), np.uint64(nx)
     phase_x, phase_y = np.uint64(step_x % PHASES), np.uint64(step_y % PHASES)
-    total: np.float32 = np.float32(0)
+    a = b = c = d = e = f = np.float32(0)
     for j in range(np.uint64(TAPS)):
-        row = np.float32(0)
-        for i in range(np.uint64(STRIDE)):
-            row += weights[phase_x, i] * pixels[first + j * stride + i]
-        total += weights[phase_y, j] * row
+        weight, k = weights[phase_y, j], first + j * stride
+        a += weight * pixels[k]
+        b += weight * pixels[k + np.uint64(1)]
+        c += weight * pixels[k + np.uint64(2)]
+        d += weight * pixels[k + np.uint64(3)]
+        e += weight * pixels[k + np.uint64(4)]
+        f += weight * pixels[k + np.uint64(5)]
+    across = weights[phase_x]
+    left = a * across[0] + b * across[1]
+    middle = c * across[2] + d * across[3]
+    right = e * across[4] + f * across[5]
+    total: np.float32 = left + middle + right
     return total
 
 
@@ -356,7 +341,7 @@ def _resample_rows(
             step_x, step_y = steps[0, column], steps[1, column]
             x, y = step_x // PHASES - RADIUS + 1, step_y // PHASES - RADIUS + 1
             value = np.float32(np.nan)
-            if x >= 0 and y >= 0 and x + STRIDE <= nx and y + TAPS <= ny:
+            if x >= 0 and y >= 0 and x + TAPS <= nx and y + TAPS <= ny:
                 corner = (y - first_row) * nx + x
                 value = _interpolate(pixels, corner, nx, weights, step_x, step_y)
                 lowest = _lowest(pixels, corner, nx)

@@ -358,7 +358,7 @@ def _write_raw(path: Path, pixels: NDArray[np.uint16], kind: str, begin: datetim
         ("IMAGETYP", kind, ""),
         ("EXPTIME", EXPTIME_S, "[s]"),
         ("CCD-TEMP", TEMPERATURE_C, "[degC]"),
-        ("GAIN", GAIN_E_PER_ADU, "[e-/ADU]"),
+        ("EGAIN", GAIN_E_PER_ADU, "[e-/ADU]"),
         ("XBINNING", 1, ""),
         ("YBINNING", 1, ""),
         ("DATE-OBS", begin.isoformat(), "begin of the exposure, UTC"),

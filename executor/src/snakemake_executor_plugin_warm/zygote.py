@@ -374,6 +374,7 @@ def _hide_own_frames(error: BaseException, frames: types.TracebackType | None) -
     hook = sys.excepthook
 
     def show(kind: type[BaseException], value: BaseException, trace: Any) -> None:
+        sys.excepthook = hook  # as long as this function lives, so do the variables of the script
         if value is error:
             value.__traceback__ = trace = frames
         hook(kind, value, trace)

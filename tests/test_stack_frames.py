@@ -1,0 +1,87 @@
+"""The stack does not depend on how it is computed, and says what it is."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from scripts import stack_frames
+from scripts.lightstack.combining import MODES
+from scripts.lightstack.job import JobError
+from scripts.lightstack.records import read_json, write_json
+from scripts.lightstack.simulator import Night
+from tests.conftest import Run
+
+
+def stack(
+    run: Run, out: Path, alignment: Path | None = None, **options: object
+) -> dict[str, Path]:
+    alignment = alignment or run.folder / "results" / "alignment.json"
+    frames = read_json(alignment)["frames"]
+    cleaned = {name: run.folder / "work" / "cleaned" / f"{name}.fits" for name in frames}
+    stacks = {mode: out / f"stack_{mode}.fits" for mode in MODES}
+    settings = {"sigma_clip": 2.5, "weights": "none", "stack_memory_mb": 1000, "threads": 1}
+    stack_frames.run(alignment, cleaned, stacks, **{**settings, **options})  # type: ignore[arg-type]
+    return stacks
+
+
+@pytest.fixture(scope="module")
+def stacks(
+    simulated: tuple[Run, Night], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    return stack(simulated[0], tmp_path_factory.mktemp("stacks"))
+
+
+@pytest.mark.parametrize(
+    "options", [{"threads": 3}, {"stack_memory_mb": 2}, {"threads": 2, "stack_memory_mb": 7}]
+)
+def test_threads_and_memory_change_no_byte(
+    simulated: tuple[Run, Night],
+    stacks: dict[str, Path],
+    tmp_path: Path,
+    options: dict[str, object],
+) -> None:
+    others = stack(simulated[0], tmp_path, **options)
+    for mode in MODES:
+        assert others[mode].read_bytes() == stacks[mode].read_bytes(), mode
+
+
+def test_noise_clip_removes_trails_and_keeps_the_stars(
+    simulated: tuple[Run, Night], stacks: dict[str, Path]
+) -> None:
+    run, _ = simulated
+    image = {mode: fits.getdata(stacks[mode]).astype(float) for mode in MODES}
+    coverage = fits.getdata(stacks["mean"], "COVERAGE")
+    sky = (coverage == 12) & (np.abs(image["median"]) < 30)
+    noise = 1.4826 * np.median(np.abs(image["noise_clip"][sky]))
+    left = (image["noise_clip"] - image["median"])[sky] / noise
+    # Sixty pixels of cosmic rays and a trail of a thousand; noise alone reaches 5 of the
+    # difference of two estimates.
+    assert (image["mean"] - image["median"])[sky].max() > 20 * noise
+    assert left.max() < 5
+    stars = (coverage == 12) & (image["median"] > 100 * noise)
+    assert stars.sum() > 500
+    kept = image["noise_clip"][stars].sum() / image["mean"][stars].sum()
+    assert kept == pytest.approx(1, abs=0.003)
+
+
+def test_weights_follow_the_noise_before_resampling(
+    simulated: tuple[Run, Night], stacks: dict[str, Path], tmp_path: Path
+) -> None:
+    weighted = stack(simulated[0], tmp_path, weights="noise")
+    for mode in ("median", "max", "min", "std"):
+        np.testing.assert_array_equal(fits.getdata(weighted[mode]), fits.getdata(stacks[mode]))
+    header = fits.getheader(weighted["mean"])
+    assert header["WEIGHTS"] == "noise"
+    sky = np.abs(fits.getdata(stacks["median"])) < 20
+    plain, noise = (np.nanstd(fits.getdata(path["mean"])[sky]) for path in (stacks, weighted))
+    assert noise < plain
+
+
+def test_a_stack_of_one_is_refused(simulated: tuple[Run, Night], tmp_path: Path) -> None:
+    alignment = tmp_path / "alignment.json"
+    write_json(alignment, {"reference": "a", "frames": {}, "problem": "Fewer than two frames."})
+    with pytest.raises(JobError, match="Fewer than two frames"):
+        stack(simulated[0], tmp_path, alignment)
+    assert not list(tmp_path.glob("stack_*"))
