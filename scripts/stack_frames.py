@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 FRAME_CARDS = ("RAWSHA", "DARK", "BKGADU", "NOISEADU", "DATE-END", "EXPOSURE")
 """Cards of the reference that say nothing about a stack."""
 
+BAND_ROWS = 128
+
 VERSIONED = ("lightstack", "numpy", "astropy", "astroalign", "sep", "scipy", "numba")
 
 log = logging.getLogger(__name__)
@@ -117,7 +119,7 @@ def run(
     if "sigma_clip" in stacks and blindness(len(frames), sigma_clip):
         log.warning("%s", blindness(len(frames), sigma_clip))
     shape = frames[0].transform.reference_shape
-    height = _band_height(len(frames), shape[1], len(stacks), stack_memory_mb, threads)
+    height = _band_height(frames, len(stacks), stack_memory_mb, threads)
     reference = list(found["frames"]).index(found["reference"])
     header = _common_header(frames, frames[reference].header)
     header["WEIGHTS"] = (weights, "weights of the frames in averages")
@@ -184,10 +186,19 @@ def _combine_band(
     return combine(cube, modes, rows=(rows[0] - first, rows[1] - first), **options)
 
 
-def _band_height(n_frames: int, nx: int, n_modes: int, memory_mb: int, threads: int) -> int:
-    """Rows that can be stacked at a time: the frames, what is read of them, and the results."""
-    bytes_per_row = 4 * nx * (n_frames + 3 * threads + 2 * n_modes + 2)
-    return max(1, memory_mb * 1_000_000 // bytes_per_row)
+def _band_height(frames: list[AlignedFrame], n_modes: int, memory_mb: int, threads: int) -> int:
+    """Rows to stack at a time.
+
+    Few, so that their memory is used again and again; but no fewer than a single row takes from
+    a turned frame, or most of what is read would be read twice; and what the memory allows.
+    """
+    ny, nx = frames[0].transform.reference_shape
+    middle = (ny // 2, ny // 2 + 1)
+    tallest = max(
+        last - first for first, last in (source_rows(f.transform, middle) for f in frames)
+    )
+    bytes_per_row = 4 * nx * (len(frames) + 2 * threads + 2 * n_modes + 2)
+    return max(1, min(max(tallest, BAND_ROWS), memory_mb * 1_000_000 // bytes_per_row))
 
 
 def _common_header(frames: list[AlignedFrame], reference: "fits.Header") -> "fits.Header":

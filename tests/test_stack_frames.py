@@ -1,6 +1,7 @@
 """The stack does not depend on how it is computed, and says what it is."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,15 +15,18 @@ from scripts.lightstack.simulator import Night
 from tests.conftest import Run
 
 
-def stack(
-    run: Run, out: Path, alignment: Path | None = None, **options: object
-) -> dict[str, Path]:
+def stack(run: Run, out: Path, alignment: Path | None = None, **options: Any) -> dict[str, Path]:
     alignment = alignment or run.folder / "results" / "alignment.json"
     frames = read_json(alignment)["frames"]
     cleaned = {name: run.folder / "work" / "cleaned" / f"{name}.fits" for name in frames}
     stacks = {mode: out / f"stack_{mode}.fits" for mode in MODES}
-    settings = {"sigma_clip": 2.5, "weights": "none", "stack_memory_mb": 1000, "threads": 1}
-    stack_frames.run(alignment, cleaned, stacks, **{**settings, **options})  # type: ignore[arg-type]
+    settings: dict[str, Any] = {
+        "sigma_clip": 2.5,
+        "weights": "none",
+        "stack_memory_mb": 1000,
+        "threads": 1,
+    }
+    stack_frames.run(alignment, cleaned, stacks, **{**settings, **options})
     return stacks
 
 
@@ -40,7 +44,7 @@ def test_threads_and_memory_change_no_byte(
     simulated: tuple[Run, Night],
     stacks: dict[str, Path],
     tmp_path: Path,
-    options: dict[str, object],
+    options: dict[str, Any],
 ) -> None:
     others = stack(simulated[0], tmp_path, **options)
     for mode in MODES:
@@ -48,9 +52,8 @@ def test_threads_and_memory_change_no_byte(
 
 
 def test_noise_clip_removes_trails_and_keeps_the_stars(
-    simulated: tuple[Run, Night], stacks: dict[str, Path]
+    stacks: dict[str, Path],
 ) -> None:
-    run, _ = simulated
     image = {mode: fits.getdata(stacks[mode]).astype(float) for mode in MODES}
     coverage = fits.getdata(stacks["mean"], "COVERAGE")
     sky = (coverage == 12) & (np.abs(image["median"]) < 30)

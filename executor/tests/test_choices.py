@@ -37,6 +37,7 @@ def workflow(folder: Path) -> Workflow:
 
 
 def test_the_default_profile_of_a_workflow(workflow: Workflow) -> None:
+    """It decides, the command line overrides it, and an edited module is seen by the next run."""
     workflow.write(
         "profiles/default/profile.yaml",
         """
@@ -48,7 +49,12 @@ def test_the_default_profile_of_a_workflow(workflow: Workflow) -> None:
     """,
     )
     command = [sys.executable, "-m", "snakemake", "--cores", "1"]
-    for options, expected in (((), (True, True)), (("--executor", "local"), (False, False))):
+    for value, options, expected in (
+        (1, (), (True, True)),
+        (22, (), (True, True)),
+        (333, ("--executor", "local"), (False, False)),
+    ):
+        workflow.write("library.py", f"VALUE = {value}")
         subprocess.run(
             [*command, "--forceall", *options],
             cwd=workflow.folder,
@@ -58,6 +64,7 @@ def test_the_default_profile_of_a_workflow(workflow: Workflow) -> None:
         )
         facts = json.loads((workflow.folder / "out.json").read_text())
         assert (facts["forked"], facts["numpy"]) == expected
+        assert facts["value"] == value
 
 
 @pytest.mark.parametrize(
@@ -81,13 +88,6 @@ def test_what_it_does_not_know_runs_as_local_with_a_warning(
     assert result.status == 0, result.messages
     assert len(re.findall(sentence + "Jobs run as with --executor local", result.messages)) == 1
     assert not json.loads(result.read("out.json"))["forked"]
-
-
-def test_an_edited_module_is_seen_by_the_next_run(workflow: Workflow) -> None:
-    for value in (1, 2):
-        workflow.write("library.py", f"VALUE = {value}  # {'x' * value}")
-        result = workflow.run("--forceall")
-        assert json.loads(result.read("out.json"))["value"] == value
 
 
 def test_a_dry_run_starts_no_zygote(workflow: Workflow) -> None:

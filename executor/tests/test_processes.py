@@ -49,8 +49,9 @@ open(snakemake.output[0], "w").close()
 """
 
 STUBBORN = """
-for number in (signal.SIGINT, signal.SIGTERM):
-    signal.signal(number, signal.SIG_IGN)
+if snakemake.wildcards.n == "0":
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 """
 
 
@@ -218,9 +219,9 @@ def test_ctrl_c_in_a_terminal_ends_everything(waiting: Workflow) -> None:
     assert not list(waiting.folder.glob("out/[0-9].json"))
 
 
-@pytest.mark.parametrize("prelude", ["", STUBBORN], ids=["ordinary", "stubborn"])
-def test_an_interrupt_of_snakemake_alone_ends_everything(waiting: Workflow, prelude: str) -> None:
-    waiting.write("job.py", WAIT.format(prelude=prelude, seconds=60))
+def test_an_interrupt_of_snakemake_alone_ends_everything(waiting: Workflow) -> None:
+    waiting.write("Snakefile", MANY.format(count=2))
+    waiting.write("job.py", WAIT.format(prelude=STUBBORN, seconds=60))
     with running(waiting) as process:
         process.send_signal(signal.SIGINT)
         assert nothing_is_left(process, 12)

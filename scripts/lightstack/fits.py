@@ -205,7 +205,7 @@ class PixelFile:
             file.seek(self._offset + 4 * nx * first)
             if file.readinto(pixels.data) != pixels.nbytes:
                 raise EOFError(f"{self.path} is shorter than its header says.")
-        return pixels.astype(np.float32)
+        return in_native_order(pixels)
 
 
 class StackWriter:
@@ -243,6 +243,13 @@ class StackWriter:
         self._file.write(bytes(-self._size % 2880))
         for name, count in counts.items():
             append_image(self._file, fits.ImageHDU(count, name=name))
+
+
+def in_native_order(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Give an array the byte order of this machine, in its own memory."""
+    if not pixels.dtype.isnative:
+        pixels.byteswap(inplace=True)
+    return pixels.view(pixels.dtype.newbyteorder("="))
 
 
 def read_header(path: Path) -> "fits.Header":

@@ -527,8 +527,7 @@ def _fit(n_terms: int, like: Transform, xy: Floats, target: Floats, weight: Floa
     z, w = xy[:, 0] + 1j * xy[:, 1], target[:, 0] + 1j * target[:, 1]
     z_mean, w_mean = np.average(z, weights=weight), np.average(w, weights=weight)
     dz, dw = z - z_mean, w - w_mean
-    spread = max(float(np.sum(weight * np.abs(dz) ** 2)), 1e-9)
-    turn = complex(np.sum(weight * dz.conj() * dw)) / spread
+    turn = complex(np.sum(weight * dz.conj() * dw) / np.sum(weight * np.abs(dz) ** 2))
     centre, extent = centre_and_extent(like.frame_shape)
     centre_at = complex(w_mean + turn * (complex(*centre) - z_mean))
     transform = _similarity(turn, centre_at, like.frame_shape, like.reference_shape)

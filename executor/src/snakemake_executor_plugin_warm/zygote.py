@@ -2,8 +2,7 @@
 
 The executor runs this file as a program: a fresh interpreter with no thread of Snakemake's, which
 imports the modules that it is told to and then forks once per script. It uses the standard
-library only; everything that it imports before the modules of the user is finalized in the usual
-way when a script ends (`spare`).
+library only.
 
 On the control socket the executor sends single bytes, `FORK` with the socket of the new job
 attached, `END` and `QUIT`; the zygote sends one message, the `Report`. On the socket of a job, the
@@ -25,8 +24,10 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import time
 import types
+import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
@@ -300,25 +301,6 @@ def _count_threads() -> int:
     return len(os.listdir("/proc/self/task"))  # noqa: PTH208
 
 
-def spare(preloaded: Iterable[str]) -> None:
-    """Leave the preloaded modules alone when the interpreter ends.
-
-    To take apart every object of numpy, scipy and astropy costs more than most scripts do, and
-    dirties the pages that are shared with the zygote. Python's own finalization runs all the same:
-    threads are joined, ``atexit`` functions called, and the modules of the script destroyed.
-    """
-    kept = [sys.modules.pop(name) for name in preloaded if name in sys.modules]
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
-    # A file that only a preloaded module refers to would lose what is still in its buffer.
-    for item in gc.get_objects():
-        if type(item) in _BUFFERED and not item.closed:
-            with contextlib.suppress(OSError, ValueError):
-                item.flush()
-
-
-_BUFFERED = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
-
-
 def resemble_fresh_interpreter(task: Task) -> types.ModuleType:
     """Make this process what ``python script`` would be, and return its ``__main__``."""
     script = task["script"]
@@ -362,8 +344,9 @@ def run(task: Task) -> None:
         with open(task["script"], "rb") as file:  # noqa: PTH123
             source = file.read()
         exec(compile(source, task["script"], "exec", dont_inherit=True), vars(main))  # noqa: S102
-    except SystemExit:
-        raise
+    except SystemExit as error:
+        if error.code not in {None, 0}:
+            raise
     except BaseException as error:
         _hide_own_frames(error, error.__traceback__ and error.__traceback__.tb_next)
         raise
@@ -382,11 +365,77 @@ def _hide_own_frames(error: BaseException, frames: types.TracebackType | None) -
     sys.excepthook = show
 
 
+def end(preloaded: set[str]) -> None:
+    """End the process of a script that has succeeded, as Python would.
+
+    Threads are joined, ``atexit`` functions called, the modules of the script destroyed, files
+    flushed and the exit handlers of C libraries called. Only the preloaded modules stay as they
+    are: to take apart every object of numpy, scipy and astropy costs more than most scripts do,
+    and dirties the memory that is shared with the zygote.
+
+    Parameters
+    ----------
+    preloaded
+        The modules that were there when the script began.
+
+    Notes
+    -----
+    Where a standard stream cannot be flushed this returns, and leaves the end and the exit status
+    to Python.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        _flush_standard_streams()
+        sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
+        sys.excepthook = sys.__excepthook__
+        _destroy_modules([name for name in sys.modules if name not in preloaded])
+        _flush_standard_streams()
+    except (OSError, ValueError):
+        return
+    # A file that only a preloaded module refers to would lose what is still in its buffer.
+    for item in gc.get_objects():
+        if type(item) in _BUFFERED and not item.closed:
+            with contextlib.suppress(OSError, ValueError):
+                item.flush()
+    ctypes.pythonapi.exit(0)
+
+
+def _flush_standard_streams() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and not stream.closed:
+            stream.flush()
+
+
+def _destroy_modules(names: Iterable[str]) -> None:
+    """Destroy ``__main__`` and other modules in the order that Python keeps.
+
+    A text file loses its last lines if its buffer is finalized before it, as it may be by the
+    garbage collector; hence the variables of modules that are still alive are dropped one by one.
+    """
+    main = sys.modules.pop("__main__")
+    modules = [weakref.ref(main), *(weakref.ref(sys.modules.pop(name)) for name in names)]
+    gc.collect()
+    for reference in reversed(modules):
+        module = reference()
+        if module is not None:
+            _clear(vars(module))
+    del main, module
+    gc.collect()
+
+
+def _clear(variables: dict[str, Any]) -> None:
+    for name in [name for name in variables if name[:1] == "_" != name[1:2]]:
+        variables[name] = None
+    for name in [name for name in variables if name != "__builtins__"]:
+        variables[name] = None
+
+
+_BUFFERED = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
+
+
 def main(descriptor: str, *modules: str) -> None:
     """Serve as zygote on the socket of the given descriptor; in a child, run its script."""
-    core = set(sys.modules)
-    preloaded: list[str] = []
-    atexit.register(spare, preloaded)  # as the first, so that it is called last
     if not sys.flags.safe_path:
         del sys.path[0]
     control = socket.socket(fileno=int(descriptor))
@@ -395,12 +444,13 @@ def main(descriptor: str, *modules: str) -> None:
     send(control, report)
     if report["threaded"] is not None:
         return
-    preloaded.extend(sys.modules.keys() - core)
     gc.collect()
     gc.freeze()
     task = zygote.serve()
     if task is not None:
+        preloaded = set(sys.modules)
         run(task)
+        end(preloaded)
 
 
 if __name__ == "__main__":
