@@ -4,7 +4,7 @@
 rule combine_darks:
     """Combine the darks of each kind into a master."""
     input:
-        darks=darks_to_combine(),
+        darks=ancient(darks_to_combine()),
     output:
         masters=MASTERS,
     log:
@@ -12,8 +12,8 @@ rule combine_darks:
     conda:
         "../envs/lightstack.yaml"
     params:
-        settings=settings("dark_temperature_tolerance"),
-        code=code_digest("scripts/combine_darks.py"),
+        settings=RECIPES.settings_of("combine_darks"),
+        recipe=recipe("combine_darks"),
     script:
         "../scripts/combine_darks.py"
 
@@ -21,8 +21,8 @@ rule combine_darks:
 rule subtract_dark:
     """Read one raw frame and subtract its dark."""
     input:
-        raw=raw_frame,
-        dark=same_name_dark,
+        raw=ancient(raw_frame),
+        dark=ancient(same_name_dark),
         masters=masters_for_frame,
     output:
         frame=temp("work/dark_subtracted/{frame}.fits"),
@@ -31,11 +31,9 @@ rule subtract_dark:
     conda:
         "../envs/lightstack.yaml"
     params:
-        settings=settings(
-            "saturation_limit", "debug_region", "dark_temperature_tolerance"
-        ),
-        dark=same_name_dark,
-        code=code_digest("scripts/subtract_dark.py"),
+        sha256=content_of_raw_frame,
+        settings=RECIPES.settings_of("subtract_dark"),
+        recipe=recipe("subtract_dark"),
     script:
         "../scripts/subtract_dark.py"
 
@@ -51,7 +49,7 @@ rule subtract_background:
     conda:
         "../envs/lightstack.yaml"
     params:
-        settings=settings("background_box"),
-        code=code_digest("scripts/subtract_background.py"),
+        settings=RECIPES.settings_of("subtract_background"),
+        recipe=recipe("subtract_background"),
     script:
         "../scripts/subtract_background.py"

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from scripts.lightstack.digest import code_digest
+from scripts.lightstack.fingerprints import fingerprints
 from scripts.lightstack.frames import find_frames
 from scripts.lightstack.ledger import summary
+from scripts.lightstack.recipes import FRAME_CHAIN, Recipes
 from scripts.lightstack.records import read_json
 from scripts.lightstack.rejection import blindness
 from scripts.lightstack.settings import SettingsError, check_folders, complete_settings
@@ -24,15 +25,27 @@ try:
 except (SettingsError, ValueError) as error:
     raise WorkflowError(str(error)) from None
 
+CONTENTS = fingerprints(
+    [*FRAMES.paths.values(), *DARKS.paths.values()], Path("work/fingerprints.json")
+)
+RECIPES = Recipes(SETTINGS, FRAMES, DARKS, CONTENTS)
 
-def settings(*keys):
-    """Some settings as one parameter: Snakemake then sees when two of them swap their values."""
-    return {key: SETTINGS[key] for key in keys}
+
+def recipe(rule):
+    """What a rule's result is made of: when it changes, the job is done again."""
+    if rule in FRAME_CHAIN:
+        return lambda wildcards: RECIPES.of(rule, wildcards.frame)
+    return RECIPES.of(rule)
 
 
 def raw_frame(wildcards):
     """Path of the raw frame."""
     return FRAMES.paths[wildcards.frame]
+
+
+def content_of_raw_frame(wildcards):
+    """SHA-256 of the raw frame."""
+    return CONTENTS[FRAMES.paths[wildcards.frame]]
 
 
 def same_name_dark(wildcards):

@@ -12,8 +12,8 @@ rule detect_sources:
     conda:
         "../envs/lightstack.yaml"
     params:
-        settings=settings("threshold_sigma", "minarea", "smoothing_sigma"),
-        code=code_digest("scripts/detect_sources.py"),
+        settings=RECIPES.settings_of("detect_sources"),
+        recipe=recipe("detect_sources"),
     script:
         "../scripts/detect_sources.py"
 
@@ -29,15 +29,8 @@ rule grade_frame:
     conda:
         "../envs/lightstack.yaml"
     params:
-        settings=settings(
-            "min_star_count",
-            "fwhm0",
-            "fwhm_max_ratio",
-            "ellip_max",
-            "outlier_mad_thresh",
-            "saturated_max_fraction",
-        ),
-        code=code_digest("scripts/grade_frame.py"),
+        settings=RECIPES.settings_of("grade_frame"),
+        recipe=recipe("grade_frame"),
     script:
         "../scripts/grade_frame.py"
 
@@ -54,7 +47,7 @@ rule select_frames:
     conda:
         "../envs/lightstack.yaml"
     params:
-        settings=settings("output_dir"),
-        code=code_digest("scripts/select_frames.py"),
+        settings=RECIPES.settings_of("select_frames"),
+        recipe=recipe("select_frames"),
     script:
         "../scripts/select_frames.py"

@@ -15,7 +15,7 @@ rule list_frames:
     params:
         frames=list(FRAMES.paths),
         refused=FRAMES.refused,
-        code=code_digest("scripts/list_frames.py"),
+        recipe=recipe("list_frames"),
     script:
         "../scripts/list_frames.py"
 
@@ -31,7 +31,7 @@ rule draw_preview:
     conda:
         "../envs/lightstack.yaml"
     params:
-        modes=SETTINGS["modes"],
-        code=code_digest("scripts/draw_preview.py"),
+        settings=RECIPES.settings_of("draw_preview"),
+        recipe=recipe("draw_preview"),
     script:
         "../scripts/draw_preview.py"

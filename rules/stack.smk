@@ -15,8 +15,8 @@ rule align_frames:
         "../envs/lightstack.yaml"
     params:
         frames=list(FRAMES.paths),
-        settings=settings("reference", "normalize"),
-        code=code_digest("scripts/align_frames.py"),
+        settings=RECIPES.settings_of("align_frames"),
+        recipe=recipe("align_frames"),
     script:
         "../scripts/align_frames.py"
 
@@ -36,11 +36,11 @@ rule stack_frames:
         "../envs/lightstack.yaml"
     threads: 8
     resources:
+        stack_memory_mb=SETTINGS["stack_memory_mb"],
         mem_mb=SETTINGS["stack_memory_mb"] + 200,
     params:
         frames=list(FRAMES.paths),
-        modes=SETTINGS["modes"],
-        settings=settings("sigma_clip", "weights", "stack_memory_mb"),
-        code=code_digest("scripts/stack_frames.py"),
+        settings=RECIPES.settings_of("stack_frames"),
+        recipe=recipe("stack_frames"),
     script:
         "../scripts/stack_frames.py"

@@ -123,6 +123,12 @@ def run(stacks: dict[str, Path], preview: Path) -> None:
 if "snakemake" in globals():
     with job_log(snakemake):
         run(
-            dict(zip(snakemake.params.modes, map(Path, snakemake.input.stacks), strict=True)),
+            dict(
+                zip(
+                    snakemake.params.settings["modes"],
+                    map(Path, snakemake.input.stacks),
+                    strict=True,
+                )
+            ),
             Path(snakemake.output.preview),
         )

@@ -270,10 +270,13 @@ def _mode_header(header: "fits.Header", mode: str, sigma_clip: float) -> "fits.H
 
 if "snakemake" in globals():
     with job_log(snakemake):
+        settings = snakemake.params.settings
         run(
             Path(snakemake.input.alignment),
             dict(zip(snakemake.params.frames, map(Path, snakemake.input.cleaned), strict=True)),
-            dict(zip(snakemake.params.modes, map(Path, snakemake.output.stacks), strict=True)),
+            dict(zip(settings["modes"], map(Path, snakemake.output.stacks), strict=True)),
+            sigma_clip=settings["sigma_clip"],
+            weights=settings["weights"],
+            stack_memory_mb=snakemake.resources.stack_memory_mb,
             threads=snakemake.threads,
-            **snakemake.params.settings,
         )

@@ -15,7 +15,6 @@ from scripts.lightstack.images import (
     central_region,
     check_usable,
     read_image,
-    sha256_of,
 )
 from scripts.lightstack.job import job_log
 
@@ -30,6 +29,7 @@ def run(
     raw: Path,
     frame: Path,
     *,
+    sha256: str,
     dark: Path | None,
     masters: Path | None,
     saturation_limit: float,
@@ -44,6 +44,8 @@ def run(
         The raw frame.
     frame : Path
         FITS file to write: pixels [ADU] and the saturated ones among them.
+    sha256 : str
+        Digest of the raw frame, for the ledger.
     dark : Path or None
         The dark of the same name.
     masters : Path or None
@@ -55,7 +57,6 @@ def run(
     dark_temperature_tolerance : float
         Largest difference of temperature between a frame and a master [degrees Celsius].
     """
-    cards = {"RAWSHA": sha256_of(raw)}
     try:
         image = read_image(raw)
         name, pixels = _choose_dark(image, dark, masters, dark_temperature_tolerance)
@@ -63,7 +64,7 @@ def run(
         check_usable(image.data[region])
     except UnusableFrameError as error:
         log.warning("Unusable: %s", error)
-        write_failure(frame, error, cards)
+        write_failure(frame, error, {"RAWSHA": sha256})
         return
     if pixels is None:
         log.warning("No dark matches %s: it goes on without.", raw)
@@ -71,7 +72,7 @@ def run(
     data = image.data[region] if pixels is None else image.data[region] - pixels[region]
     header = image.header
     _shift_wcs(header, region)
-    header["RAWSHA"] = (cards["RAWSHA"], "SHA-256 of the raw file")
+    header["RAWSHA"] = (sha256, "SHA-256 of the raw file")
     header["DARK"] = printable(name)
     write_frame(frame, Frame(np.ascontiguousarray(data), header, image.peak[region] >= limit))
 
@@ -127,6 +128,7 @@ if "snakemake" in globals():
         run(
             Path(snakemake.input.raw),
             Path(snakemake.output.frame),
+            sha256=snakemake.params.sha256,
             dark=Path(snakemake.input.dark) if snakemake.input.dark else None,
             masters=Path(snakemake.input.masters) if snakemake.input.masters else None,
             **snakemake.params.settings,

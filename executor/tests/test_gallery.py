@@ -305,6 +305,7 @@ except ZeroDivisionError as error:
     "segfault.py": "import ctypes, resource\nresource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
     "ctypes.string_at(0)",
     "not_unicode.py": LOGGING + 'raise ValueError("\\udc80")',
+    "full_disk.py": 'import sys\nsys.stdout = open("/dev/full", "w")\nprint("lost")',
     "hook.py": LOGGING
     + """
 import traceback
@@ -326,6 +327,7 @@ ENDS = (
     "segfault",
     "not_unicode",
     "hook",
+    "full_disk",
 )
 
 

@@ -135,12 +135,7 @@ def align(frame: Stars, reference: Stars) -> Alignment:
     """
     frame, reference = _voters(frame), _voters(reference)
     match = _search_sky(frame, reference)
-    # What stays on its pixel where the sky moves is not of the sky.
-    still, still_reference = _still(frame, reference)
-    xy, target = frame.xy[still], reference.xy[still_reference]
-    off_sky = np.hypot(*(match.transform.forward(xy) - target).T) - np.hypot(*(xy - target).T)
-    frame = frame.without(still[off_sky > 0.25])
-    reference = reference.without(still_reference[off_sky > 0.25])
+    frame, reference = _without_stuck(match.transform, frame, reference)
     match = _polish(match, frame, reference)
     objection = _objection(match, frame, reference, LEAST_SHARE_OF_REST)
     if objection:
@@ -220,6 +215,15 @@ def _moves(transform: Transform) -> bool:
 def _still(frame: Stars, reference: Stars) -> tuple[Indices, Indices]:
     """Pairs within half a pixel of the same place on either image."""
     return _pair(identity(frame.shape), frame, reference, 0.5)[:2]
+
+
+def _without_stuck(transform: Transform, frame: Stars, reference: Stars) -> tuple[Stars, Stars]:
+    """Leave out what stays on its pixel where the sky moves."""
+    still, still_reference = _still(frame, reference)
+    xy, target = frame.xy[still], reference.xy[still_reference]
+    off_sky, off_pixel = (np.hypot(*(at - target).T) for at in (transform.forward(xy), xy))
+    stuck = off_sky - off_pixel > 0.25
+    return frame.without(still[stuck]), reference.without(still_reference[stuck])
 
 
 def _search(frame: Stars, reference: Stars, least_share: float) -> _Match:
@@ -484,6 +488,8 @@ def _polish(match: _Match, frame: Stars, reference: Stars) -> _Match:
     chosen = 0
     for n_terms in N_TERMS:
         for _ in range(5):
+            if len(match.frame) < 4:
+                return match
             xy, target = frame.xy[match.frame], reference.xy[match.reference]
             weight = _weights(match, frame, reference)
             if n_terms > chosen and not _predicts_better(
@@ -500,7 +506,8 @@ def _weights(match: _Match, frame: Stars, reference: Stars) -> Floats:
     """Inverse variance of each pair [1 / pixels^2], less where the residual is an outlier's.
 
     Centroids err by ``sqrt(floor**2 + (fwhm * noise / flux)**2)``; the floor and the noise are
-    those that the residuals show. King (1983, PASP 95, 163) has the background-limited centroid.
+    those that the residuals show. The centroid's error is that of a background-limited star
+    (King 1983, PASP 95, 163), the weight of outliers that of Geman & McClure (1987).
     """
     noise = [
         stars.fwhm[k] * np.percentile(stars.flux, 10) / stars.flux[k]

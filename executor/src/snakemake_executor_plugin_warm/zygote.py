@@ -28,7 +28,7 @@ import threading
 import time
 import types
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 FORK, END, QUIT = b"F", b"E", b"Q"
@@ -380,8 +380,8 @@ def end(preloaded: set[str]) -> None:
 
     Notes
     -----
-    Where a standard stream cannot be flushed this returns, and leaves the end and the exit status
-    to Python.
+    Where something fails, such as the flush of a standard stream, this returns and leaves the end
+    and the exit status to Python.
     """
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
@@ -389,9 +389,9 @@ def end(preloaded: set[str]) -> None:
         _flush_standard_streams()
         sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
         sys.excepthook = sys.__excepthook__
-        _destroy_modules([name for name in sys.modules if name not in preloaded])
+        _destroy_modules(["__main__", *(name for name in sys.modules if name not in preloaded)])
         _flush_standard_streams()
-    except (OSError, ValueError):
+    except Exception:  # noqa: BLE001 - an odd stream, or something odd among the modules
         return
     # A file that only a preloaded module refers to would lose what is still in its buffer.
     for item in gc.get_objects():
@@ -407,21 +407,15 @@ def _flush_standard_streams() -> None:
             stream.flush()
 
 
-def _destroy_modules(names: Iterable[str]) -> None:
-    """Destroy ``__main__`` and other modules in the order that Python keeps.
-
-    A text file loses its last lines if its buffer is finalized before it, as it may be by the
-    garbage collector; hence the variables of modules that are still alive are dropped one by one.
-    """
-    main = sys.modules.pop("__main__")
-    modules = [weakref.ref(main), *(weakref.ref(sys.modules.pop(name)) for name in names)]
+def _destroy_modules(names: Sequence[str]) -> None:
+    """Destroy modules step by step as Python does, for the sake of the order of finalizers."""
+    gc.collect()  # sorts, by who refers to whom: a text file comes before its buffer from now on
+    alive = weakref.WeakValueDictionary({name: sys.modules.pop(name) for name in names})
     gc.collect()
-    for reference in reversed(modules):
-        module = reference()
+    for name in reversed(names):
+        module = alive.get(name)
         if module is not None:
             _clear(vars(module))
-    del main, module
-    gc.collect()
 
 
 def _clear(variables: dict[str, Any]) -> None:

@@ -1,0 +1,220 @@
+"""Exactly the work that is needed is done again."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from astropy.io import fits
+
+from scripts.lightstack.simulator import make_night
+from tests.conftest import ROOT, SMALL_SETTINGS, Run, planned_jobs, snakemake, write_settings
+
+FRAME_JOBS = {"subtract_dark", "subtract_background", "detect_sources", "grade_frame"}
+AGGREGATES = {
+    "select_frames",
+    "align_frames",
+    "list_frames",
+    "stack_frames",
+    "draw_preview",
+    "all",
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a small night with a sixth light aside, run to its end."""
+    folder = tmp_path_factory.mktemp("finished") / "night"
+    make_night(folder, shape=(200, 300), n_lights=6, n_stars=150, seed=4)
+    (folder / "data" / "light_0006.fits").rename(folder / "another.fits")
+    write_settings(folder, **SMALL_SETTINGS)
+    run = snakemake(folder)
+    assert run.returncode == 0, run.output
+    return folder
+
+
+@pytest.fixture
+def night(finished: Path, tmp_path: Path) -> Path:
+    """Copy the finished night, times and all."""
+    return shutil.copytree(finished, tmp_path / "night")
+
+
+def jobs(frames: int = 0, *rules: str, aggregates: bool = True) -> dict[str, int]:
+    """Count jobs: rules of this many frames, and aggregates once."""
+    counts = dict.fromkeys(rules, frames) | (dict.fromkeys(AGGREGATES, 1) if aggregates else {})
+    return {rule: count for rule, count in counts.items() if count}
+
+
+def planned(folder: Path, *config: str) -> dict[str, int]:
+    arguments = ["--config", *config] if config else []
+    return planned_jobs(snakemake(folder, "--dry-run", *arguments))
+
+
+def all_files(folder: Path) -> list[Path]:
+    hidden = folder / ".snakemake"
+    return [path for path in folder.rglob("*") if path.is_file() and hidden not in path.parents]
+
+
+def test_nothing_changed(night: Path) -> None:
+    assert planned(night) == {}
+
+
+def test_touched_files(night: Path) -> None:
+    for path in all_files(night):
+        path.touch()
+    assert planned(night) == {}
+
+
+def test_fresh_clone_over_existing_results(night: Path, tmp_path: Path) -> None:
+    for name in ("Snakefile", "rules", "scripts", "profiles", "config"):
+        source, target = ROOT / name, tmp_path / "clone" / name
+        target.parent.mkdir(exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)
+    run = snakemake(night, "--snakefile", str(tmp_path / "clone" / "Snakefile"), "--dry-run")
+    assert "Nothing to be done" in run.output
+
+
+def test_a_frame_arrives(night: Path) -> None:
+    (night / "another.fits").rename(night / "data" / "light_0006.fits")
+    assert planned(night) == jobs(1, *FRAME_JOBS)
+
+
+def test_a_frame_is_removed(night: Path) -> None:
+    (night / "data" / "light_0002.fits").unlink()
+    assert planned(night) == jobs()
+
+
+@pytest.mark.parametrize("keep_time", [False, True])
+def test_a_frame_is_replaced(night: Path, *, keep_time: bool) -> None:
+    target = night / "data" / "light_0002.fits"
+    before = target.stat()
+    shutil.copyfile(night / "another.fits", target)
+    if keep_time:
+        os.utime(target, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert planned(night) == jobs(1, *FRAME_JOBS)
+
+
+def test_two_frames_swap_their_pixels(night: Path) -> None:
+    one, two = night / "data" / "light_0001.fits", night / "data" / "light_0002.fits"
+    one.rename(night / "aside")
+    two.rename(one)
+    (night / "aside").rename(two)
+    assert planned(night) == jobs(2, *FRAME_JOBS)
+
+
+def test_a_dark_arrives_or_goes(night: Path) -> None:
+    expected = jobs(5, *FRAME_JOBS) | {"combine_darks": 1}
+    shutil.copy(night / "darkfield" / "dark_01.fits", night / "darkfield" / "dark_99.fits")
+    assert planned(night) == expected
+    (night / "darkfield" / "dark_99.fits").unlink()
+    assert planned(night) == {}
+    (night / "darkfield" / "dark_01.fits").unlink()
+    assert planned(night) == expected
+
+
+def test_a_same_name_dark_arrives(night: Path) -> None:
+    shutil.copy(night / "darkfield" / "dark_01.fits", night / "darkfield" / "light_0003.fits")
+    assert planned(night) == jobs(1, *FRAME_JOBS)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (["min_star_count=21"], jobs(5, "grade_frame")),
+        (["ellip_max=0.45"], jobs(5, "grade_frame")),
+        (["saturated_max_fraction=0.2"], jobs(5, "grade_frame")),
+        (["threshold_sigma=6"], jobs(5, "detect_sources", "grade_frame")),
+        (["minarea=6"], jobs(5, "detect_sources", "grade_frame")),
+        (["background_box=40"], jobs(5, *FRAME_JOBS)),
+        (["normalize=none"], jobs() | {"select_frames": 0}),
+        (["sigma_clip=3"], {"stack_frames": 1, "draw_preview": 1, "all": 1}),
+        (["weights=noise"], {"stack_frames": 1, "draw_preview": 1, "all": 1}),
+        (["modes=[mean,median]"], {"stack_frames": 1, "draw_preview": 1, "all": 1}),
+        (["minarea=6", "min_star_count=21"], jobs(5, "detect_sources", "grade_frame")),
+        # The values of two settings change places.
+        (["fwhm0=2.0", "fwhm_max_ratio=3.0"], jobs(5, "grade_frame")),
+        (["stack_memory_mb=500"], {}),
+    ],
+)
+def test_a_setting_changes(night: Path, config: list[str], expected: dict[str, int]) -> None:
+    assert planned(night, *config) == {rule: n for rule, n in expected.items() if n}
+
+
+@pytest.fixture
+def plan_with(
+    night: Path, tmp_path: Path
+) -> Callable[[str, Callable[[str], str]], dict[str, int]]:
+    """Return the jobs that an edit of a script or module of a copied checkout plans."""
+    clone = tmp_path / "clone"
+    for name in ("Snakefile", "rules", "scripts", "profiles", "config"):
+        source = ROOT / name
+        clone.mkdir(exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, clone / name)
+
+    def plan(name: str, edit: Callable[[str], str]) -> dict[str, int]:
+        path = clone / "scripts" / name
+        path.write_text(edit(path.read_text()))
+        return planned_jobs(snakemake(night, "--snakefile", str(clone / "Snakefile"), "--dry-run"))
+
+    return plan
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        ("draw_preview.py", {"draw_preview": 1, "all": 1}),
+        ("lightstack/registration.py", jobs() | {"select_frames": 0}),
+        ("lightstack/resampling.py", {"stack_frames": 1, "draw_preview": 1, "all": 1}),
+        ("lightstack/quality.py", jobs(5, "grade_frame")),
+        ("lightstack/simulator.py", {}),
+    ],
+)
+def test_a_function_changes(
+    plan_with: Callable[[str, Callable[[str], str]], dict[str, int]],
+    module: str,
+    expected: dict[str, int],
+) -> None:
+    changed = plan_with(module, lambda code: code + "\n\ndef new():\n    return 1\n")
+    assert changed == {rule: n for rule, n in expected.items() if n}
+
+
+def test_a_comment_or_docstring_changes(
+    plan_with: Callable[[str, Callable[[str], str]], dict[str, int]],
+) -> None:
+    changed = plan_with(
+        "lightstack/quality.py",
+        lambda code: "# A comment.\n" + code.replace('"""The verdict', '"""Our verdict'),
+    )
+    assert changed == {}
+
+
+def results(run: Run) -> dict[str, bytes]:
+    assert run.returncode == 0, run.output
+    return run.results
+
+
+def test_reruns_end_in_the_bytes_of_a_run_from_scratch(night: Path, tmp_path: Path) -> None:
+    (night / "another.fits").rename(night / "data" / "light_0006.fits")
+    snakemake(night, "--config", "threshold_sigma=7")
+    (night / "data" / "light_0002.fits").unlink()
+    (night / "darkfield" / "dark_02.fits").unlink()
+    snakemake(night, "--config", "ellip_max=0.3", "reference=best")
+    last = results(snakemake(night))
+    fresh = tmp_path / "fresh"
+    for name in ("data", "darkfield", "config"):
+        shutil.copytree(night / name, fresh / name)
+    scratch = results(snakemake(fresh))
+    assert last.keys() == scratch.keys()
+    for name, content in scratch.items():
+        assert last[name] == content, name
+
+
+def test_ledger_follows_a_removed_frame(night: Path) -> None:
+    (night / "another.fits").rename(night / "data" / "light_0006.fits")
+    (night / "data" / "light_0002.fits").unlink()
+    run = snakemake(night)
+    assert run.returncode == 0, run.output
+    assert "light_0002" not in run.ledger
+    assert not (night / "data_cleaned" / "light_0002.fits").exists()
+    assert fits.getheader(night / "results" / "stack_mean.fits")["NCOMBINE"] == 2
