@@ -12,6 +12,7 @@ $(INSTALLED): envs/requirements.txt $(wildcard executor/pyproject.toml executor/
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lightstack needs Python 3.11 or newer: make PYTHON=python3.11 …")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --requirement envs/requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --force-reinstall ./executor
 	touch $@
 
 # A simulated night, from raw frames to stacks, in the folder demo/.
@@ -25,6 +26,8 @@ test: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/mypy
+	cd executor && ../$(BIN)/mypy
+	$(BIN)/pytest executor
 	$(BIN)/pytest
 
 # What `make` made; your own data and results stay.

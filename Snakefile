@@ -29,8 +29,13 @@ rule all:
     default_target: True
     input:
         stack_files(),
+        "<results>/selection.csv",
         "<results>/frames.csv",
         "<results>/preview.png",
+
+
+onstart:
+    warn_of_lack_of_space()
 
 
 onsuccess:

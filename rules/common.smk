@@ -9,6 +9,7 @@ from scripts.lightstack.frames import find_frames
 from scripts.lightstack.ledger import summary
 from scripts.lightstack.recipes import FRAME_CHAIN, Recipes
 from scripts.lightstack.records import read_json
+from scripts.lightstack.recovery import discard_damage, lack_of_space
 from scripts.lightstack.rejection import blindness
 from scripts.lightstack.settings import SettingsError, check_folders, complete_settings
 
@@ -22,12 +23,17 @@ try:
     FRAMES = find_frames(SETTINGS["input_dir"])
     DARKS = find_frames(SETTINGS["darkfield_dir"])
     check_folders(SETTINGS, FRAMES)
+    CONTENTS = fingerprints(
+        [*FRAMES.paths.values(), *DARKS.paths.values()], Path("work/fingerprints.json")
+    )
 except (SettingsError, ValueError) as error:
     raise WorkflowError(str(error)) from None
+except OSError as error:
+    raise WorkflowError(f"{error.filename}: {error.strerror}.") from None
 
-CONTENTS = fingerprints(
-    [*FRAMES.paths.values(), *DARKS.paths.values()], Path("work/fingerprints.json")
-)
+RESULTS = Path(SETTINGS["results_dir"])
+OUTPUT = Path(SETTINGS["output_dir"])
+discard_damage(Path("work"), RESULTS, OUTPUT)
 RECIPES = Recipes(SETTINGS, FRAMES, DARKS, CONTENTS)
 
 
@@ -77,15 +83,24 @@ def stack_files():
 
 def show_summary():
     """Say what became of the frames, and what kept them from being stacked."""
-    results = Path(SETTINGS["results_dir"])
-    if not (results / "frames.csv").is_file():
+    if not (RESULTS / "frames.csv").is_file():
         return
-    print("", *summary(results / "frames.csv"), sep="\n")
-    alignment = read_json(results / "alignment.json")
+    print("", *summary(RESULTS / "frames.csv"), sep="\n")
+    alignment = read_json(RESULTS / "alignment.json")
     if "problem" in alignment:
         print(alignment["problem"])
         return
     blind = blindness(len(alignment["frames"]), SETTINGS["sigma_clip"])
     if blind and "sigma_clip" in SETTINGS["modes"]:
         print(blind)
-    print(f"Preview: {results / 'preview.png'}")
+    print(f"Preview: {RESULTS / 'preview.png'}")
+
+
+def warn_of_lack_of_space():
+    """Say so if the disk seems too small, before the first job."""
+    raw = map(Path, FRAMES.paths.values())
+    sentence = lack_of_space(
+        raw, [Path("work"), OUTPUT, RESULTS], len(SETTINGS["modes"])
+    )
+    if sentence:
+        print(f"Warning: {sentence}")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.lightstack.fits import atomic_write
 from scripts.lightstack.job import job_log
-from scripts.lightstack.records import read_json, write_csv, write_json
-from scripts.lightstack.settings import MANIFEST
+from scripts.lightstack.output_folder import note_files, written_files
+from scripts.lightstack.records import read_json, write_csv
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -45,10 +45,9 @@ def run(quality: list[Path], cleaned: list[Path], selection: Path, *, output_dir
         for record, path in zip(records, cleaned, strict=True)
         if record["verdict"] == "accepted"
     }
-    manifest = output_dir / MANIFEST
-    written = read_json(manifest) if manifest.is_file() else {}
+    written = written_files(output_dir)
     # Names go into the manifest before their files, so that it covers whatever a kill leaves.
-    write_json(manifest, {name: written.get(name) for name in sorted({*written, *accepted})})
+    note_files(output_dir, {name: written.get(name) for name in {*written, *accepted}})
     for name in written:
         if name not in accepted:
             _remove(output_dir, name)
@@ -59,7 +58,7 @@ def run(quality: list[Path], cleaned: list[Path], selection: Path, *, output_dir
         if marks[name] != written.get(name):
             _copy_with_metrics(path, target, record)
             marks[name] = _mark(path, record, target)
-    write_json(manifest, marks)
+    note_files(output_dir, marks)
     log.info("%d of %d frames accepted.", len(accepted), len(records))
     rows = [{**record, "reasons": "; ".join(record["reasons"])} for record in records]
     write_csv(selection, COLUMNS, [{key: row[key] for key in COLUMNS} for row in rows])

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from scripts.lightstack.frames import Frames, find_frames
+from scripts.lightstack.output_folder import MANIFEST
 from scripts.lightstack.settings import (
-    MANIFEST,
     SettingsError,
     check_folders,
     complete_settings,

@@ -1,5 +1,6 @@
 """The FITS files that the steps hand to each other."""
 
+import errno
 import os
 import zlib
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.images import UnusableFrameError
+from scripts.lightstack.job import JobError
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -56,12 +58,19 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # One name per final name: what a killed run leaves behind, the next run overwrites.
     part = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}.part")
+    written = 0
     try:
         with part.open("wb") as file:
             yield file
+            written = file.tell()
         part.replace(path)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise JobError(
+                f"{path}: the disk is full (more than {written / 1e6:.0f} MB are needed here). "
+                "Make room and run again: all that is finished stays."
+            ) from error
         raise
 
 

@@ -32,5 +32,7 @@ def job_log(snakemake: "Snakemake") -> Iterator[None]:
     logging.captureWarnings(capture=True)
     try:
         yield
+    except OSError as error:
+        sys.exit(f"ERROR: {error.filename or 'A file'}: {error.strerror or error}.")
     except JobError as error:
         sys.exit(f"ERROR: {error}")

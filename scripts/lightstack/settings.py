@@ -9,11 +9,9 @@ from typing import Any
 import yaml
 
 from scripts.lightstack.frames import Frames
+from scripts.lightstack.output_folder import files_of_others
 
 SCHEMA = Path(__file__).parents[2] / "config" / "schema.yaml"
-
-MANIFEST = ".lightstack.json"
-"""File in the output folder that lists what the workflow wrote there."""
 
 WORK_DIR = "work"
 
@@ -97,7 +95,7 @@ def check_folders(settings: dict[str, Any], frames: Frames) -> None:
         "output_dir", Path(settings["output_dir"]), "results_dir", Path(settings["results_dir"])
     )
     _check_apart("input_dir", source, "the working files in", Path(WORK_DIR))
-    strangers = _not_ours(Path(settings["output_dir"]))
+    strangers = files_of_others(Path(settings["output_dir"]))
     if strangers:
         raise SettingsError(
             f"output_dir: {settings['output_dir']} holds files that the workflow did not write "
@@ -118,26 +116,6 @@ def _check_apart(key: str, folder: Path, other_key: str, other: Path) -> None:
             f"{key}: {folder} and {other_key} {other} must be separate folders, neither inside "
             "the other."
         )
-
-
-def _not_ours(folder: Path) -> list[str]:
-    """Files of the output folder that its manifest does not list."""
-    import json
-
-    if not folder.is_dir():
-        return []
-    manifest = folder / MANIFEST
-    ours = set(json.loads(manifest.read_text(encoding="utf-8"))) if manifest.is_file() else set()
-    found = (
-        Path(parent, name).relative_to(folder).as_posix()
-        for parent, _, names in os.walk(folder)
-        for name in names
-    )
-    return sorted(
-        name
-        for name in found
-        if name not in ours and name != MANIFEST and not name.endswith(".part")
-    )
 
 
 def _path(error: Any) -> str:
