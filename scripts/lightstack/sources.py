@@ -5,8 +5,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.compiling import compiled
-
 SIGMA_TO_FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
 
 SOURCE = np.dtype(
@@ -36,6 +34,8 @@ A Gaussian comes out 1.5 % wider than it is, a seeing disc (Moffat, beta 4.765: 
 
 _NARROWEST_WINDOW = 1.0
 _SHARPEST = 0.02
+_TOLERANCE = 1e-3
+_SOURCES_AT_A_TIME = 500
 
 
 def detect(
@@ -79,16 +79,11 @@ def detect(
     smoothed = np.where(no_data, np.float32(0), data)
     if smoothing_sigma > 0:
         smoothed = gaussian_filter(smoothed, smoothing_sigma, mode="nearest")
+    threshold = np.float32(threshold_sigma * noise)
     # SEP gives up when its pixel buffer is full; it cannot be fuller than this.
-    sep.set_extract_pixstack(max(300_000, data.size))
+    sep.set_extract_pixstack(max(300_000, int(np.count_nonzero(smoothed > threshold)) + 1))
     sep.set_sub_object_limit(16_384)
-    found = sep.extract(
-        smoothed,
-        threshold_sigma * noise,
-        minarea=minarea,
-        mask=no_data,
-        filter_kernel=None,
-    )
+    found = sep.extract(smoothed, threshold, minarea=minarea, mask=no_data, filter_kernel=None)
     width = np.sqrt((found["a"] ** 2 + found["b"] ** 2) / 2)
     return np.column_stack([found["x"], found["y"], width])
 
@@ -165,15 +160,15 @@ def _through_typical_window(
 ) -> tuple[NDArray[np.float64], float]:
     """Measure through a window as wide as the median source; return the rows and its width."""
     rows = np.empty((0, 8))
-    window = _NARROWEST_WINDOW
-    typical = float(np.median(guesses[:, 2])) if len(guesses) else 0.0
-    for _ in range(3):
-        window = max(typical, _NARROWEST_WINDOW)
+    window = 0.0
+    for _ in range(4):
+        typical = float(np.median(guesses[:, 2])) if len(guesses) else 0.0
+        before, window = window, max(typical, _NARROWEST_WINDOW)
+        if abs(window - before) < 0.02 * window:
+            break
         rows = _windowed(data, saturated, guesses, window)
         rows = rows[np.isfinite(rows[:, 0])]
-        if len(rows) == 0:
-            break
-        typical = float(np.median(np.sqrt((rows[:, 4] + rows[:, 5]) / 2)))
+        guesses = np.column_stack([rows[:, :2], np.sqrt((rows[:, 4] + rows[:, 5]) / 2)])
     return rows, window
 
 
@@ -191,7 +186,6 @@ def _elongation_noise(
     return np.asarray(moment_noise * (variance / weighted) ** 2)
 
 
-@compiled
 def _windowed(
     data: NDArray[np.float32],
     saturated: NDArray[np.bool_],
@@ -200,89 +194,109 @@ def _windowed(
 ) -> NDArray[np.float64]:
     """Return x, y, flux, peak, covariance xx, yy, xy and saturation per source; NaN: no shape."""
     rows = np.full((len(guesses), 8), np.nan)
-    for i in range(len(guesses)):
-        x_first, y_first, width = guesses[i]
-        x, y = x_first, y_first
-        for _ in range(20):
-            total, mx, my, pxx, pyy, pxy = _weighted_moments(data, x, y, window)
-            cxx, cyy, cxy = _without_window(pxx, pyy, pxy, window)
-            if not (total > 0 and cxx > 0):
-                break
-            # The offset that the window lets through, scaled to the whole: C P^-1 m.
-            determinant = pxx * pyy - pxy * pxy
-            ux, uy = (pyy * mx - pxy * my) / determinant, (pxx * my - pxy * mx) / determinant
-            dx, dy = cxx * ux + cxy * uy, cxy * ux + cyy * uy
-            if (x + dx - x_first) ** 2 + (y + dy - y_first) ** 2 > 4 * max(width, 1.0) ** 2:
-                break
-            x, y = x + dx, y + dy
-            if dx * dx + dy * dy < 1e-6:
-                gain = np.sqrt((cxx * cyy - cxy * cxy) / determinant)
-                peak, core_saturated = _core(data, saturated, x, y, np.sqrt(max(cxx, cyy)))
-                rows[i, :4] = x, y, total * gain, peak
-                rows[i, 4:7] = cxx, cyy, cxy
-                rows[i, 7] = core_saturated
-                break
+    for start in range(0, len(guesses), _SOURCES_AT_A_TIME):
+        part = slice(start, start + _SOURCES_AT_A_TIME)
+        rows[part] = _centred(data, saturated, guesses[part], window)
     return rows
 
 
-@compiled
+def _centred(
+    data: NDArray[np.float32],
+    saturated: NDArray[np.bool_],
+    guesses: NDArray[np.float64],
+    window: float,
+) -> NDArray[np.float64]:
+    """Move the window of each source until it is centred, and measure there."""
+    rows = np.full((len(guesses), 8), np.nan)
+    first, reach = guesses[:, :2], 2 * np.maximum(guesses[:, 2], 1.0)
+    position = first.copy()
+    left = np.arange(len(guesses))
+    for _ in range(20):
+        light, mean, p = _weighted_moments(data, position[left], window)
+        c = _without_window(p, window)
+        determinant = p[0] * p[1] - p[2] ** 2
+        # The offset that the window lets through, scaled to the whole: C P^-1 m.
+        ux = (p[1] * mean[0] - p[2] * mean[1]) / determinant
+        uy = (p[0] * mean[1] - p[2] * mean[0]) / determinant
+        step = np.column_stack([c[0] * ux + c[2] * uy, c[2] * ux + c[1] * uy])
+        moved = position[left] + step
+        stray = ((moved - first[left]) ** 2).sum(axis=1) > reach[left] ** 2
+        good = (light > 0) & (c[0] > 0) & ~stray
+        position[left] = moved
+        there = good & ((step**2).sum(axis=1) < _TOLERANCE**2)
+        done = left[there]
+        gain = np.sqrt((c[0] * c[1] - c[2] ** 2) / determinant)
+        rows[done, :2] = moved[there]
+        rows[done, 2] = (light * gain)[there]
+        rows[done, 4:7] = c[:, there].T
+        left = left[good & ~there]
+        if len(left) == 0:
+            break
+    measured = np.flatnonzero(np.isfinite(rows[:, 0]))
+    sigma = np.sqrt(rows[measured, 4:6].max(axis=1, initial=0))
+    rows[measured, 3], rows[measured, 7] = _core(data, saturated, rows[measured, :2], sigma)
+    return rows
+
+
+def _stamps(
+    shape: tuple[int, int], position: NDArray[np.float64], reach: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
+    """Return rows (n, k, 1) and columns (n, 1, k) about positions, and which pixels exist."""
+    offsets = np.arange(-reach, reach + 1)
+    corner = np.floor(position + 0.5).astype(np.intp)
+    columns = (corner[:, :1] + offsets)[:, np.newaxis, :]
+    rows = (corner[:, 1:] + offsets)[:, :, np.newaxis]
+    exists = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
+    return rows.clip(0, shape[0] - 1), columns.clip(0, shape[1] - 1), exists
+
+
 def _weighted_moments(
-    data: NDArray[np.float32], x: float, y: float, window: float
-) -> tuple[float, float, float, float, float, float]:
-    """Return light, mean x, y about (x, y) and covariance xx, yy, xy under a Gaussian weight."""
-    ny, nx = data.shape
-    reach = int(np.ceil(4 * window))
-    total = sx = sy = sxx = syy = sxy = 0.0
-    for row in range(max(int(y) - reach, 0), min(int(y) + reach + 2, ny)):
-        dy = row - y
-        for column in range(max(int(x) - reach, 0), min(int(x) + reach + 2, nx)):
-            dx = column - x
-            radius = (dx * dx + dy * dy) / (window * window)
-            value = data[row, column]
-            if radius > 16.0 or np.isnan(value):
-                continue
-            light = value * np.exp(-0.5 * radius)
-            total += light
-            sx += light * dx
-            sy += light * dy
-            sxx += light * dx * dx
-            syy += light * dy * dy
-            sxy += light * dx * dy
-    mx, my = sx / total, sy / total
-    pxx = max(sxx / total - mx * mx, _SHARPEST)
-    pyy = max(syy / total - my * my, _SHARPEST)
-    pxy = sxy / total - mx * my
-    if pxy * pxy >= 0.99 * pxx * pyy:
-        pxy = 0.0
-    return total, mx, my, pxx, pyy, pxy
+    data: NDArray[np.float32], position: NDArray[np.float64], window: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return light (n,), mean x, y (2, n) and covariance xx, yy, xy (3, n) under the window."""
+    rows, columns, exists = _stamps(data.shape, position, int(np.ceil(4 * window)))
+    dx = columns - position[:, 0, np.newaxis, np.newaxis]
+    dy = rows - position[:, 1, np.newaxis, np.newaxis]
+    values = data[rows, columns]
+    weights = np.exp(dx**2 / (-2 * window**2)) * np.exp(dy**2 / (-2 * window**2))
+    light = np.where(exists & ~np.isnan(values), weights * values, 0.0)
+    along_x, along_y = light.sum(axis=1), light.sum(axis=2)
+    dx, dy = dx[:, 0, :], dy[:, :, 0]
+    total = along_x.sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mx, my = (along_x * dx).sum(axis=1) / total, (along_y * dy).sum(axis=1) / total
+        pxx = (along_x * dx**2).sum(axis=1) / total - mx**2
+        pyy = (along_y * dy**2).sum(axis=1) / total - my**2
+        pxy = ((light * dx[:, np.newaxis, :]).sum(axis=2) * dy).sum(axis=1) / total - mx * my
+        pxx, pyy = np.maximum(pxx, _SHARPEST), np.maximum(pyy, _SHARPEST)
+        pxy = np.where(pxy**2 < 0.99 * pxx * pyy, pxy, 0.0)
+    return total, np.stack([mx, my]), np.stack([pxx, pyy, pxy])
 
 
-@compiled
-def _without_window(
-    pxx: float, pyy: float, pxy: float, window: float
-) -> tuple[float, float, float]:
-    """Return the covariance of a source from that of its weighted light; zeros if it has none."""
-    determinant = pxx * pyy - pxy * pxy
-    ixx = pyy / determinant - 1 / window**2
-    iyy = pxx / determinant - 1 / window**2
-    ixy = -pxy / determinant
-    determinant = ixx * iyy - ixy * ixy
-    if not (ixx > 0 and iyy > 0 and determinant > 0):
-        return 0.0, 0.0, 0.0
-    return iyy / determinant, ixx / determinant, -ixy / determinant
+def _without_window(p: NDArray[np.float64], window: float) -> NDArray[np.float64]:
+    """Return covariances (3, n) of sources from those of their weighted light; zeros if none."""
+    determinant = p[0] * p[1] - p[2] ** 2
+    ixx, iyy = p[1] / determinant - window**-2, p[0] / determinant - window**-2
+    ixy = -p[2] / determinant
+    determinant = ixx * iyy - ixy**2
+    has_one = (ixx > 0) & (iyy > 0) & (determinant > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(has_one, np.stack([iyy, ixx, -ixy]) / determinant, 0.0)
 
 
-@compiled
 def _core(
-    data: NDArray[np.float32], saturated: NDArray[np.bool_], x: float, y: float, sigma: float
-) -> tuple[float, bool]:
+    data: NDArray[np.float32],
+    saturated: NDArray[np.bool_],
+    position: NDArray[np.float64],
+    sigma: NDArray[np.float64],
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return the brightest pixel within 1.5 sigma and whether one of them is saturated."""
-    ny, nx = data.shape
-    peak, any_saturated = -np.inf, False
-    reach = max(1.5 * sigma, 1.0)
-    for row in range(max(int(y - reach), 0), min(int(y + reach) + 2, ny)):
-        for column in range(max(int(x - reach), 0), min(int(x + reach) + 2, nx)):
-            if (column - x) ** 2 + (row - y) ** 2 <= reach * reach:
-                peak = max(peak, data[row, column])
-                any_saturated = any_saturated or saturated[row, column]
-    return peak, any_saturated
+    reach = np.maximum(1.5 * sigma, 1.0)
+    widest = int(np.ceil(reach.max(initial=1.0)))
+    rows, columns, exists = _stamps(data.shape, position, widest)
+    dx = columns - position[:, 0, np.newaxis, np.newaxis]
+    dy = rows - position[:, 1, np.newaxis, np.newaxis]
+    core = exists & (dx**2 + dy**2 <= reach[:, np.newaxis, np.newaxis] ** 2)
+    peak = np.fmax.reduce(np.where(core, data[rows, columns], -np.inf), axis=(1, 2))
+    touched: NDArray[np.bool_] = np.logical_or.reduce(saturated[rows, columns] & core, axis=(1, 2))
+    return peak, touched
