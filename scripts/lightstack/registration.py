@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.linear import products, solve
 from scripts.lightstack.transform import (
     POWERS,
     Transform,
@@ -520,23 +521,27 @@ def _weights(match: _Match, frame: Stars, reference: Stars) -> Floats:
     for _ in range(10 if len(faint) >= 12 else 0):
         variance = floor + slope * faint
         terms = np.stack([1 / variance, faint / variance], axis=1)
-        normal = np.einsum("ni,nj->ij", terms, terms)
-        if np.linalg.det(normal) <= 1e-9 * normal[0, 0] * normal[1, 1]:
+        normal = products(terms, terms)
+        diagonal = normal[0, 0] * normal[1, 1]
+        if diagonal - normal[0, 1] ** 2 <= 1e-9 * diagonal:
             break
-        values = np.einsum("ni,n->i", terms, np.minimum(squared / variance, 9))
-        floor, slope = np.maximum(np.linalg.solve(normal, values), (CENTROID_FLOOR_PX**2, 0))
+        values = products(terms, np.minimum(squared / variance, 9)[:, np.newaxis])
+        floor, slope = np.maximum(solve(normal, values)[:, 0], (CENTROID_FLOOR_PX**2, 0))
     variance = floor + slope * faint
     return np.asarray(1 / variance / (1 + squared / (4 * variance)) ** 2, np.float64)
 
 
 def _fit(n_terms: int, like: Transform, xy: Floats, target: Floats, weight: Floats) -> Transform:
     """Weighted least squares by a similarity and `n_terms` terms of a cubic."""
-    z, w = xy[:, 0] + 1j * xy[:, 1], target[:, 0] + 1j * target[:, 1]
-    z_mean, w_mean = np.average(z, weights=weight), np.average(w, weights=weight)
-    dz, dw = z - z_mean, w - w_mean
-    turn = complex(np.sum(weight * dz.conj() * dw) / np.sum(weight * np.abs(dz) ** 2))
+    xy_mean, target_mean = (np.average(at, axis=0, weights=weight) for at in (xy, target))
+    (x, y), (to_x, to_y) = (xy - xy_mean).T, (target - target_mean).T
+    size = np.sum(weight * (x * x + y * y))
+    turn = complex(
+        np.sum(weight * (x * to_x + y * to_y)) / size,
+        np.sum(weight * (x * to_y - y * to_x)) / size,
+    )
     centre, extent = centre_and_extent(like.frame_shape)
-    centre_at = complex(w_mean + turn * (complex(*centre) - z_mean))
+    centre_at = complex(*target_mean) + turn * complex(*(centre - xy_mean))
     transform = _similarity(turn, centre_at, like.frame_shape, like.reference_shape)
     if n_terms == 0:
         return transform
@@ -544,7 +549,7 @@ def _fit(n_terms: int, like: Transform, xy: Floats, target: Floats, weight: Floa
     linear = _least_squares(terms[:, :3], target - transform.forward(xy), weight)
     matrix = transform.matrix.copy()
     matrix[:2, :2] += linear[:, 1:] / extent
-    matrix[:2, 2] += linear[:, 0] - linear[:, 1:] @ centre / extent
+    matrix[:2, 2] += linear[:, 0] - (linear[:, 1:] * centre).sum(axis=1) / extent
     transform = replace(transform, matrix=matrix, model="affine")
     if n_terms == 3:
         return transform
@@ -556,12 +561,12 @@ def _fit(n_terms: int, like: Transform, xy: Floats, target: Floats, weight: Floa
 def _least_squares(terms: Floats, values: Floats, weight: Floats) -> Floats:
     """(2, m) coefficients of (n, m) terms that give (n, 2) values.
 
-    By the normal equations, which einsum sums in one order: LAPACK's depends on the threads.
+    By the normal equations.
     """
     weighted = weight[:, np.newaxis] * terms
-    normal = np.einsum("ni,nj->ij", weighted, terms)
+    normal = products(weighted, terms)
     normal += np.eye(len(normal)) * np.trace(normal) * 1e-12  # stars in one row are no error
-    return np.linalg.solve(normal, np.einsum("ni,nk->ik", weighted, values)).T
+    return solve(normal, products(weighted, values)).T
 
 
 def _predicts_better(

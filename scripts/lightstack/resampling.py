@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.compiling import compiled
+from scripts.lightstack.linear import affine_inverse
 from scripts.lightstack.transform import POWERS, Transform, centre_and_extent
 
 RADIUS = 3
@@ -204,15 +205,15 @@ def resample(
 def _row_maps(transform: Transform, rows: NDArray[np.int64]) -> _RowMaps:
     """Collect what `_locate` needs to map rows of the reference to the frame."""
     (centre_x, centre_y), extent = centre_and_extent(transform.reference_shape)
-    v = (rows - centre_y) / extent
+    v = ((rows - centre_y) / extent)[:, np.newaxis]
+    powers = [np.ones_like(v), v, v * v, v * v * v]
     cubics = np.zeros((rows.size, 4, 4))
     if transform.backward_cubic is not None:
         for term, (i, j) in zip(transform.backward_cubic.T, POWERS, strict=True):
-            cubics[:, :2, i] += v[:, np.newaxis] ** j * term
+            cubics[:, :2, i] += powers[j] * term
             if j > 0:
-                cubics[:, 2:, i] += j * v[:, np.newaxis] ** (j - 1) * term / extent
-    inverse = np.asarray(np.linalg.inv(transform.matrix), np.float64)
-    return _RowMaps(rows, inverse, cubics, float(centre_x), float(extent))
+                cubics[:, 2:, i] += j * powers[j - 1] * term / extent
+    return _RowMaps(rows, affine_inverse(transform.matrix), cubics, float(centre_x), float(extent))
 
 
 @compiled

@@ -6,6 +6,8 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.linear import affine_inverse
+
 Model = Literal["similarity", "affine", "polynomial"]
 
 POWERS = tuple((i, j) for order in range(4) for j in range(order + 1) for i in [order - j])
@@ -55,8 +57,7 @@ class Transform:
 
     def backward(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
         """Where positions of the reference fall on the frame; shapes and units as in `forward`."""
-        inverse = np.asarray(np.linalg.inv(self.matrix), np.float64)
-        return _apply(xy, inverse, self.backward_cubic, self.reference_shape)
+        return _apply(xy, affine_inverse(self.matrix), self.backward_cubic, self.reference_shape)
 
     @property
     def corners(self) -> NDArray[np.float64]:
@@ -80,7 +81,8 @@ class Transform:
     @property
     def scale(self) -> float:
         """Reference pixels per frame pixel."""
-        return float(np.sqrt(abs(np.linalg.det(self.matrix[:2, :2]))))
+        a, b, c, d = self.matrix[:2, :2].ravel()
+        return float(np.sqrt(abs(a * d - b * c)))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values from which `from_json` makes the same transform."""
@@ -139,7 +141,8 @@ def cubic_terms(xy: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.f
     """
     centre, extent = centre_and_extent(shape)
     u, v = ((xy - centre) / extent).T
-    return np.stack([u**i * v**j for i, j in POWERS], axis=1)
+    powers_of_u, powers_of_v = ([np.ones_like(t), t, t * t, t * t * t] for t in (u, v))
+    return np.stack([powers_of_u[i] * powers_of_v[j] for i, j in POWERS], axis=1)
 
 
 def _apply(
@@ -148,7 +151,9 @@ def _apply(
     cubic: NDArray[np.float64] | None,
     shape: tuple[int, int],
 ) -> NDArray[np.float64]:
-    mapped: NDArray[np.float64] = xy @ matrix[:2, :2].T + matrix[:2, 2]
+    x, y = xy.T
+    mapped = [row[0] * x + row[1] * y + row[2] for row in matrix[:2]]
     if cubic is not None:
-        mapped = mapped + cubic_terms(xy, shape) @ cubic.T
-    return mapped
+        terms = cubic_terms(xy, shape)
+        mapped = [to + (terms * row).sum(axis=1) for to, row in zip(mapped, cubic, strict=True)]
+    return np.stack(mapped, axis=1)

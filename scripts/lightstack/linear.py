@@ -1,0 +1,69 @@
+"""Linear algebra with the same last bit on every processor.
+
+BLAS, LAPACK and NumPy's einsum take other kernels, and add up in another order, where the
+processor has wider registers. The systems here are small: plain sums serve as well.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def products(a: Floats, b: Floats) -> Floats:
+    """Multiply ``a.T @ b``, summed in the order of the rows.
+
+    Parameters
+    ----------
+    a : (n, i) ndarray of float64
+    b : (n, k) ndarray of float64
+
+    Returns
+    -------
+    (i, k) ndarray of float64
+    """
+    return np.asarray((a[:, :, np.newaxis] * b[:, np.newaxis, :]).sum(axis=0))
+
+
+def solve(matrix: Floats, values: Floats) -> Floats:
+    """Solve ``matrix @ x = values`` by Gaussian elimination with partial pivoting.
+
+    Parameters
+    ----------
+    matrix : (m, m) ndarray of float64
+    values : (m, k) ndarray of float64
+
+    Returns
+    -------
+    (m, k) ndarray of float64
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the matrix is singular.
+    """
+    size = len(matrix)
+    work = np.concatenate([matrix, values], axis=1)
+    for i in range(size):
+        pivot = i + int(np.argmax(np.abs(work[i:, i])))
+        if work[pivot, i] == 0:
+            raise np.linalg.LinAlgError("the matrix is singular")
+        work[[i, pivot]] = work[[pivot, i]]
+        work[i] /= work[i, i]
+        for other in range(size):
+            if other != i:
+                work[other] -= work[other, i] * work[i]
+    return work[:, size:]
+
+
+def affine_inverse(matrix: Floats) -> Floats:
+    """Invert a (3, 3) matrix whose last row is 0, 0, 1."""
+    (a, b, c), (d, e, f) = matrix[0], matrix[1]
+    determinant = a * e - b * d
+    return np.array(
+        [
+            [e / determinant, -b / determinant, (b * f - c * e) / determinant],
+            [-d / determinant, a / determinant, (c * d - a * f) / determinant],
+            [0.0, 0.0, 1.0],
+        ]
+    )
