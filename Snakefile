@@ -43,4 +43,4 @@ onsuccess:
 
 
 onerror:
-    show_summary()
+    show_summary(since=STARTED)

@@ -41,14 +41,17 @@ ROOT = Path(__file__).parents[1]
 SIRIL = "siril-cli"
 SAMPLING_S = 0.2
 STACKS = {
-    "mean": "rej none -norm=add",
+    "mean": "rej 0 0 -norm=add",  # limits of zero: nothing is rejected
     "median": "med -norm=add",
     "max": "max",
     "min": "min",
     "sigma_clip": "rej sigma 2.5 2.5 -norm=add",
 }
-"""Siril's counterparts of the workflow's modes. Frames without their sky differ by an offset, as
-`seqsubsky` keeps the level of each."""
+"""Siril's counterparts of the workflow's modes.
+
+`seqsubsky` keeps the level of each frame: `add` makes up for that where values are averaged or
+compared with their mean.
+"""
 
 SETTINGS = """\
 min_star_count: 100
@@ -152,13 +155,12 @@ def run_siril(folder: Path, case: Case, cores: int) -> Cost:
     home.mkdir()
     environment = os.environ | {"XDG_CONFIG_HOME": str(home)}  # nobody's preferences
     cost = measure([SIRIL, "-d", str(folder), "-s", str(script)], folder / "log", environment)
-    registered = len(list((folder / "process").glob("r_bkg_pp_light_*.fit")))
+    registered = len(list((folder / "process").glob("r_bkg_pp_light_?????.fit")))
     missing = [mode for mode in STACKS if not (folder / f"{mode}.fit").is_file()]
     if registered != case.n_lights or missing:
         sys.exit(
-            f"Siril registered {registered} of {case.n_lights} frames and did not write "
-            f"{', '.join(missing) or 'nothing less than all stacks'}. It said:\n"
-            f"{_tail(folder / 'log')}"
+            f"Siril registered {registered} of {case.n_lights} frames and lacks the stacks "
+            f"{missing}. It said:\n{_tail(folder / 'log')}"
         )
     return cost
 
@@ -175,7 +177,10 @@ def run_workflow(folder: Path, case: Case, cores: int) -> Cost:
     stacked = ledger.count(",stacked,")
     missing = [mode for mode in STACKS if not (folder / f"results/stack_{mode}.fits").is_file()]
     if stacked != case.n_lights or missing:
-        sys.exit(f"The workflow stacked {stacked} of {case.n_lights} frames:\n{ledger}")
+        sys.exit(
+            f"The workflow stacked {stacked} of {case.n_lights} frames and lacks the stacks "
+            f"{missing}:\n{ledger}"
+        )
     return cost
 
 
@@ -290,7 +295,7 @@ def circumstances(cores: int) -> str:
     siril = ".".join(map(str, siril_version()))
     return (
         f"lightstack / Siril {siril}; {packages}, Python {platform.python_version()}; "
-        f"{cores} cores of {os.cpu_count()}, {model}, Linux {platform.release()}"
+        f"{cores} of {os.cpu_count()} cores, {model}"
     )
 
 

@@ -1,5 +1,6 @@
 """Functions that the rules share."""
 
+import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -9,7 +10,7 @@ from scripts.lightstack.frames import find_frames
 from scripts.lightstack.ledger import summary
 from scripts.lightstack.recipes import FRAME_CHAIN, Recipes
 from scripts.lightstack.records import read_json
-from scripts.lightstack.recovery import discard_damage, lack_of_space
+from scripts.lightstack.recovery import discard_damage, is_locked, lack_of_space, loss_of_records
 from scripts.lightstack.rejection import blindness
 from scripts.lightstack.settings import SettingsError, check_folders, complete_settings
 
@@ -33,7 +34,11 @@ except OSError as error:
 
 RESULTS = Path(SETTINGS["results_dir"])
 OUTPUT = Path(SETTINGS["output_dir"])
-discard_damage(Path("work"), RESULTS, OUTPUT)
+STARTED = time.time()
+if loss := loss_of_records(RESULTS):
+    raise WorkflowError(loss)
+if not is_locked():
+    discard_damage(Path("work"), RESULTS, OUTPUT)
 RECIPES = Recipes(SETTINGS, FRAMES, DARKS, CONTENTS)
 
 
@@ -60,8 +65,8 @@ def same_name_dark(wildcards):
 
 
 def masters_for_frame(wildcards):
-    """The master darks, unless the frame has a dark of its own or there are none."""
-    return MASTERS if not same_name_dark(wildcards) and darks_to_combine() else []
+    """The master darks, if there are any: a frame's own dark may not fit."""
+    return MASTERS if darks_to_combine() else []
 
 
 def darks_to_combine():
@@ -81,19 +86,23 @@ def stack_files():
     ]
 
 
-def show_summary():
-    """Say what became of the frames, and what kept them from being stacked."""
-    if not (RESULTS / "frames.csv").is_file():
+def show_summary(since=0):
+    """Say what became of the frames, by a ledger that is no older than this time."""
+    ledger, alignment = RESULTS / "frames.csv", RESULTS / "alignment.json"
+    if not (
+        ledger.is_file() and alignment.is_file() and ledger.stat().st_mtime >= since
+    ):
         return
-    print("", *summary(RESULTS / "frames.csv"), sep="\n")
-    alignment = read_json(RESULTS / "alignment.json")
-    if "problem" in alignment:
-        print(alignment["problem"])
+    print("", *summary(ledger), sep="\n")
+    found = read_json(alignment)
+    if "problem" in found:
+        print(found["problem"])
         return
-    blind = blindness(len(alignment["frames"]), SETTINGS["sigma_clip"])
+    blind = blindness(len(found["frames"]), SETTINGS["sigma_clip"])
     if blind and "sigma_clip" in SETTINGS["modes"]:
         print(blind)
-    print(f"Preview: {RESULTS / 'preview.png'}")
+    if not since:
+        print(f"Preview: {(RESULTS / 'preview.png').resolve()}")
 
 
 def warn_of_lack_of_space():

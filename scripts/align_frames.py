@@ -44,7 +44,12 @@ def run(
     """
     accepted = [row["frame"] for row in read_csv(selection) if row["verdict"] == "accepted"]
     records = {name: read_json(quality[name]) for name in accepted}
-    record: dict[str, Any] = {"reference": None, "frames": {}, "unaligned": {}}
+    record: dict[str, Any] = {
+        "reference": None,
+        "normalize": normalize,
+        "frames": {},
+        "unaligned": {},
+    }
     if not accepted:
         record["problem"] = _none_accepted([read_json(path) for path in quality.values()])
     elif reference not in ("first", "best", *accepted):
@@ -104,11 +109,14 @@ def _stars(record: dict[str, Any], sources: Path) -> Stars:
     table = stars(read_table(sources), record["star_fwhm_px"])
     ny, nx = record["shape"]
     xy = np.column_stack([table["x"], table["y"]])
-    return Stars(xy, table["flux"].astype(float), table["fwhm"].astype(float), (ny, nx))
+    flux, fwhm = (table[name].astype(float) for name in ("flux", "fwhm"))
+    return Stars(xy, flux, fwhm, (ny, nx), table["saturated"].astype(bool))
 
 
 def _none_accepted(records: list[dict[str, Any]]) -> str:
     """Say which criterion rejected how many frames, and what to change."""
+    if not records:
+        return "None of the files offered could be opened: the ledger says why."
     rejected = [record["reasons"] for record in records if record["verdict"] == "rejected"]
     failed = sum(record["verdict"] == "failed" for record in records)
     criteria = {

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.lightstack.darks import EXPOSURE_KEYS, first_number
+from scripts.lightstack.darks import exposure_time
 from scripts.lightstack.fits import FAILURE, read_header, read_table
 from scripts.lightstack.job import job_log
 from scripts.lightstack.quality import Limits, grade
@@ -43,7 +43,7 @@ def run(sources: Path, quality: Path, *, frame: str, limits: dict[str, Any]) -> 
         "background_adu": header["BKGADU"],
         "noise_adu": header["NOISEADU"],
         "dark": header["DARK"],
-        "exptime_s": first_number(header, EXPOSURE_KEYS),
+        "exptime_s": exposure_time(header),
         "date_obs": date if isinstance(date, str) else None,
     }
     write_json(quality, record)

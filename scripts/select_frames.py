@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.lightstack.fits import atomic_write
-from scripts.lightstack.job import job_log
-from scripts.lightstack.output_folder import note_files, written_files
+from scripts.lightstack.job import JobError, job_log
+from scripts.lightstack.output_folder import files_of_others, note_files, written_files
 from scripts.lightstack.records import read_json, write_csv
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ def run(quality: list[Path], cleaned: list[Path], selection: Path, *, output_dir
         for record, path in zip(records, cleaned, strict=True)
         if record["verdict"] == "accepted"
     }
+    strangers = files_of_others(output_dir)
+    if strangers:
+        raise JobError(f"{output_dir / strangers[0]} is not the workflow's: move it away.")
     written = written_files(output_dir)
     # Names go into the manifest before their files, so that it covers whatever a kill leaves.
     note_files(output_dir, {name: written.get(name) for name in {*written, *accepted}})
@@ -88,9 +91,9 @@ def _copy_with_metrics(source: Path, target: Path, record: dict[str, Any]) -> No
 
 def _remove(folder: Path, name: str) -> None:
     """Remove a file that the workflow wrote, and the sub-folders that it leaves empty."""
-    if ".." in Path(name).parts or Path(name).is_absolute():
-        return
     path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        return
     path.unlink(missing_ok=True)
     for parent in path.parents:
         if parent == folder or any(parent.iterdir()):

@@ -2,9 +2,9 @@
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from itertools import repeat
 from pathlib import Path
@@ -13,8 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.combining import CLIP_MODES, Combined, combine
-from scripts.lightstack.darks import EXPOSURE_KEYS, first_number
+from scripts.lightstack.combining import (
+    CLIP_MODES,
+    MODES,
+    NOISE_CLIP_SIGMA,
+    WINSORIZED_SIGMA,
+    Combined,
+    combine,
+)
+from scripts.lightstack.darks import exposure_time, first_number
 from scripts.lightstack.fits import PixelFile, StackWriter, atomic_write, read_header
 from scripts.lightstack.job import JobError, job_log
 from scripts.lightstack.records import read_json
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
     from astropy.io import fits
     from snakemake.iocontainers import snakemake
 
-FRAME_CARDS = ("RAWSHA", "DARK", "BKGADU", "NOISEADU", "DATE-END", "EXPOSURE")
+FRAME_CARDS = ("RAWSHA", "DARK", "BKGADU", "NOISEADU", "DATE-END", "EXPOSURE", "TIME-OBS")
 """Cards of the reference that say nothing about a stack."""
 
 BAND_ROWS = 128
@@ -60,13 +67,18 @@ class AlignedFrame:
     @property
     def noise(self) -> float:
         """Standard deviation of the sky, before resampling, in units of the stack [ADU]."""
-        return float(self.header["NOISEADU"]) * self.flux_scale
+        return float(self.header["NOISEADU"]) * self._brightening
 
     @property
     def gain(self) -> float:
         """Electrons per ADU of the stack; infinite, as if without shot noise, where unknown."""
         gain = first_number(self.header, ("EGAIN",))
-        return gain / self.flux_scale if gain is not None and gain > 0 else np.inf
+        return gain / self._brightening if gain is not None and gain > 0 else np.inf
+
+    @property
+    def _brightening(self) -> float:
+        """What resampling multiplies a pixel's value by: the flux scale and the pixels' areas."""
+        return self.flux_scale / self.transform.scale**2
 
     def fill(self, rows: tuple[int, int], out: NDArray[np.float32]) -> None:
         """Resample the frame to rows ``(first, after last)`` of the reference's grid."""
@@ -113,6 +125,7 @@ def run(
         If fewer than two frames are aligned.
     """
     found = read_json(alignment)
+    _remove_outdated(stacks, everything="problem" in found)
     if "problem" in found:
         raise JobError(found["problem"])
     frames = _aligned_frames(found, cleaned)
@@ -122,6 +135,7 @@ def run(
     height = _band_height(frames, len(stacks), stack_memory_mb, threads)
     reference = list(found["frames"]).index(found["reference"])
     header = _common_header(frames, frames[reference].header)
+    header["NORMALIZ"] = (found["normalize"], "how frames were scaled to the reference")
     header["WEIGHTS"] = (weights, "weights of the frames in averages")
     options = {
         "sigma_clip": sigma_clip,
@@ -150,6 +164,16 @@ def run(
         for mode, writer in writers.items():
             counts = {"REJECTED": rejected[mode]} if mode in rejected else {}
             writer.finish({"COVERAGE": coverage, **counts})
+
+
+def _remove_outdated(stacks: dict[str, Path], *, everything: bool) -> None:
+    """Remove results of earlier runs that this one does not replace."""
+    (folder,) = {path.parent for path in stacks.values()}
+    for mode in MODES:
+        if everything or mode not in stacks:
+            (folder / f"stack_{mode}.fits").unlink(missing_ok=True)
+    if everything:
+        (folder / "preview.png").unlink(missing_ok=True)
 
 
 def _aligned_frames(found: dict[str, Any], cleaned: dict[str, Path]) -> list[AlignedFrame]:
@@ -208,8 +232,8 @@ def _common_header(frames: list[AlignedFrame], reference: "fits.Header") -> "fit
         header.remove(card, ignore_missing=True)
     header["BUNIT"] = "adu"
     header["NCOMBINE"] = (len(frames), "frames combined")
-    exposures = [first_number(frame.header, EXPOSURE_KEYS) for frame in frames]
-    own = first_number(reference, EXPOSURE_KEYS)
+    exposures = [exposure_time(frame.header) for frame in frames]
+    own = exposure_time(reference)
     if own is not None:
         header["EXPTIME"] = (own, "[s] exposure of one frame")
     if None not in exposures:
@@ -234,25 +258,32 @@ def _version(package: str) -> str:
 
 
 def _begin(header: "fits.Header") -> str | None:
-    date = _date(header.get("DATE-OBS"))
+    date = _date_of_begin(header)
     return None if date is None else _iso(date)
 
 
 def _end(header: "fits.Header") -> str | None:
     """When a frame's exposure ended: as its header says, or its begin plus the exposure time."""
-    date, end = _date(header.get("DATE-OBS")), _date(header.get("DATE-END"))
-    exptime = first_number(header, EXPOSURE_KEYS)
-    if end is None and date is not None and exptime is not None and exptime < 1e6:
-        end = date + timedelta(seconds=exptime)
+    date, end = _date_of_begin(header), _date(header.get("DATE-END"))
+    exptime = exposure_time(header)
+    if end is None and date is not None and exptime is not None:
+        with suppress(OverflowError):
+            end = date + timedelta(seconds=exptime)
     end = end or date
     return None if end is None else _iso(end)
 
 
+def _date_of_begin(header: "fits.Header") -> datetime | None:
+    date, time = str(header.get("DATE-OBS")), header.get("TIME-OBS")
+    return _date(f"{date}T{time}" if "T" not in date and isinstance(time, str) else date)
+
+
 def _date(value: object) -> datetime | None:
     try:
-        return datetime.fromisoformat(str(value)).replace(tzinfo=None)
+        date = datetime.fromisoformat(str(value))
     except ValueError:
         return None
+    return date.astimezone(UTC).replace(tzinfo=None) if date.tzinfo else date
 
 
 def _iso(date: datetime) -> str:
@@ -263,8 +294,13 @@ def _mode_header(header: "fits.Header", mode: str, sigma_clip: float) -> "fits.H
     """Add the cards of one mode."""
     header = header.copy()
     header["STACKMOD"] = (mode, "how pixels were combined")
-    if mode == "sigma_clip":
-        header["CLIPSIG"] = (sigma_clip, "values further from the mean are dropped [std]")
+    limits = {
+        "sigma_clip": (sigma_clip, "[std] values further from the mean are dropped"),
+        "winsorized": (WINSORIZED_SIGMA, "[winsorized std] limit from the median"),
+        "noise_clip": (NOISE_CLIP_SIGMA, "[noise] limit from the median"),
+    }
+    if mode in limits:
+        header["CLIPSIG"] = limits[mode]
     return header
 
 

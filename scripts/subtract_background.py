@@ -1,12 +1,14 @@
 """Model the sky of one frame and subtract it."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.fits import Frame, pass_on_failure, read_frame, write_frame
+from scripts.lightstack.fits import Frame, pass_on_failure, read_frame, write_failure, write_frame
+from scripts.lightstack.images import UnusableFrameError
 from scripts.lightstack.job import job_log
 
 if TYPE_CHECKING:
@@ -35,6 +37,11 @@ def subtract_background(
     level, noise : float
         The sky's typical value and standard deviation [ADU].
 
+    Raises
+    ------
+    UnusableFrameError
+        If the sky has no finite level and noise.
+
     Notes
     -----
     In each cell of the mesh the mode is estimated from clipped pixels, the cells are median
@@ -46,7 +53,10 @@ def subtract_background(
     no_data = np.isnan(data)
     sky = sep.Background(data, mask=no_data if no_data.any() else None, bw=box, bh=box)
     cleaned = data - sky.back(dtype=np.float32)
-    return cleaned, float(sky.globalback), max(float(sky.globalrms), DIGITIZATION_NOISE)
+    level, noise = float(sky.globalback), float(sky.globalrms)
+    if not (math.isfinite(level) and math.isfinite(noise)):
+        raise UnusableFrameError("the sky cannot be measured: the pixels have absurd values.")
+    return cleaned, level, max(noise, DIGITIZATION_NOISE)
 
 
 def run(frame: Path, cleaned: Path, *, background_box: int) -> None:
@@ -64,8 +74,12 @@ def run(frame: Path, cleaned: Path, *, background_box: int) -> None:
     if pass_on_failure(frame, cleaned):
         return
     dark_subtracted = read_frame(frame)
-    data, level, noise = subtract_background(dark_subtracted.data, background_box)
     header = dark_subtracted.header
+    try:
+        data, level, noise = subtract_background(dark_subtracted.data, background_box)
+    except UnusableFrameError as error:
+        write_failure(cleaned, error, {"RAWSHA": header["RAWSHA"]})
+        return
     header["BKGADU"] = (level, "[ADU] level of the sky that was subtracted")
     header["NOISEADU"] = (noise, "[ADU] standard deviation of the sky")
     write_frame(cleaned, Frame(data, header, dark_subtracted.saturated))

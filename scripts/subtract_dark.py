@@ -62,6 +62,8 @@ def run(
         name, pixels = _choose_dark(image, dark, masters, dark_temperature_tolerance)
         region = central_region(image.data.shape, debug_region)
         check_usable(image.data[region])
+        data = image.data[region] if pixels is None else image.data[region] - pixels[region]
+        check_usable(data)
     except UnusableFrameError as error:
         log.warning("Unusable: %s", error)
         write_failure(frame, error, {"RAWSHA": sha256})
@@ -69,7 +71,6 @@ def run(
     if pixels is None:
         log.warning("No dark matches %s: it goes on without.", raw)
     limit = min(saturation_limit, image.ceiling)
-    data = image.data[region] if pixels is None else image.data[region] - pixels[region]
     header = image.header
     _shift_wcs(header, region)
     header["RAWSHA"] = (sha256, "SHA-256 of the raw file")

@@ -42,7 +42,9 @@ class Run:
         }
 
 
-def snakemake(folder: Path, *arguments: str, cores: int = 2) -> Run:
+def snakemake(
+    folder: Path, *arguments: str, cores: int = 2, env: dict[str, str] | None = None
+) -> Run:
     """Run the workflow in a folder, as a user does."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(folder), "--cores", str(cores), *arguments]
@@ -52,7 +54,7 @@ def snakemake(folder: Path, *arguments: str, cores: int = 2) -> Run:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        env={**os.environ, "COLUMNS": "200"},
+        env={**os.environ, **(env or {})},
         cwd=folder,
     )
     return Run(folder, done.returncode, done.stdout)

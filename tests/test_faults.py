@@ -1,5 +1,6 @@
 """Whatever happens, the next run repairs it, and nothing of anybody is lost."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
 from scripts.lightstack.recovery import lack_of_space
@@ -31,7 +33,8 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
 
 def kill(run: subprocess.Popen[bytes]) -> None:
     """Kill a run and all its jobs at once."""
-    os.killpg(run.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(run.pid, signal.SIGKILL)
     run.wait()
 
 
@@ -65,19 +68,48 @@ def undisturbed(small_night: SMALL_NIGHT) -> dict[str, bytes]:
     return run.results
 
 
-def test_a_killed_run_is_continued_to_the_same_bytes(
+def test_a_run_killed_at_twenty_moments_ends_in_the_same_bytes(
+    small_night: SMALL_NIGHT, undisturbed: dict[str, bytes]
+) -> None:
+    rng = random.Random(1)
+    folder = small_night("killed 0")
+    for moment in range(20):
+        run = start(folder)
+        time.sleep(rng.uniform(0.8, 5))
+        finished = run.poll() is not None
+        kill(run)
+        if finished:
+            assert repaired(folder) == undisturbed
+            folder = small_night(f"killed {moment}")
+    assert repaired(folder) == undisturbed
+
+
+def test_a_killed_job_is_done_again(
     small_night: SMALL_NIGHT, undisturbed: dict[str, bytes]
 ) -> None:
     folder = small_night()
-    rng = random.Random(1)
-    steps = ("work/cleaned/*.fits", "work/quality/*.json", "results/selection.csv")
-    for pattern in steps:
-        run = start(folder)
-        wait_for(partial(has_written, folder, pattern, run))
-        time.sleep(rng.uniform(0, 0.3))
-        kill(run)
-        snakemake(folder, "--unlock")
-    assert repaired(folder) == undisturbed
+    run = start(folder)
+    wait_for(partial(has_written, folder, "work/dark_subtracted/*.fits", run))
+    while run.poll() is None:
+        for job in jobs_of(run):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                job.kill()
+    assert run.returncode == 1
+    after = snakemake(folder)
+    assert after.returncode == 0, after.output
+    assert after.results == undisturbed
+
+
+def jobs_of(run: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Return the processes of a run that work for others: forks of forks, without own children."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        main = psutil.Process(run.pid)
+        return [
+            process
+            for process in main.children(recursive=True)
+            if process.parent() != main and not process.children()
+        ]
+    return []
 
 
 def test_files_that_a_power_cut_left_empty_are_made_again(
@@ -85,7 +117,7 @@ def test_files_that_a_power_cut_left_empty_are_made_again(
 ) -> None:
     folder = small_night()
     run = start(folder)
-    wait_for(lambda: (folder / "results" / "frames.csv").is_file() or run.poll() is not None)
+    wait_for(partial(has_written, folder, "results/frames.csv", run))
     kill(run)
     rng = random.Random(2)
     written = [
@@ -201,6 +233,7 @@ def test_files_of_others_survive_beside_the_workflow(small_night: SMALL_NIGHT) -
         path.parent.mkdir(exist_ok=True)
         path.write_text("mine")
     (folder / "results" / "empty.txt").touch()
+    (folder / "work" / "__init__.py").touch()
     assert snakemake(folder).returncode == 0
     (folder / "data_cleaned" / "mine.fits").write_text("mine")
     run = snakemake(folder)
@@ -208,4 +241,5 @@ def test_files_of_others_survive_beside_the_workflow(small_night: SMALL_NIGHT) -
     assert "did not write (mine.fits)" in run.output
     assert [path.read_text() for path in mine] == ["mine"] * 3
     assert (folder / "results" / "empty.txt").exists()
+    assert (folder / "work" / "__init__.py").exists()
     assert (folder / "data_cleaned" / "mine.fits").read_text() == "mine"

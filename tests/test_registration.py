@@ -210,6 +210,17 @@ def test_fluxes_are_scaled_to_the_reference(depth: float) -> None:
     assert np.mean(scales) == pytest.approx(2, rel=0.005)
 
 
+def test_saturated_stars_do_not_scale_the_flux() -> None:
+    frame, reference = Scene(300, depth=3).observe(1)
+    truth = align(frame, reference).flux_scale
+    limit = np.percentile(reference.flux, 60)
+    cut = [
+        replace(stars, flux=np.minimum(stars.flux, limit), saturated=stars.flux >= limit)
+        for stars in (frame, reference)
+    ]
+    assert align(*cut).flux_scale == pytest.approx(truth, rel=0.01)
+
+
 def test_residual_is_that_of_the_centroids() -> None:
     frame, reference = Scene(500, missing=0, spurious=0).observe(2)
     alignment = align(frame, reference)

@@ -1,5 +1,7 @@
 """Sources are measured as they are, not as detection sees them."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.spatial import KDTree
@@ -91,3 +93,26 @@ def test_missing_data_hides_only_what_it_covers() -> None:
 def test_no_source_is_an_empty_table() -> None:
     noise = np.random.default_rng(1).normal(0, NOISE, (60, 60)).astype(np.float32)
     assert len(find(noise)) == 0
+
+
+def test_a_star_with_a_wide_flat_top_costs_no_more_than_others() -> None:
+    y, x = np.indices((300, 300))
+    sky = Sky(np.array([[40.2, 50.0], [250.0, 240.7]]), np.array([5e5, 5e5]))
+    image = expose(sky, Light(fwhm=3), (300, 300))
+    image += np.minimum(60_000, 5e5 * np.exp(-np.hypot(x - 150, y - 150) / 5)).astype(np.float32)
+    tracemalloc.start()
+    table = find(image, saturation=60_000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 30e6
+    assert len(table) >= 2
+    assert table["fwhm"].max() < 60
+
+
+def test_absurd_pixels_do_not_stop_the_detection() -> None:
+    sky = Sky(np.array([[20.2, 20.0]]), np.array([5e5]))
+    image = expose(sky, Light(fwhm=3), (80, 80))
+    image[50:53, 50:53] = 3e38
+    with np.errstate(all="ignore"):
+        table = find(image)
+    assert np.isfinite(table["x"]).all()

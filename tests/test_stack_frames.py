@@ -11,7 +11,10 @@ from scripts import stack_frames
 from scripts.lightstack.combining import MODES
 from scripts.lightstack.job import JobError
 from scripts.lightstack.records import read_json, write_json
+from scripts.lightstack.resampling import resample
 from scripts.lightstack.simulator import Night
+from scripts.lightstack.transform import Transform
+from scripts.stack_frames import AlignedFrame
 from tests.conftest import Run
 
 
@@ -88,3 +91,42 @@ def test_a_stack_of_one_is_refused(simulated: tuple[Run, Night], tmp_path: Path)
     with pytest.raises(JobError, match="Fewer than two frames"):
         stack(simulated[0], tmp_path, alignment)
     assert not list(tmp_path.glob("stack_*"))
+
+
+def header(**cards: object) -> fits.Header:
+    return fits.Header(list(cards.items()))
+
+
+@pytest.mark.parametrize(
+    ("cards", "begin", "end"),
+    [
+        ({"DATE-OBS": "2026-03-01T21:00:00", "EXPTIME": 60}, "2026-03-01T21:00:00", "T21:01:00"),
+        ({"DATE-OBS": "2026-03-01", "TIME-OBS": "21:00:00"}, "2026-03-01T21:00:00", "T21:00:00"),
+        ({"DATE-OBS": "2026-03-01T21:00:00+01:00"}, "2026-03-01T20:00:00", "T20:00:00"),
+        ({"DATE-OBS": "9999-12-31T23:59:59", "EXPTIME": 60}, "9999-12-31T23:59:59", "T23:59:59"),
+        (
+            {"DATE-OBS": "2026-03-01T21:00:00", "EXPTIME": -1e15},
+            "2026-03-01T21:00:00",
+            "T21:00:00",
+        ),
+        ({"DATE-OBS": "yesterday", "EXPTIME": 60}, None, None),
+    ],
+)
+def test_dates_and_exposures_of_any_kind(
+    cards: dict[str, object], begin: str | None, end: str | None
+) -> None:
+    found = stack_frames._begin(header(**cards)), stack_frames._end(header(**cards))
+    assert found == (begin and f"{begin}.000", end and f"{(begin or '')[:10]}{end}.000")
+
+
+def test_noise_and_gain_follow_the_size_of_the_pixels() -> None:
+    rng = np.random.default_rng(1)
+    matrix = np.diag([0.8, 0.8, 1.0])
+    transform = Transform(matrix, (300, 300), (240, 240))
+    frame = AlignedFrame(None, header(NOISEADU=10.0, EGAIN=2.0), transform, 1.5)  # type: ignore[arg-type]
+    # Noise without the averaging of interpolation: that of whole pixels, each brighter by area.
+    source = rng.normal(0, 10, (300, 300)).astype(np.float32)
+    resampled = resample(source, 0, transform, (0, 240), scale=1.5)
+    assert np.nanstd(resampled) == pytest.approx(frame.noise, rel=0.15)
+    assert frame.noise == pytest.approx(10 * 1.5 / 0.64)
+    assert frame.gain == pytest.approx(2 / (1.5 / 0.64))

@@ -230,6 +230,28 @@ def test_results_are_the_same_bytes_with_one_core_and_with_two(
         assert content == two.results[name], name
 
 
+def test_results_are_the_same_bytes_on_an_older_processor(
+    small_night: Callable[..., Path],
+) -> None:
+    features = np._core._multiarray_umath  # type: ignore[attr-defined]
+    newer = [name for name in features.__cpu_dispatch__ if features.__cpu_features__[name]]
+    older = {
+        "NPY_DISABLE_CPU_FEATURES": " ".join(newer),
+        "OPENBLAS_CORETYPE": "Nehalem",
+        "NUMBA_CPU_NAME": "generic",
+    }
+    this = snakemake(small_night("this"))
+    other = snakemake(small_night("older"), env=older)
+    assert this.returncode == other.returncode == 0, other.output
+    assert this.results == other.results
+
+
+def test_a_blind_clip_is_told(small_night: Callable[..., Path]) -> None:
+    run = snakemake(small_night())
+    assert "sigma_clip is blind with 3 frames" in run.output
+    assert "fewer than 8" in run.output
+
+
 def test_dry_run_lists_every_job_from_the_start(small_night: Callable[..., Path]) -> None:
     jobs = planned_jobs(snakemake(small_night(), "--dry-run"))
     per_frame = ("subtract_dark", "subtract_background", "detect_sources", "grade_frame")
@@ -406,3 +428,46 @@ def test_lint_finds_nothing(small_night: Callable[..., Path]) -> None:
     run = snakemake(small_night(), "--lint")
     assert run.returncode == 0, run.output
     assert "Congratulations" in run.output
+
+
+def test_a_dark_that_does_not_fit_gives_way_to_the_master(
+    small_night: Callable[..., Path],
+) -> None:
+    folder = small_night()
+    fits.writeto(folder / "darkfield" / "light_0001.fits", np.ones((20, 30), np.float32))
+    (folder / "darkfield" / "light_0002.fits").write_text("no dark")
+    run = snakemake(folder)
+    assert run.returncode == 0, run.output
+    assert run.ledger["light_0001"]["dark"].startswith("master of 5")
+    assert run.ledger["light_0002"]["dark"].startswith("master of 5")
+
+
+def test_results_of_other_settings_do_not_stay(small_night: Callable[..., Path]) -> None:
+    folder = small_night()
+    snakemake(folder)
+    assert snakemake(folder, "--config", "modes=[mean]").returncode == 0
+    assert [path.name for path in (folder / "results").glob("*.fits")] == ["stack_mean.fits"]
+    assert snakemake(folder, "--config", "min_star_count=5000").returncode == 1
+    left = {path.name for path in (folder / "results").iterdir()}
+    assert left == {"selection.csv", "alignment.json", "frames.csv"}
+
+
+def test_a_failure_does_not_tell_the_story_of_an_earlier_run(
+    small_night: Callable[..., Path],
+) -> None:
+    folder = small_night()
+    assert snakemake(folder).returncode == 0
+    shutil.rmtree(folder / "data_cleaned")
+    (folder / "data_cleaned").symlink_to("/dev/null")
+    run = snakemake(folder, "--config", "min_star_count=21")
+    assert run.returncode == 1
+    assert "frames stacked" not in run.output
+
+
+def test_lost_records_are_told(small_night: Callable[..., Path]) -> None:
+    folder = small_night()
+    snakemake(folder)
+    shutil.rmtree(folder / ".snakemake")
+    run = snakemake(folder)
+    assert run.returncode == 1
+    assert "The records of earlier runs (.snakemake/metadata) are gone" in run.output

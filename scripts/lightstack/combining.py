@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from scripts.lightstack.compiling import compiled
 
 MODES = ("mean", "median", "max", "min", "std", "sigma_clip", "winsorized", "noise_clip")
+WINSORIZED_SIGMA, NOISE_CLIP_SIGMA = 3.0, 4.0
 CLIP_MODES = ("sigma_clip", "winsorized", "noise_clip")
 _MEAN, _MEDIAN, _MAX, _MIN, _STD, _SIGMA_CLIP, _WINSORIZED, _NOISE_CLIP = range(len(MODES))
 
@@ -84,8 +85,8 @@ def combine(
     rows: tuple[int, int] | None = None,
     weights: ArrayLike | None = None,
     sigma_clip: float = 2.5,
-    winsorized: float = 3.0,
-    noise_clip: float = 4.0,
+    winsorized: float = WINSORIZED_SIGMA,
+    noise_clip: float = NOISE_CLIP_SIGMA,
     seeing: float = 1.5,
     noise: ArrayLike | None = None,
     gain: ArrayLike | None = None,

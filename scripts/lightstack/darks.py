@@ -1,7 +1,6 @@
 """Which dark belongs to which frame."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,6 +10,7 @@ EXPOSURE_KEYS = ("EXPTIME", "EXPOSURE")
 GAIN_KEYS = ("GAIN", "EGAIN")
 TEMPERATURE_KEYS = ("CCD-TEMP", "SET-TEMP")
 BINNING_KEYS = (("XBINNING", "YBINNING"), ("BINX", "BINY"))
+LONGEST_EXPOSURE_S = 1e6
 EXPOSURE_TOLERANCE = 0.01
 """Exposures are equal within this share: headers round them."""
 
@@ -54,16 +54,21 @@ def exposure_of(header: "fits.Header", shape: tuple[int, int]) -> Exposure:
     -------
     Exposure
     """
-    exptime = first_number(header, EXPOSURE_KEYS)
     binnings = [[first_number(header, (key,)) for key in keys] for keys in BINNING_KEYS]
     binning = next(((x, y) for x, y in binnings if x is not None and y is not None), None)
     return Exposure(
         shape,
-        exptime if exptime is not None and exptime >= 0 else None,
+        exposure_time(header),
         first_number(header, GAIN_KEYS),
         binning,
         first_number(header, TEMPERATURE_KEYS),
     )
+
+
+def exposure_time(header: "fits.Header") -> float | None:
+    """Exposure time of a frame [s]; None if its header states none that makes sense."""
+    exptime = first_number(header, EXPOSURE_KEYS)
+    return exptime if exptime is not None and 0 <= exptime < LONGEST_EXPOSURE_S else None
 
 
 def first_number(header: "fits.Header", keys: tuple[str, ...]) -> float | None:
@@ -132,11 +137,6 @@ def closest_master(
         if _matches(frame, master, temperature_tolerance)
     ]
     return min(candidates)[1] if candidates else None
-
-
-def find_same_name(name: str, darks: dict[str, str]) -> Path | None:
-    """Path of the dark that has the name of a frame, if there is one."""
-    return Path(darks[name]) if name in darks else None
 
 
 def _matches(frame: Exposure, dark: Exposure, temperature_tolerance: float) -> bool:

@@ -59,17 +59,20 @@ def _parsed(path: Path) -> tuple[str, tuple[Path, ...]]:
             names = []
         imported += [file for name in names if (file := _local_module(name))]
         body = getattr(node, "body", None)
-        if isinstance(body, list) and body and _is_docstring(body[0]):
-            del body[0]
+        if isinstance(body, list):
+            body[:] = [statement for statement in body if not _is_text(statement)]
     return ast.unparse(tree), tuple(imported)
 
 
 def _local_module(name: str) -> Path | None:
-    path = ROOT.joinpath(*name.split(".")).with_suffix(".py")
-    return path if path.is_file() else None
+    path = ROOT.joinpath(*name.split("."))
+    return next(
+        (file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None
+    )
 
 
-def _is_docstring(node: ast.stmt) -> bool:
+def _is_text(node: ast.stmt) -> bool:
+    """Whether a statement is a docstring, be it of a module, a function or a constant."""
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,20 +59,27 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # One name per final name: what a killed run leaves behind, the next run overwrites.
     part = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}.part")
-    written = 0
     try:
         with part.open("wb") as file:
             yield file
-            written = file.tell()
         part.replace(path)
     except BaseException as error:
+        full = isinstance(error, OSError) and _is_full(error, path.parent)
+        written = part.stat().st_size if part.exists() else 0
         part.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if full:
             raise JobError(
-                f"{path}: the disk is full (more than {written / 1e6:.0f} MB are needed here). "
+                f"{path}: the disk is full (this file alone needs over {written / 1e6:.1f} MB). "
                 "Make room and run again: all that is finished stays."
             ) from error
         raise
+
+
+def _is_full(error: OSError, folder: Path) -> bool:
+    """Whether a disk is full; NumPy does not say so when it cannot write."""
+    if error.errno is None:
+        return shutil.disk_usage(folder).free < 1_000_000
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_frame(path: Path, frame: Frame) -> None:

@@ -37,11 +37,14 @@ def written_files(folder: Path) -> dict[str, Any]:
         crash, files are recognised by the cards that the workflow writes.
     """
     try:
-        return read_json(folder / MANIFEST)
+        manifest: object = read_json(folder / MANIFEST)
     except FileNotFoundError:
         return {}
     except ValueError:
-        return {name: None for name in files_in(folder) if _is_ours(folder / name)}
+        manifest = None
+    if isinstance(manifest, dict):
+        return manifest
+    return {name: None for name in files_in(folder) if _is_ours(folder / name)}
 
 
 def note_files(folder: Path, files: dict[str, Any]) -> None:
@@ -66,7 +69,7 @@ def _has_content(path: Path) -> bool:
 
 def _is_ours(path: Path) -> bool:
     if not _has_content(path):
-        return path.is_file()
+        return path.is_file() and path.suffix == ".fits"
     with path.open("rb") as file:
         start = file.read(100_000)
     return all(mark in start for mark in _MARKS)

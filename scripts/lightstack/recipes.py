@@ -8,9 +8,25 @@ of the result which is there.
 import hashlib
 import json
 from functools import cache
+from importlib.metadata import version
 
 from scripts.lightstack.digest import code_digest
 from scripts.lightstack.frames import Frames
+
+VERSIONS = [
+    version(package)
+    for package in (
+        "astroalign",
+        "astropy",
+        "imagecodecs",
+        "numba",
+        "numpy",
+        "pillow",
+        "scipy",
+        "sep",
+        "tifffile",
+    )
+]
 
 SETTINGS_OF = {
     "combine_darks": ("dark_temperature_tolerance",),
@@ -95,7 +111,10 @@ class Recipes:
             12 hexadecimal digits.
         """
         return _digest(
-            code_digest(f"scripts/{rule}.py"), self.settings_of(rule), self._before(rule, frame)
+            code_digest(f"scripts/{rule}.py"),
+            VERSIONS,
+            self.settings_of(rule),
+            self._before(rule, frame),
         )
 
     def _before(self, rule: str, frame: str | None) -> object:
@@ -114,9 +133,11 @@ class Recipes:
         ]
 
     def _dark(self, frame: str) -> object:
-        if frame in self._same_name:
-            return self._contents[self._same_name[frame]]
-        return self.of("combine_darks") if self._shared else None
+        own = self._same_name.get(frame)
+        return [
+            self._contents[own] if own else None,
+            self.of("combine_darks") if self._shared else None,
+        ]
 
 
 def _digest(*parts: object) -> str:

@@ -10,7 +10,14 @@ from scripts.lightstack.output_folder import lost_files
 COMPRESSED = (".gz", ".fz", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
-RESULTS = ("selection.csv", "alignment.json", "frames.csv", "preview.png", "stack_*.fits")
+MADE_IN_WORK = ("dark_subtracted", "cleaned", "sources", "quality", "darks")
+MADE_IN_RESULTS = (
+    "selection.csv",
+    "alignment.json",
+    "frames.csv",
+    "preview.png",
+    "stack_*.fits",
+)
 
 
 def discard_damage(work: Path, results: Path, output: Path) -> None:
@@ -19,17 +26,45 @@ def discard_damage(work: Path, results: Path, output: Path) -> None:
     Parameters
     ----------
     work, results, output : Path
-        Folders of the working files, of the results and of the accepted frames. The workflow
-        never leaves a file empty; in `results`, only files with its own names are looked at.
+        Folders of the working files, of the results and of the accepted frames. Only files that
+        the workflow makes are looked at; it never leaves one empty.
     """
-    made = [Path(parent, name) for parent, _, names in os.walk(work) for name in names]
-    made += [path for pattern in RESULTS for path in results.glob(pattern)]
+    made = [path for name in MADE_IN_WORK for path in (work / name).rglob("*")]
+    made += [path for pattern in MADE_IN_RESULTS for path in results.glob(pattern)]
     for path in made:
-        if path.is_file() and path.stat().st_size == 0 and path.suffix != ".part":
+        is_ours = path.suffix in (".fits", ".json", ".csv", ".png") and path.is_file()
+        if is_ours and path.stat().st_size == 0:
             path.unlink()
     if lost_files(output):
         # The job that writes them is known by this file.
         (results / "selection.csv").unlink(missing_ok=True)
+
+
+def is_locked() -> bool:
+    """Whether Snakemake's lock lies on the working folder: another run may be at work."""
+    return any(Path(".snakemake", "locks").glob("*"))
+
+
+def loss_of_records(results: Path) -> str:
+    """Say that nothing is known any more about results that are there.
+
+    Parameters
+    ----------
+    results : Path
+        Folder of the results.
+
+    Returns
+    -------
+    str
+        A sentence, or an empty string.
+    """
+    made = [path for pattern in MADE_IN_RESULTS for path in results.glob(pattern)]
+    if not made or any(Path(".snakemake").glob("metadata*")):
+        return ""
+    return (
+        f"The records of earlier runs (.snakemake/metadata) are gone: whether {made[0]} is up to "
+        f"date cannot be known. Move work/ and {results}/ away and run again."
+    )
 
 
 def lack_of_space(raw: Iterable[Path], made: Iterable[Path], n_stacks: int) -> str:

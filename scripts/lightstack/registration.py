@@ -64,20 +64,29 @@ class Stars:
         [pixels]
     shape : (int, int)
         ``(ny, nx)`` of the image [pixels].
+    saturated : (n,) ndarray of bool, optional
+        Sources whose flux is cut; default: none.
     """
 
     xy: Floats
     flux: Floats
     fwhm: Floats
     shape: tuple[int, int]
+    saturated: NDArray[np.bool_] | None = None
 
     def __getitem__(self, chosen: slice | NDArray[Any]) -> "Stars":
         """Pick some of the sources, by slice, index or mask."""
-        return Stars(self.xy[chosen], self.flux[chosen], self.fwhm[chosen], self.shape)
+        saturated = None if self.saturated is None else self.saturated[chosen]
+        return Stars(self.xy[chosen], self.flux[chosen], self.fwhm[chosen], self.shape, saturated)
 
     def without(self, dropped: Indices) -> "Stars":
         """Leave out some of the sources, by index."""
         return self[np.setdiff1d(np.arange(len(self)), dropped)]
+
+    @property
+    def cut(self) -> NDArray[np.bool_]:
+        """Which fluxes saturation has cut."""
+        return np.zeros(len(self), bool) if self.saturated is None else self.saturated
 
     def __len__(self) -> int:
         """How many sources there are."""
@@ -142,7 +151,9 @@ def align(frame: Stars, reference: Stars) -> Alignment:
     if objection:
         raise UnalignedError(objection)
     # The faint half is biased: each list holds those of its faintest that noise made brighter.
-    bright = slice(0, max(10, len(match.frame) // 2))
+    whole = ~(frame.cut[match.frame] | reference.cut[match.reference])
+    pairs = np.flatnonzero(whole) if whole.any() else np.arange(len(whole))
+    bright = pairs[: max(10, len(pairs) // 2)]
     ratio = reference.flux[match.reference[bright]] / frame.flux[match.frame[bright]]
     return Alignment(
         transform=_with_backward(match.transform),

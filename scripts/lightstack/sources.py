@@ -1,5 +1,6 @@
 """Sources of a frame: found on the smoothed image, measured on the frame itself."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ A Gaussian comes out 1.5 % wider than it is, a seeing disc (Moffat, beta 4.765: 
 
 _NARROWEST_WINDOW = 1.0
 _SHARPEST = 0.02
+_WIDEST = 3.0
 _TOLERANCE = 1e-3
 _SOURCES_AT_A_TIME = 500
 
@@ -73,19 +75,22 @@ def detect(
     the package SEP implements them.
     """
     import sep
-    from scipy.ndimage import gaussian_filter
+    from scipy.ndimage import correlate1d
 
     no_data = np.isnan(data)
     smoothed = np.where(no_data, np.float32(0), data)
     if smoothing_sigma > 0:
-        smoothed = gaussian_filter(smoothed, smoothing_sigma, mode="nearest")
+        kernel = _gaussian_kernel(smoothing_sigma)
+        for axis in (0, 1):
+            smoothed = correlate1d(smoothed, kernel, axis, mode="nearest")
     threshold = np.float32(threshold_sigma * noise)
     # SEP gives up when its pixel buffer is full; it cannot be fuller than this.
     sep.set_extract_pixstack(max(300_000, int(np.count_nonzero(smoothed > threshold)) + 1))
     sep.set_sub_object_limit(16_384)
     found = sep.extract(smoothed, threshold, minarea=minarea, mask=no_data, filter_kernel=None)
     width = np.sqrt((found["a"] ** 2 + found["b"] ** 2) / 2)
-    return np.column_stack([found["x"], found["y"], width])
+    guesses = np.column_stack([found["x"], found["y"], width])
+    return np.asarray(guesses[np.isfinite(guesses).all(axis=1)])
 
 
 def measure(
@@ -146,7 +151,7 @@ def measure(
         "peak": peak,
         "a": a,
         "b": b,
-        "theta": np.arctan2(2 * cxy, cxx - cyy) / 2,
+        "theta": [math.atan2(2 * xy, x - y) / 2 for x, y, xy in zip(cxx, cyy, cxy, strict=True)],
         "fwhm": SIGMA_TO_FWHM * np.sqrt(middle),
         "ellipticity": 1 - b / a,
         "saturated": rows[both, 7],
@@ -221,7 +226,9 @@ def _centred(
         step = np.column_stack([c[0] * ux + c[2] * uy, c[2] * ux + c[1] * uy])
         moved = position[left] + step
         stray = ((moved - first[left]) ** 2).sum(axis=1) > reach[left] ** 2
-        good = (light > 0) & (c[0] > 0) & ~stray
+        # A flat top leaves the window as it is: its width cannot be told.
+        flat = np.maximum(c[0], c[1]) > (_WIDEST * window) ** 2
+        good = (light > 0) & (c[0] > 0) & ~stray & ~flat
         position[left] = moved
         there = good & ((step**2).sum(axis=1) < _TOLERANCE**2)
         done = left[there]
@@ -271,6 +278,13 @@ def _weighted_moments(
         pxx, pyy = np.maximum(pxx, _SHARPEST), np.maximum(pyy, _SHARPEST)
         pxy = np.where(pxy**2 < 0.99 * pxx * pyy, pxy, 0.0)
     return total, np.stack([mx, my]), np.stack([pxx, pyy, pxy])
+
+
+def _gaussian_kernel(sigma: float) -> NDArray[np.float64]:
+    """Return weights of a Gaussian out to 4 sigma, with a sum of one."""
+    reach = int(4 * sigma + 0.5)
+    kernel = np.array([math.exp(-0.5 * (x / sigma) ** 2) for x in range(-reach, reach + 1)])
+    return np.asarray(kernel / kernel.sum())
 
 
 def _gaussian(x: NDArray[np.float64]) -> NDArray[np.float64]:

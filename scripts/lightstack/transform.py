@@ -1,5 +1,6 @@
 """The map from a frame's pixels to the reference's, and back."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -76,7 +77,7 @@ class Transform:
     def rotation_deg(self) -> float:
         """Angle by which the frame is turned, from the x axis towards the y axis [degrees]."""
         a, b, c, d = self.matrix[:2, :2].ravel()
-        return float(np.degrees(np.arctan2(c - b, a + d)))
+        return math.degrees(math.atan2(c - b, a + d))
 
     @property
     def scale(self) -> float:
