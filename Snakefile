@@ -4,9 +4,11 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
+from scripts.lightstack.settings import has_settings
+
 min_version("9.19")
 
-if Path("config/config.yaml").is_file():
+if has_settings(Path("config/config.yaml")):
 
     configfile: "config/config.yaml"
 

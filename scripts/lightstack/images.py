@@ -447,13 +447,9 @@ _OWN_CARD = re.compile(
 )
 """Cards by which the steps tell each other something: a camera's must not be taken for theirs."""
 
-LONGEST_EXPOSURE_S = 1e6
 
-
-def _is_nonsense(keyword: str, value: object) -> bool:
-    """Whether a card that the ledger or a stack counts with says what cannot be."""
-    if keyword in ("EXPTIME", "EXPOSURE") and isinstance(value, int | float):
-        return not 0 <= value <= LONGEST_EXPOSURE_S
+def _is_impossible_date(keyword: str, value: object) -> bool:
+    """Whether a card has a date at which no frame was taken: one would spoil a stack's."""
     if keyword in ("DATE-OBS", "DATE-END"):
         with contextlib.suppress(ValueError):
             return not 1800 < datetime.fromisoformat(str(value)).year < 2200
@@ -468,7 +464,7 @@ def _clean_header(header: "fits.Header", primary: "fits.Header") -> "fits.Header
     for card in [*header.cards, *primary.cards]:
         try:
             keyword, value, comment = card.keyword, card.value, card.comment
-            if keyword in clean or not keyword or _is_nonsense(keyword, value):
+            if keyword in clean or not keyword or _is_impossible_date(keyword, value):
                 continue
             if _LAYOUT_CARD.fullmatch(keyword) or _OWN_CARD.fullmatch(keyword):
                 continue
@@ -628,7 +624,9 @@ def _exif_cards(picture: "PillowImage.Image") -> dict[str, Any]:
         # The pixels are good without it.
         return cards
     with contextlib.suppress(KeyError, TypeError, ValueError, ZeroDivisionError):
-        cards["EXPTIME"] = float(exif[EXIF_EXPOSURE])
+        exposure = float(exif[EXIF_EXPOSURE])
+        if np.isfinite(exposure):
+            cards["EXPTIME"] = exposure
     date, _, time = str(exif.get(EXIF_TIME, "")).partition(" ")
     with contextlib.suppress(ValueError):
         moment = datetime.fromisoformat(f"{date.replace(':', '-')}T{time}")
@@ -657,9 +655,6 @@ def _grey(pixels: NDArray[Any], cards: dict[str, Any] | None = None) -> RawImage
     if pixels.shape[2] in (2, 4):
         no_data |= pixels[..., -1] == 0
     data[no_data] = np.nan
-    header = fits.Header()
-    for key, value in (cards or {}).items():
-        if not _is_nonsense(key, value):
-            header[key] = value
+    header = fits.Header(list((cards or {}).items()))
     header["ROWORDER"] = ("TOP-DOWN", "the first row is the top of the picture")
     return RawImage(data, peak, float(ceiling), header)

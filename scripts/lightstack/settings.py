@@ -1,7 +1,11 @@
 """The settings of a run: defaults, checks, and one sentence per mistake."""
 
+import contextlib
 import difflib
+import math
 import os
+import re
+import reprlib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,8 +20,70 @@ SCHEMA = Path(__file__).parents[2] / "config" / "schema.yaml"
 WORK_DIR = "work"
 
 
+QUOTES = "'\""
+
+FOLDERS = ("input_dir", "output_dir", "darkfield_dir", "results_dir")
+
+
 class SettingsError(Exception):
     """All that is wrong with the settings, a line each."""
+
+
+def has_settings(path: Path) -> bool:
+    """Check that a configuration file can be read.
+
+    Parameters
+    ----------
+    path : Path
+        YAML file; it may be absent.
+
+    Returns
+    -------
+    bool
+        Whether there are settings in it.
+
+    Raises
+    ------
+    snakemake.exceptions.WorkflowError
+        With a sentence that names the file and the line if it is no YAML, states a key twice or
+        has anything but keys and values.
+    """
+    from snakemake.exceptions import WorkflowError
+
+    if not os.path.lexists(path):
+        return False
+    try:
+        content = yaml.load(path.read_bytes().decode(), _Loader)  # noqa: S506 - a SafeLoader
+    except OSError as error:
+        raise WorkflowError(f"{path}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise WorkflowError(f"{path}: not a text in UTF-8.") from None
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
+        raise WorkflowError(f"{path}{line}: not valid YAML: {error.problem}.") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        cause = str(error).partition("\n")[0]
+        raise WorkflowError(f"{path}: not valid YAML: {cause}.") from None
+    if content is not None and not isinstance(content, dict):
+        raise WorkflowError(
+            f"{path}: expected lines such as 'min_star_count: 200', found "
+            f"{'a list' if isinstance(content, list) else _shown(content)}."
+        )
+    return bool(content)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that does not keep the last of two values for one key in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value} is set twice", key.start_mark
+                )
+            seen.add(key.value if isinstance(key.value, str) else None)
+        return super().construct_mapping(node, deep=deep)
 
 
 def complete_settings(given: dict[str, Any]) -> dict[str, Any]:
@@ -46,16 +112,24 @@ def complete_settings(given: dict[str, Any]) -> dict[str, Any]:
         if error.validator != "additionalProperties"
     ]
     known = schema()["properties"]
-    for key in given:
+    for key, value in given.items():
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(known)}."
-            problems.append(f"{key}: there is no such setting; {hint}")
+            hint = f"did you mean {near[0]}?" if near else "README.md lists them all."
+            problems.append(f"{_shown(key).strip(QUOTES)}: there is no such setting; {hint}")
+        elif isinstance(value, float) and math.isnan(value):
+            problems.append(f"{key}: not a number.")
+        elif key in FOLDERS and re.search(r"[{}<>\x00-\x1f]", str(value)):
+            problems.append(f"{key}: {_shown(value)} has one of {{ }} < > or a control character.")
     if problems:
-        raise SettingsError("\n".join(sorted(problems)))
+        raise SettingsError("\n".join(sorted(set(problems))))
     settings = {key: given.get(key, rules["default"]) for key, rules in known.items()}
-    for key in ("input_dir", "output_dir", "darkfield_dir", "results_dir"):
-        settings[key] = os.path.normpath(settings[key])
+    for key, rules in known.items():
+        if key in FOLDERS:
+            settings[key] = os.path.normpath(settings[key])
+        elif rules.get("type") == "integer":
+            # 5.0 is an integer in JSON Schema, but not to the functions that get it.
+            settings[key] = int(settings[key])
     return settings
 
 
@@ -118,6 +192,9 @@ def _check_apart(key: str, folder: Path, other_key: str, other: Path) -> None:
         )
 
 
+_KINDS = {"string": "text", "integer": "an integer", "number": "a number", "array": "a list"}
+
+
 def _path(error: Any) -> str:
     return ".".join(map(str, error.absolute_path)) or "settings"
 
@@ -126,15 +203,34 @@ def _sentence(error: Any) -> str:
     value = error.instance
     match error.validator:
         case "type":
-            kind = error.validator_value
-            return f"{value!r} is not {'an' if kind[0] in 'aio' else 'a'} {kind}."
+            kind = _KINDS[error.validator_value]
+            return f"{_shown(value)} is not {kind}{_advice(value, kind)}."
         case "minimum":
-            return f"{value} is below the smallest legal value {error.validator_value}."
+            return f"{_shown(value)} is below the smallest legal value {error.validator_value}."
         case "exclusiveMinimum":
-            return f"{value} must be above {error.validator_value}."
+            return f"{_shown(value)} must be above {error.validator_value}."
         case "maximum":
-            return f"{value} is above the largest legal value {error.validator_value}."
+            return f"{_shown(value)} is above the largest legal value {error.validator_value}."
         case "enum":
-            return f"{value!r} is none of {', '.join(map(str, error.validator_value))}."
+            return f"{_shown(value)} is none of {', '.join(map(str, error.validator_value))}."
         case _:
             return f"{error.message}."
+
+
+def _advice(value: object, kind: str) -> str:
+    """How to write what was probably meant."""
+    if kind == "text" and isinstance(value, int | float):
+        return ": write it in quotes"
+    if kind == "a list" and isinstance(value, str):
+        return f": write it as [{value}]"
+    if kind == "a number" and isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return f", but text to YAML: write it as {float(value)}"
+    return ""
+
+
+def _shown(value: object) -> str:
+    """A value as it stands in a sentence: on one line and of bounded length."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 80
+    return short.repr(value)
