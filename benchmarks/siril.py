@@ -172,7 +172,9 @@ def run_workflow(folder: Path, case: Case, cores: int) -> Cost:
     settings.write_text(SETTINGS)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(folder), "--cores", str(cores)]
-    cost = measure(command, folder / "log", dict(os.environ))
+    environment = dict(os.environ)
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # or each job compiles its modules again
+    cost = measure(command, folder / "log", environment)
     ledger = (folder / "results" / "frames.csv").read_text()
     stacked = ledger.count(",stacked,")
     missing = [mode for mode in STACKS if not (folder / f"results/stack_{mode}.fits").is_file()]

@@ -42,11 +42,11 @@ if not is_locked():
 RECIPES = Recipes(SETTINGS, FRAMES, DARKS, CONTENTS)
 
 
-def recipe(rule):
-    """What a rule's result is made of: when it changes, the job is done again."""
-    if rule in FRAME_CHAIN:
-        return lambda wildcards: RECIPES.of(rule, wildcards.frame)
-    return RECIPES.of(rule)
+def recipe(job):
+    """What a job's result is made of; when that changes, the job is done again."""
+    if job in FRAME_CHAIN:
+        return lambda wildcards: RECIPES.of(job, wildcards.frame)
+    return RECIPES.of(job)
 
 
 def raw_frame(wildcards):

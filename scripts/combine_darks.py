@@ -2,8 +2,9 @@
 
 import logging
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from astropy.io import fits
     from snakemake.iocontainers import snakemake
 
-BAND_BYTES = 100_000_000
+BAND_BYTES = 30_000_000
 
 log = logging.getLogger(__name__)
 
@@ -37,30 +38,44 @@ def run(darks: list[Path], masters: Path, *, dark_temperature_tolerance: float) 
     """
     from astropy.io import fits
 
-    exposures, headers = _exposures(darks)
-    with atomic_write(masters) as file:
+    with atomic_write(masters) as file, tempfile.TemporaryFile(dir=masters.parent) as scratch:
         fits.PrimaryHDU().writeto(file)
+        stored = _store(darks, scratch)
+        exposures = {name: dark.exposure for name, dark in stored.items()}
         for exposure, names in kinds(exposures, dark_temperature_tolerance):
-            header = headers[names[0]]
+            header = stored[names[0]].header
             header["NCOMBINE"] = (len(names), "darks combined")
             header["DARKNAME"] = printable(_describe(exposure, len(names)))
             log.info("%s: %s", header["DARKNAME"], ", ".join(names))
-            master = _median([Path(name) for name in names], exposure.shape, masters.parent)
+            master = _median([stored[name].pixels for name in names])
             append_image(file, fits.ImageHDU(master, header))
 
 
-def _exposures(darks: list[Path]) -> tuple[dict[str, Exposure], dict[str, "fits.Header"]]:
-    """How each readable dark was taken, and its header."""
-    exposures, headers = {}, {}
+@dataclass(frozen=True)
+class _Dark:
+    """A dark whose pixels lie on disk: darks need not fit into memory together."""
+
+    exposure: Exposure
+    header: "fits.Header"
+    pixels: NDArray[np.float32]
+
+
+def _store(darks: list[Path], scratch: IO[bytes]) -> dict[str, _Dark]:
+    """Decode each readable dark once, into one file."""
+    stored = {}
     for path in darks:
         try:
             image = read_image(path)
         except UnusableFrameError as error:
             log.warning("This dark is left out: %s", error)
             continue
-        exposures[str(path)] = exposure_of(image.header, image.data.shape)
-        headers[str(path)] = image.header
-    return exposures, headers
+        offset = scratch.tell()
+        scratch.write(np.ascontiguousarray(image.data).data)
+        scratch.flush()
+        shape = image.data.shape
+        pixels = np.memmap(scratch, np.float32, "r", offset, shape)
+        stored[str(path)] = _Dark(exposure_of(image.header, shape), image.header, pixels)
+    return stored
 
 
 def _describe(exposure: Exposure, count: int) -> str:
@@ -74,21 +89,16 @@ def _describe(exposure: Exposure, count: int) -> str:
     return " ".join([f"master of {count}:", *known, f"{nx} x {ny}"])
 
 
-def _median(paths: list[Path], shape: tuple[int, int], folder: Path) -> NDArray[np.float32]:
-    """Median of images that need not fit into memory together."""
+def _median(darks: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Median of images, a band of rows at a time."""
     from scripts.lightstack.combining import combine
 
-    ny, nx = shape
-    rows = max(1, BAND_BYTES // (len(paths) * nx * 4))
-    master = np.empty(shape, np.float32)
-    with tempfile.TemporaryFile(dir=folder) as scratch:
-        for path in paths:
-            read_image(path).data.tofile(scratch)
-        scratch.flush()
-        cube = np.memmap(scratch, np.float32, "r", shape=(len(paths), ny, nx))
-        for start in range(0, ny, rows):
-            band = np.ascontiguousarray(cube[:, start : start + rows])
-            master[start : start + rows] = combine(band, ("median",)).images["median"]
+    ny, nx = darks[0].shape
+    rows = max(1, BAND_BYTES // (len(darks) * nx * 4))
+    master = np.empty((ny, nx), np.float32)
+    for start in range(0, ny, rows):
+        band = np.stack([dark[start : start + rows] for dark in darks])
+        master[start : start + rows] = combine(band, ("median",)).images["median"]
     return master
 
 

@@ -12,6 +12,8 @@ from scripts.lightstack.records import read_json, write_csv
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
+COPIED_AT_ONCE = 1 << 20
+
 COLUMNS = ("frame", "verdict", "reasons")
 
 METRICS = {
@@ -78,7 +80,7 @@ def _copy_with_metrics(source: Path, target: Path, record: dict[str, Any]) -> No
     """Copy a frame's pixels and write the metrics into its header."""
     from astropy.io import fits
 
-    with fits.open(source, memmap=False, do_not_scale_image_data=True) as hdus:
+    with fits.open(source, memmap=False) as hdus:
         header = hdus[0].header
         where = hdus[0].fileinfo()
     for card, (key, comment) in METRICS.items():
@@ -86,7 +88,8 @@ def _copy_with_metrics(source: Path, target: Path, record: dict[str, Any]) -> No
     with atomic_write(target) as file, source.open("rb") as pixels:
         file.write(header.tostring().encode("ascii"))
         pixels.seek(where["datLoc"])
-        file.write(pixels.read(where["datSpan"]))
+        for left in range(where["datSpan"], 0, -COPIED_AT_ONCE):
+            file.write(pixels.read(min(left, COPIED_AT_ONCE)))
 
 
 def _remove(folder: Path, name: str) -> None:

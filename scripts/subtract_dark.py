@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.darks import closest_master, exposure_of
-from scripts.lightstack.fits import Frame, printable, write_failure, write_frame
+from scripts.lightstack.fits import Frame, in_native_order, printable, write_failure, write_frame
 from scripts.lightstack.images import (
     RawImage,
     UnusableFrameError,
@@ -61,21 +61,23 @@ def run(
         image = read_image(raw)
         name, pixels = _choose_dark(image, dark, masters, dark_temperature_tolerance)
         region = central_region(image.data.shape, debug_region)
-        check_usable(image.data[region])
-        data = image.data[region] if pixels is None else image.data[region] - pixels[region]
+        data, peak = image.data[region], image.peak[region]
         check_usable(data)
+        saturated = peak >= min(saturation_limit, image.ceiling)
+        if pixels is not None:
+            data -= pixels[region]
+            check_usable(data)
     except UnusableFrameError as error:
         log.warning("Unusable: %s", error)
         write_failure(frame, error, {"RAWSHA": sha256})
         return
     if pixels is None:
         log.warning("No dark matches %s: it goes on without.", raw)
-    limit = min(saturation_limit, image.ceiling)
     header = image.header
     _shift_wcs(header, region)
     header["RAWSHA"] = (sha256, "SHA-256 of the raw file")
     header["DARK"] = printable(name)
-    write_frame(frame, Frame(np.ascontiguousarray(data), header, image.peak[region] >= limit))
+    write_frame(frame, Frame(np.ascontiguousarray(data), header, saturated))
 
 
 def _choose_dark(
@@ -112,7 +114,7 @@ def _choose_master(
         if chosen is None:
             return "none", None
         hdu = hdus[int(chosen)]
-        return hdu.header["DARKNAME"], hdu.data.astype(np.float32)
+        return hdu.header["DARKNAME"], in_native_order(hdu.data)
 
 
 def _shift_wcs(header: "fits.Header", region: tuple[slice, slice]) -> None:

@@ -46,7 +46,7 @@ def test_summary_tells_each_rejected_frame_and_the_count(simulated: tuple[Run, N
     for frame in night.bad:
         assert f"{frame}: rejected: {run.ledger[frame]['reasons']}" in run.output
     assert "12 of 15 frames stacked; 3 rejected" in run.output
-    assert "Preview: results/preview.png" in run.output
+    assert f"Preview: {run.folder / 'results' / 'preview.png'}" in run.output
 
 
 def test_ledger_has_the_columns_of_the_contract(simulated: tuple[Run, Night]) -> None:

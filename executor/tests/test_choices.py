@@ -179,3 +179,30 @@ def test_only_a_bare_script_is_recognized(command: str, script: str | None) -> N
     options = {"executable": "/bin/bash", "env": {}}
     assert plain_script(command.format(python=sys.executable), options) == script
     assert plain_script(command, options | {"executable": "/bin/zsh"}) is None
+
+
+LIMITED = """
+rule all:
+    input: expand("{n}.txt", n=range(6))
+
+rule one:
+    output: "{n}.txt"
+    script: "one.py"
+
+onsuccess:
+    print("limited:", workflow.scheduler.job_rate_limiter is not None)
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "limited"), [((), "False"), (("--max-jobs-per-timespan", "90/1s"), "True")]
+)
+def test_only_a_rate_limit_that_was_asked_for_holds(
+    folder: Path, options: tuple[str, ...], limited: str
+) -> None:
+    """Snakemake's default is for clusters and costs more than the jobs."""
+    script = 'with open(snakemake.output[0], "w") as file:\n    file.write("done")\n'
+    workflow = Workflow(folder, {"Snakefile": LIMITED, "one.py": script})
+    result = workflow.run(*options)
+    assert result.status == 0, result.messages
+    assert f"limited: {limited}" in result.messages + result.printed

@@ -78,7 +78,8 @@ def detect(
     from scipy.ndimage import correlate1d
 
     no_data = np.isnan(data)
-    smoothed = np.where(no_data, np.float32(0), data)
+    mask = no_data if no_data.any() else None
+    smoothed = data if mask is None else np.where(mask, np.float32(0), data)
     if smoothing_sigma > 0:
         kernel = _gaussian_kernel(smoothing_sigma)
         for axis in (0, 1):
@@ -87,7 +88,7 @@ def detect(
     # SEP gives up when its pixel buffer is full; it cannot be fuller than this.
     sep.set_extract_pixstack(max(300_000, int(np.count_nonzero(smoothed > threshold)) + 1))
     sep.set_sub_object_limit(16_384)
-    found = sep.extract(smoothed, threshold, minarea=minarea, mask=no_data, filter_kernel=None)
+    found = sep.extract(smoothed, threshold, minarea=minarea, mask=mask, filter_kernel=None)
     width = np.sqrt((found["a"] ** 2 + found["b"] ** 2) / 2)
     guesses = np.column_stack([found["x"], found["y"], width])
     return np.asarray(guesses[np.isfinite(guesses).all(axis=1)])
@@ -214,6 +215,7 @@ def _centred(
     """Move the window of each source until it is centred, and measure there."""
     rows = np.full((len(guesses), 8), np.nan)
     first, reach = guesses[:, :2], 2 * np.maximum(guesses[:, 2], 1.0)
+    widest = _WIDEST * np.maximum(guesses[:, 2], window)
     position = first.copy()
     left = np.arange(len(guesses))
     for _ in range(20):
@@ -227,7 +229,7 @@ def _centred(
         moved = position[left] + step
         stray = ((moved - first[left]) ** 2).sum(axis=1) > reach[left] ** 2
         # A flat top leaves the window as it is: its width cannot be told.
-        flat = np.maximum(c[0], c[1]) > (_WIDEST * window) ** 2
+        flat = np.maximum(c[0], c[1]) > widest[left] ** 2
         good = (light > 0) & (c[0] > 0) & ~stray & ~flat
         position[left] = moved
         there = good & ((step**2).sum(axis=1) < _TOLERANCE**2)

@@ -39,7 +39,7 @@ class Executor(LocalExecutor):  # type: ignore[misc]
     def __post_init__(self) -> None:
         """Prepare for scripts; nothing is started before the first of them."""
         super().__post_init__()
-        self._cancelled = False
+        self._cancelled = self._rate_limit_lifted = False
         self._nursery: Nursery | None = None
         obstacle = internals.obstacle()
         if obstacle is not None:
@@ -52,6 +52,9 @@ class Executor(LocalExecutor):  # type: ignore[misc]
 
     def run_single_job(self, job: Any) -> "Future[None]":
         """Start a job that is not a group."""
+        if self._nursery is not None and not self._rate_limit_lifted:
+            self._rate_limit_lifted = True
+            internals.lift_rate_limit(self.workflow)
         if self._nursery is None or not internals.forks_in_shadow(job):
             return super().run_single_job(job)  # type: ignore[no-any-return]
         arguments = internals.without_shadow(self.job_args_and_prepare(job))

@@ -36,6 +36,7 @@ __all__ = [
     "bring_logs_out_of_shadow",
     "common_settings",
     "forks_in_shadow",
+    "lift_rate_limit",
     "obstacle",
     "run_wrapper",
     "without_shadow",
@@ -43,6 +44,8 @@ __all__ = [
 
 KNOWN_VERSIONS = ("9.27.1",)
 """The releases of Snakemake whose inside has been read and tested."""
+
+DEFAULT_RATE = (100, 1)
 
 # The attribute snakemake.shell is the function of that name, not the module.
 _SHELL_MODULE: Any = importlib.import_module("snakemake.shell")
@@ -63,6 +66,19 @@ def obstacle() -> str | None:
             f"{snakemake.__version__}."
         )
     return None
+
+
+def lift_rate_limit(workflow: Any) -> None:
+    """Take back Snakemake's default limit of a hundred jobs a second, and no other.
+
+    The limit protects the queues of clusters. Under it each pass of the scheduler starts a timer
+    thread, which starts another pass a second later: with short jobs that is half of the main
+    process's work, and a second of waiting at its end.
+    """
+    rate, scheduler = workflow.scheduling_settings.max_jobs_per_timespan, workflow.scheduler
+    if rate is not None and (rate.max_jobs, rate.timespan) == DEFAULT_RATE:
+        scheduler.job_rate_limiter = None
+        scheduler.resources["_job_count"] = sys.maxsize
 
 
 @dataclass
