@@ -81,6 +81,8 @@ def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         {"output_dir": "darkfield"},
         {"output_dir": "work/cleaned"},
         {"input_dir": "."},
+        {"darkfield_dir": "data"},
+        {"darkfield_dir": "data/darks"},
         {"output_dir": "results"},
     ],
 )

@@ -13,6 +13,13 @@ IMAGE_NAME = re.compile(
 )
 
 
+MOST_TWINS = 10
+"""Pairs of files with one name that are told of: enough to see what is wrong."""
+
+LONGEST_NAME = 255 - len(".fits")
+"""Bytes that a frame's own name may have, short of the extension of what is made of it."""
+
+
 @dataclass(frozen=True)
 class Frames:
     """The image files below a folder.
@@ -52,23 +59,28 @@ def find_frames(folder: str | Path) -> Frames:
     ------
     ValueError
         If two files have the same frame name, or one frame's files would lie where another's
-        folder is; the sentence names both.
+        folder is; a sentence for each pair names both.
     """
     files: dict[str, str] = {}
+    twins: list[str] = []
     refused: dict[str, str] = {}
     for path in sorted(_walk(Path(folder))):
         name = frame_name(path.relative_to(folder))
         if name is None:
             continue
         if name in files:
-            raise ValueError(
+            twins.append(
                 f"Two files have the frame name {name!r}: {files[name]} and {path}. "
                 "Rename or move one of them."
             )
+            continue
         files[name] = str(path)
         problem = _problem(path, name)
         if problem:
             refused[name] = problem
+    if twins:
+        more = [f"There are {len(twins) - MOST_TWINS} more such pairs."]
+        raise ValueError("\n".join(twins[:MOST_TWINS] + more * (len(twins) > MOST_TWINS)))
     _check_nesting(files)
     ordered = sorted(files, key=natural_order)
     return Frames(
@@ -107,15 +119,23 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 def _problem(path: Path, name: str) -> str:
     """Why no job can be made for a file, or an empty string."""
-    shown = ascii(str(path))
+    problem = _problem_of_name(name)
+    if not problem and path.is_symlink() and not path.exists():
+        problem = "a link to a file that does not exist."
+    elif not problem and not path.is_file():
+        problem = "not a regular file."
+    return f"{str(path)!a}: {problem}" if problem else ""
+
+
+def _problem_of_name(name: str) -> str:
     if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
-        return f"{shown}: the name holds a control character or broken text; rename the file."
+        return "the name holds a control character or broken text; rename the file."
     if set("{}<>") & set(name):
-        return f"{shown}: the name holds one of {{ }} < >, which Snakemake reserves; rename it."
-    if path.is_symlink() and not path.exists():
-        return f"{shown}: a link to a file that does not exist."
-    if not path.is_file():
-        return f"{shown}: not a regular file."
+        return "the name holds one of { } < >, which Snakemake reserves; rename it."
+    if re.search(r"(.+?)\1{19}$", name):
+        return "the name ends in one pattern 20 times over, which Snakemake refuses; rename it."
+    if len(os.fsencode(Path(name).name)) > LONGEST_NAME:
+        return f"the name is longer than {LONGEST_NAME} bytes; rename the file."
     return ""
 
 

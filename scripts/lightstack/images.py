@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 MAX_PIXELS = 250_000_000
 """Larger images are refused before they are decoded: none is a camera's."""
 
-MAX_PIXELS_PER_BYTE = 1000
-"""Fewer bytes cannot hold a picture: the noise of a sensor does not compress."""
+MAX_PIXELS_PER_BYTE = 250
+"""Fewer bytes cannot hold a frame: the noise of a sensor does not compress."""
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in a grey (ITU-R BT.601)."""
@@ -185,7 +185,7 @@ def _read_fits(path: Path, start: bytes) -> RawImage:
             warnings.catch_warnings(action="ignore"),
             gzip.open(path) if zipped else path.open("rb") as file,
         ):
-            image = _first_image(file, None if zipped else path.stat().st_size)
+            image = _first_image(file, path.stat().st_size, zipped=zipped)
             if zipped:
                 _check_rest(file)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
@@ -200,8 +200,8 @@ def _check_rest(file: RawFile) -> None:
             break
 
 
-def _first_image(file: RawFile, size: int | None) -> RawImage:
-    """Read the first 2-D image of a FITS file of so many bytes; None if that is not known."""
+def _first_image(file: RawFile, size: int, *, zipped: bool) -> RawImage:
+    """Read the first 2-D image of a FITS file that takes so many bytes on the disk."""
     seen: list[str] = []
     primary = None
     for number in range(MAX_PARTS):
@@ -213,7 +213,7 @@ def _first_image(file: RawFile, size: int | None) -> RawImage:
         shape, n_bytes = _layout(header, "")
         offset = file.tell()
         end = offset + n_bytes
-        if end > (MAX_EXPANDED_BYTES if size is None else size):
+        if end > (MAX_EXPANDED_BYTES if zipped else size):
             raise UnusableFrameError(TRUNCATED)
         tiled = header.get("ZIMAGE") is True
         if tiled:
@@ -222,6 +222,8 @@ def _first_image(file: RawFile, size: int | None) -> RawImage:
             shape = ()
         if len(shape) >= 2 and set(shape[:-2]) <= {1} and min(shape[-2:]) > 0:
             _check_size(shape)
+            if tiled or zipped:
+                _check_density(shape, size)
             clean = _clean_header(header, primary)
             scaling = _Scaling.of(header, "Z" if tiled else "")
             plane = (shape[-2], shape[-1])
@@ -245,18 +247,29 @@ def _read_header(file: RawFile, number: int) -> bytes | None:
         if number and not content and not block.startswith(b"XTENSION"):
             return None
         content += block
-        cards = [block[first : first + 8] for first in range(0, len(block), 80)]
-        if b"END     " in cards:
+        if any(card[:3] == b"END" and not card[3:].strip(b" \0") for card in _cards(block)):
             return content
         if len(block) < FITS_BLOCK:
             break
     raise UnusableFrameError("cannot be read: the header is truncated or damaged, it has no end.")
 
 
+def _cards(content: bytes) -> list[bytes]:
+    return [content[first : first + 80] for first in range(0, len(content), 80)]
+
+
 def _parsed(content: bytes) -> "fits.Header":
+    """Parse a header without the cards that would spoil others."""
     from astropy.io import fits
 
-    return fits.Header.fromstring(content)
+    kept = [b""]
+    for card in _cards(content):
+        if card.startswith(b"END     ") or (
+            card.startswith(b"CONTINUE") and b"&'" not in kept[-1]
+        ):
+            continue
+        kept.append(card)
+    return fits.Header.fromstring(b"".join(kept))
 
 
 def _layout(header: "fits.Header", prefix: str) -> tuple[tuple[int, ...], int]:
@@ -509,7 +522,7 @@ def _read_picture(path: Path, start: bytes) -> RawImage:
 
 
 def _check_density(shape: tuple[int, ...], n_bytes: int) -> None:
-    """Refuse a picture that is too large for its file, before memory is taken for it."""
+    """Refuse an image that is too large for its file, before memory is taken for it."""
     if int(np.prod(shape, dtype=object)) > MAX_PIXELS_PER_BYTE * n_bytes:
         raise UnusableFrameError(
             f"cannot be read: {n_bytes} bytes are too few for "

@@ -75,14 +75,14 @@ def has_settings(path: Path) -> bool:
 class _Loader(yaml.SafeLoader):
     """YAML that does not keep the last of two values for one key in silence."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
-        seen = set()
-        for key, _ in node.value:
-            if key.value in seen:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        first = {key.value: key for key in reversed(keys)}
+        for key in keys:
+            if first[key.value] is not key:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"{key.value} is set twice", key.start_mark
                 )
-            seen.add(key.value if isinstance(key.value, str) else None)
         return super().construct_mapping(node, deep=deep)
 
 
@@ -117,7 +117,7 @@ def complete_settings(given: dict[str, Any]) -> dict[str, Any]:
             near = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {near[0]}?" if near else "README.md lists them all."
             problems.append(f"{_shown(key).strip(QUOTES)}: there is no such setting; {hint}")
-        elif isinstance(value, float) and math.isnan(value):
+        elif known[key].get("type") == "number" and _is_nan(value):
             problems.append(f"{key}: not a number.")
         elif key in FOLDERS and re.search(r"[{}<>\x00-\x1f]", str(value)):
             problems.append(f"{key}: {_shown(value)} has one of {{ }} < > or a control character.")
@@ -169,6 +169,7 @@ def check_folders(settings: dict[str, Any], frames: Frames) -> None:
         "output_dir", Path(settings["output_dir"]), "results_dir", Path(settings["results_dir"])
     )
     _check_apart("input_dir", source, "the working files in", Path(WORK_DIR))
+    _check_apart("darkfield_dir", Path(settings["darkfield_dir"]), "input_dir", source)
     strangers = files_of_others(Path(settings["output_dir"]))
     if strangers:
         raise SettingsError(
@@ -190,6 +191,10 @@ def _check_apart(key: str, folder: Path, other_key: str, other: Path) -> None:
             f"{key}: {folder} and {other_key} {other} must be separate folders, neither inside "
             "the other."
         )
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 _KINDS = {"string": "text", "integer": "an integer", "number": "a number", "array": "a list"}
@@ -225,12 +230,12 @@ def _advice(value: object, kind: str) -> str:
         return f": write it as [{value}]"
     if kind == "a number" and isinstance(value, str):
         with contextlib.suppress(ValueError):
-            return f", but text to YAML: write it as {float(value)}"
+            return f", but text to YAML: write it as {float(value):g}"
     return ""
 
 
 def _shown(value: object) -> str:
-    """A value as it stands in a sentence: on one line and of bounded length."""
+    """Write a value for a sentence: on one line and of bounded length."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = 80
     return short.repr(value)

@@ -1,0 +1,295 @@
+"""Whatever lies in the input folder is stacked rightly or told of; it never stops the others."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from scripts import detect_sources, grade_frame, stack_frames, subtract_background, subtract_dark
+from scripts.lightstack.fits import PixelFile, read_header
+from scripts.lightstack.images import UnusableFrameError, read_image
+from scripts.lightstack.records import read_json
+from scripts.lightstack.simulator import make_night
+from scripts.lightstack.transform import Transform
+from tests import bad_input
+from tests.bad_input import Case
+from tests.conftest import ROOT, SMALL_SETTINGS, Run, snakemake, write_settings
+
+GOOD = "light_0001"
+METRICS = ("n_sources", "n_stars", "fwhm_px", "ellipticity", "background_adu", "noise_adu")
+
+
+@pytest.fixture(scope="module")
+def offered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, dict[str, Case]]:
+    """Run the workflow on the whole corpus beside a few good frames."""
+    folder = tmp_path_factory.mktemp("bad")
+    make_night(folder, shape=(200, 300), n_lights=5, n_stars=150, seed=4)
+    # Eight bits saturate early.
+    write_settings(folder, **SMALL_SETTINGS, saturated_max_fraction=0.5)
+    data = folder / "data"
+    good = data / f"{GOOD}.fits"
+    content = good.read_bytes()
+    files = bad_input.corpus(good) | bad_input.strange_names(content)
+    cases = bad_input.write(data, files)
+    (data / "link.fits").symlink_to(good)
+    (data / "dangling.fits").symlink_to("nowhere.fits")
+    (data / "loop.fits").symlink_to("loop.fits")
+    (data / "no frame.fits").mkdir()
+    os.mkfifo(data / "pipe.fits")
+    fits.writeto(data / "other shape.fits", fits.getdata(data / "light_0002.fits")[:150, :220])
+    cases |= {
+        "link": bad_input.SAME,
+        "dangling": Case("failed", "link to a file that does not exist"),
+        "loop": Case("failed", "link to a file that does not exist"),
+        "pipe": Case("failed", "not a regular file"),
+        "other shape": bad_input.STACKED,
+    }
+    return snakemake(folder), cases
+
+
+def test_every_file_is_a_row_of_the_ledger_with_its_status_and_cause(
+    offered: tuple[Run, dict[str, Case]],
+) -> None:
+    run, cases = offered
+    assert run.returncode == 0, run.output
+    ledger = run.ledger
+    lights = {f"light_{number:04d}" for number in range(1, 6)}
+    # What a CSV file cannot hold is escaped there.
+    shown = {frame.encode(errors="backslashreplace").decode(): frame for frame in cases}
+    assert set(ledger) == {*shown, *lights}
+    for frame in lights:
+        assert ledger[frame]["status"] in ("stacked", "rejected"), ledger[frame]
+    wrong = []
+    for frame, case in ((shown[row], cases[shown[row]]) for row in shown):
+        row = ledger[frame.encode(errors="backslashreplace").decode()]
+        expected = "stacked" if case.status == "same" else case.status
+        if row["status"] != expected or case.cause not in row["reasons"]:
+            wrong.append((frame, row["status"], row["reasons"]))
+    assert not wrong
+
+
+def test_good_pixels_give_the_same_metrics_in_every_dress(
+    offered: tuple[Run, dict[str, Case]],
+) -> None:
+    run, cases = offered
+    ledger = run.ledger
+    good = ledger[GOOD]
+    same = [frame for frame, case in cases.items() if case.status == "same"]
+    assert len(same) > 50
+    for frame in same:
+        for metric in METRICS:
+            value, expected = float(ledger[frame][metric]), float(good[metric])
+            assert value == pytest.approx(expected, rel=1e-4), (frame, metric)
+
+
+def test_no_traceback_reaches_the_user_or_a_log(offered: tuple[Run, dict[str, Case]]) -> None:
+    run, _ = offered
+    assert "Traceback" not in run.output
+    logs = list((run.folder / "logs").rglob("*.log"))
+    assert len(logs) > 200
+    assert not [path for path in logs if "Traceback" in path.read_text(errors="replace")]
+
+
+def test_names_run_nothing_and_the_summary_tells_each_failed_one_on_a_line(
+    offered: tuple[Run, dict[str, Case]],
+) -> None:
+    run, _ = offered
+    assert not list(run.folder.rglob("pwned"))
+    lines = run.output.splitlines()
+    told = [line for line in lines if ": failed: " in line]
+    failed = [row for row in run.ledger.values() if row["status"] == "failed"]
+    assert len(told) == len(failed) > 40
+    assert any(line.startswith("new\\nline: failed: 'data/new\\nline.fits'") for line in told)
+
+
+def test_reasons_name_the_file(offered: tuple[Run, dict[str, Case]]) -> None:
+    run, _ = offered
+    nameless = [
+        row["reasons"]
+        for row in run.ledger.values()
+        if row["status"] == "failed"
+        and Path(row["frame"]).name not in row["reasons"]
+        and ascii(row["frame"])[1:-1] not in row["reasons"]
+    ]
+    assert set(nameless) <= {"no pixel has data.", "every pixel has the same value."}
+
+
+def test_results_hold_no_card_of_a_camera_that_means_something_else_here(
+    offered: tuple[Run, dict[str, Case]],
+) -> None:
+    run, _ = offered
+    hostile = fits.getheader(run.folder / "data_cleaned" / "fits hostile cards.fits")
+    plain = fits.getheader(run.folder / "data_cleaned" / "fits no cards.fits")
+    for key in ("BKGADU", "NOISEADU", "NSTARS", "DARK"):
+        assert hostile[key] == plain[key]
+    assert "FAILURE" not in hostile
+    assert hostile["STORY"].endswith("and ends")
+    assert fits.getheader(run.folder / "results" / "stack_mean.fits")["NCOMBINE"] == sum(
+        row["status"] == "stacked" for row in run.ledger.values()
+    )
+
+
+def test_frames_of_one_name_are_all_told_before_any_job(
+    small_night: Callable[..., Path],
+) -> None:
+    folder = small_night()
+    for name in ("light_0001.png", "light_0002.FIT", "light_0002.fits.gz"):
+        (folder / "data" / name).touch()
+    run = snakemake(folder)
+    assert run.returncode == 1
+    for pair in (
+        "data/light_0001.fits and data/light_0001.png",
+        "data/light_0002.FIT and data/light_0002.fits.",
+        "data/light_0002.FIT and data/light_0002.fits.gz",
+    ):
+        assert pair in run.output
+    assert not (folder / "work" / "dark_subtracted").exists()
+    assert "Traceback" not in run.output
+
+
+BOMBS = {
+    "a.png": bad_input.png_of_size(50_000, 50_000),
+    "b.png": bad_input.png_of_size(15_000, 15_000, bits=16),
+    "c.jpg": bad_input.jpeg_of_size(15_000, 16_000),
+    "d.tif": bad_input.tiff_of_size(15_000, 16_000),
+    "e.tif": bad_input.tiff_of_size(15_000, 16_000, compression="zlib"),
+    "f.tif": bad_input.tiff_of_size(60_000, 60_000, tile=(16, 16), compression="zstd"),
+    "g.fits": bad_input.fits_of_size(-64, 15_000, 16_000),
+    "h.fits": bad_input.fits_of_size(-64, 2**62, 2**62),
+    "i.fits": bad_input.fits_of_size(8, *[2] * 200, extra=("PCOUNT  = 99999999999999",)),
+    "j.fits.gz": bad_input.gzip_bomb(600),
+    "k.fits.gz": bad_input.gzip_bomb(600, b"SIMPLE  =                    T".ljust(2880)),
+    "l.fits.gz": bad_input.gzip_bomb(600, bad_input.fits_of_size(8, 10**9)),
+    "m.fits.gz": bad_input.gzip_bomb(600, bad_input.fits_of_size(8, 50_000, 50_000)),
+    "n.fits.gz": bad_input.gzip_bomb(300, bad_input.fits_of_size(-64, 15_000, 16_000)),
+    "o.fits.fz": bad_input.edited(
+        bad_input.compressed_fits(np.ones((9, 9), "i2"), "RICE_1"),
+        ("ZNAXIS1", 15_000),
+        ("ZNAXIS2", 16_000),
+    ),
+    "p.fits.fz": bad_input.edited(
+        bad_input.compressed_fits(np.ones((9, 9), "i2"), "GZIP_1"),
+        ("ZNAXIS1", 2**40),
+        ("ZTILE1", 2**40),
+    ),
+}
+
+READ_WITHIN = """
+import json, resource, sys
+from pathlib import Path
+from typing import Any
+from PIL import Image, JpegImagePlugin, PngImagePlugin
+import imagecodecs, tifffile
+from astropy.io import fits
+from scripts.lightstack.images import UnusableFrameError, read_image
+
+answers = {}
+for path in sorted(Path(sys.argv[1]).iterdir()):
+    Path("/proc/self/clear_refs").write_text("5")
+    def peak():
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) // 1000 for line in lines if line.startswith("VmHWM"))
+    before = peak()
+    try:
+        read_image(path)
+        sentence = "read"
+    except UnusableFrameError as error:
+        sentence = str(error)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1000
+    answers[path.name] = (sentence, max(peak(), children) - before)
+print(json.dumps(answers))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="measures as Linux does")
+def test_files_that_claim_to_be_huge_are_refused_within_200_mb(tmp_path: Path) -> None:
+    for name, content in BOMBS.items():
+        assert len(content) < 1_500_000
+        (tmp_path / name).write_bytes(content)
+    done = subprocess.run(
+        [sys.executable, "-c", READ_WITHIN, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout)
+    assert set(answers) == set(BOMBS)
+    for name, (sentence, megabytes) in answers.items():
+        assert sentence.startswith(f"{name}: "), sentence
+        assert megabytes < 200, (name, sentence, megabytes)
+
+
+def test_a_decoder_that_crashes_is_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "crash.fits.fz"
+    path.write_bytes(bad_input.overflowing_hcompress())
+    with pytest.raises(
+        UnusableFrameError, match=r"crash\.fits\.fz: .*compressed image is damaged"
+    ):
+        read_image(path)
+
+
+def test_hostile_headers_pass_through_every_step(tmp_path: Path) -> None:
+    make_night(tmp_path, shape=(200, 300), n_lights=1, n_stars=150, seed=4)
+    good = fits.getdata(tmp_path / "data" / "light_0001.fits").astype(np.int32)
+    rng = np.random.default_rng(5)
+    cards = bad_input.HOSTILE_CARDS
+    for debug_region in (0, 150):
+        records = []
+        for count in (0, *range(5, len(cards), 10), len(cards)):
+            chosen = [cards[index] for index in rng.permutation(len(cards))[:count]]
+            raw = tmp_path / "raw.fits"
+            raw.write_bytes(
+                bad_input.scaled_fits(
+                    (good - 32768).astype(np.int16), f"BZERO   = {32768:>20}", *chosen
+                )
+            )
+            records.append(_through_every_step(tmp_path, raw, debug_region))
+        for record in records:
+            for key in ("verdict", "n_sources", "noise_adu", "background_adu", "dark", "sha256"):
+                assert record[key] == records[0][key]
+        assert records[0]["n_sources"] > 3
+
+
+def _through_every_step(folder: Path, raw: Path, debug_region: int) -> dict[str, Any]:
+    paths = [folder / f"{step}.fits" for step in ("dark", "cleaned", "sources")]
+    subtract_dark.run(
+        raw,
+        paths[0],
+        sha256="digest",
+        dark=None,
+        masters=None,
+        saturation_limit=65535,
+        debug_region=debug_region,
+        dark_temperature_tolerance=1.0,
+    )
+    subtract_background.run(paths[0], paths[1], background_box=32)
+    detect_sources.run(paths[1], paths[2], threshold_sigma=5, minarea=5, smoothing_sigma=1.0)
+    limits = {
+        "min_star_count": 1,
+        "fwhm0": 3.0,
+        "fwhm_max_ratio": 2.0,
+        "ellip_max": 0.5,
+        "outlier_mad_thresh": 3.0,
+        "saturated_max_fraction": 0.1,
+    }
+    grade_frame.run(paths[2], folder / "quality.json", frame=raw.stem, limits=limits)
+    record = read_json(folder / "quality.json")
+    assert record["sha256"] == "digest"
+    header = read_header(paths[1])
+    pixels = PixelFile(paths[1])
+    identity = Transform(np.eye(3), pixels.shape, pixels.shape)
+    frame = stack_frames.AlignedFrame(pixels, header, identity, 1.0)
+    common = stack_frames._common_header([frame, frame], header)
+    assert common["NCOMBINE"] == 2
+    fits.Header.fromstring(common.tostring()).tostring()
+    return record
