@@ -10,7 +10,12 @@ from scripts.lightstack.frames import find_frames
 from scripts.lightstack.ledger import summary
 from scripts.lightstack.recipes import FRAME_CHAIN, Recipes
 from scripts.lightstack.records import read_json
-from scripts.lightstack.recovery import discard_damage, is_locked, lack_of_space, loss_of_records
+from scripts.lightstack.recovery import (
+    discard_damage,
+    is_locked,
+    lack_of_space,
+    loss_of_records,
+)
 from scripts.lightstack.rejection import blindness
 from scripts.lightstack.settings import SettingsError, check_folders, complete_settings
 

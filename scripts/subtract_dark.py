@@ -68,8 +68,10 @@ def run(
             data -= pixels[region]
             check_usable(data)
     except UnusableFrameError as error:
-        log.warning("Unusable: %s", error)
-        write_failure(frame, error, {"RAWSHA": sha256})
+        told = str(error).removeprefix(f"{raw.name}: ")
+        named = UnusableFrameError(f"{raw.name}: {told}")
+        log.warning("Unusable: %s", named)
+        write_failure(frame, named, {"RAWSHA": sha256})
         return
     if pixels is None:
         log.warning("No dark matches %s: it goes on without.", raw)

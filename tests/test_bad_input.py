@@ -2,6 +2,8 @@
 
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +15,7 @@ import pytest
 from astropy.io import fits
 
 from scripts import detect_sources, grade_frame, stack_frames, subtract_background, subtract_dark
+from scripts.lightstack import images
 from scripts.lightstack.fits import PixelFile, read_header
 from scripts.lightstack.images import UnusableFrameError, read_image
 from scripts.lightstack.records import read_json
@@ -229,13 +232,49 @@ def test_files_that_claim_to_be_huge_are_refused_within_200_mb(tmp_path: Path) -
         assert megabytes < 200, (name, sentence, megabytes)
 
 
-def test_a_decoder_that_crashes_is_a_sentence(tmp_path: Path) -> None:
+def test_a_file_on_which_the_decoder_writes_beyond_its_memory_is_a_sentence(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "crash.fits.fz"
     path.write_bytes(bad_input.overflowing_hcompress())
-    with pytest.raises(
-        UnusableFrameError, match=r"crash\.fits\.fz: .*compressed image is damaged"
-    ):
+    with pytest.raises(UnusableFrameError, match=r"crash\.fits\.fz: .*damaged"):
         read_image(path)
+
+
+def _segfault() -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def _run_for_ever() -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (1, 9))
+    while True:
+        pass
+
+
+def _expand_without_bounds() -> None:
+    while True:
+        np.ones(100_000_000)[0] += len([bytes(1_000_000_000)])
+
+
+def _leave() -> None:
+    sys.exit(0)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "cause"),
+    [
+        (os.abort, "damaged .Aborted"),
+        (_segfault, "damaged .Segmentation fault"),
+        (_run_for_ever, "damaged .it has no end"),
+        (_expand_without_bounds, "MemoryError"),
+        (_leave, "SystemExit"),
+    ],
+)
+def test_a_decoder_that_fails_in_any_way_is_a_sentence(
+    decoder: Callable[[], None], cause: str
+) -> None:
+    with pytest.raises(UnusableFrameError, match=cause):
+        images._computed_apart(lambda _: decoder(), (4, 5), 100)
 
 
 def test_hostile_headers_pass_through_every_step(tmp_path: Path) -> None:

@@ -438,7 +438,7 @@ def _limit_this_process(seconds: int, n_bytes: int) -> None:
     faulthandler.disable()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
     used = Path("/proc/self/statm")
     if used.is_file():
         now = int(used.read_text().split()[0]) * resource.getpagesize()
