@@ -32,18 +32,20 @@ class Result:
         """Tell whether there is such a file."""
         return (self.folder / name).exists()
 
-    def failure_of(self, rule: str) -> str:
-        """Return what Snakemake prints about a failed rule, without what differs between runs."""
+    def failure_of(self, rule: str) -> list[str]:
+        """Return what Snakemake prints about a failed rule, without what differs between runs.
+
+        Line by line: jobs that run at the same time print theirs in between.
+        """
         text = re.sub(r"tmp\w{8}\.", "tmp.", self.messages.replace(str(self.folder), "<folder>"))
-        exception = re.findall(rf"^RuleException:\n.*\n.*\.{rule}\.py'.*\n", text, re.MULTILINE)
-        error = re.findall(
-            rf"^Error in rule {rule}:\n(?:.*\n)*?(?=Select |Execute|\[|\w+Exception:|Shutting)",
-            text,
-            re.MULTILINE,
-        )
-        assert exception
-        assert error
-        return "".join([*exception, *error])
+        told = [
+            re.findall(rf"^Command .*\.{rule}\.py'.*$", text, re.MULTILINE),
+            re.findall(rf"^Error in rule {rule}:$", text, re.MULTILINE),
+            re.findall(rf"^    (?:output|log): .*ends.{rule}\b.*$", text, re.MULTILINE),
+            re.findall(rf"^Logfile logs/ends_{rule}\.log.*$", text, re.MULTILINE),
+        ]
+        assert all(told), self.messages
+        return [line for lines in told for line in lines]
 
 
 class Workflow:
