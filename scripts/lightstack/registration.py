@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.linear import products, solve
+from scripts.lightstack.quality import SHARPEST_STAR
 from scripts.lightstack.transform import (
     POWERS,
     Transform,
@@ -28,8 +29,6 @@ from scripts.lightstack.transform import (
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-SHARPEST_STAR_PX = 1.2
-"""No star is sharper than this FWHM [pixels]: light is spread by the optics and by the pixel."""
 LARGEST_SCALE = 1.25
 """Ratio of the pixel scales of two frames that is still looked for, either way."""
 FIRST_TOLERANCE_PX = 6.0
@@ -170,7 +169,7 @@ def _voters(stars: Stars) -> Stars:
     absolute limit comes first.
     """
     usable = np.isfinite(stars.xy).all(axis=1) & np.isfinite(stars.flux) & (stars.flux > 0)
-    stars = stars[usable & (stars.fwhm >= SHARPEST_STAR_PX)]
+    stars = stars[usable & (stars.fwhm >= SHARPEST_STAR)]
     stars = stars[np.lexsort((stars.xy[:, 1], stars.xy[:, 0], -stars.flux))]
     if len(stars):
         # The brightest may be saturated, the rest may be hot pixels: the smaller is safe.
