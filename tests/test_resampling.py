@@ -11,6 +11,12 @@ from scripts.lightstack.transform import POWERS, Transform, identity
 
 Image = NDArray[np.float32]
 SHAPE = (61, 64)
+# The kernel for distances up to 1, 2 and 3, as `docs/methods.md` writes it.
+LOBES = [
+    np.polynomial.Polynomial([1, 0, -1.83, 0.42, 0.41]),
+    np.polynomial.Polynomial([0, -0.76, 0.61, 0.93, -0.78])(np.polynomial.Polynomial([-1, 1])),
+    np.polynomial.Polynomial([0, 0.13, 0.11, -0.61, 0.37])(np.polynomial.Polynomial([-2, 1])),
+]
 
 
 def shift(x: float, y: float, shape: tuple[int, int] = SHAPE) -> Transform:
@@ -80,9 +86,7 @@ def plainly(image: Image, transform: Transform) -> NDArray[np.float64]:
         weights = np.ones((6, 6))
         for axis, distance in enumerate((bottom - y, left - x)):
             d = distance + np.arange(-2, 4)
-            line = np.sinc(d) * np.sinc(d / 3)
-            line /= line.sum()
-            line[1:5] += (line * d).sum() / 4 * np.array([1, 1, -1, -1])
+            line = np.select([np.abs(d) < n for n in (1, 2, 3)], [p(np.abs(d)) for p in LOBES])
             line[np.abs(line) < 1e-12] = 0
             weights *= np.expand_dims(line, 1 - axis)
         values = padded[bottom + 4 : bottom + 10, left + 4 : left + 10]
@@ -130,7 +134,7 @@ def test_whole_pixels_come_out_bit_by_bit(x: int, y: int) -> None:
 
 @pytest.mark.parametrize(
     ("centre", "x", "y"),
-    [((30.0, 30.0), 0.5, 0.5), ((30.5, 30.0), 0.5, 0), ((30.0, 30.5), 0, 0.5)],
+    [((30.0, 30.0), 0.5, 0.5), ((30.5, 30.0), 0.5, 0), ((30.5, 30.5), 0.5, 0.5)],
 )
 def test_star_keeps_its_peak_at_half_a_pixel(
     centre: tuple[float, float], x: float, y: float
@@ -147,22 +151,22 @@ def test_star_keeps_its_peak_at_any_phase() -> None:
         for a, b, x, y in phases
     ]
     assert np.mean(kept) > 0.98
-    assert min(kept) > 0.96
+    assert min(kept) >= 0.97
+    assert max(kept) < 1.02
 
 
 @pytest.mark.parametrize(
     "transform",
-    [shift(0.5, 0.5), shift(0.25, 0.6), turn(20.0), turn(5.0, 1.01), turn(0.3, 0.98, cubic=0.5)],
+    [shift(0.5, 0.5), shift(0.25, 0.6), turn(10.0), turn(5.0, 1.01), turn(0.3, 0.99, cubic=0.5)],
 )
 @pytest.mark.parametrize("fwhm", [2.0, 3.0])
-def test_total_flux_is_kept(transform: Transform, fwhm: float) -> None:
+def test_total_flux_is_kept_to_a_thousandth(transform: Transform, fwhm: float) -> None:
     errors = []
     for x, y in np.random.default_rng(8).uniform(27, 34, (20, 2)):
         image = star(x, y, fwhm)
         flux = np.nansum(warp(image, transform, scale=2.0), dtype=float)
         errors.append(abs(flux / (2 * image.sum()) - 1))
-    assert np.mean(errors) < 1e-3
-    assert max(errors) < (2e-3 if fwhm == 2 else 1e-3)
+    assert max(errors) < 1e-3
 
 
 @pytest.mark.parametrize("fwhm", [1.5, 2.0, 3.0, 5.0])
@@ -176,10 +180,10 @@ def test_saturated_star_digs_no_ring(fwhm: float, x: float, y: float) -> None:
 def test_noise_and_its_mean() -> None:
     noise = np.random.default_rng(4).normal(size=(400, 400))
     half = warp(noise, shift(0.5, 0.5, noise.shape))[3:-4, 3:-4]
-    assert half.var() == pytest.approx(0.605, abs=0.02)
+    assert half.var() == pytest.approx(0.67, abs=0.02)
     assert abs(half.mean() - noise.mean()) < 0.005
     turned = warp(noise, turn(1.0, shape=noise.shape))
-    assert np.nanvar(turned) == pytest.approx(0.78, abs=0.02)
+    assert np.nanvar(turned) == pytest.approx(0.82, abs=0.02)
 
 
 def test_missing_pixel_costs_four_pixels_and_brings_in_no_value() -> None:
