@@ -6,7 +6,7 @@ believed is refitted to all matched stars, each with the weight that its centroi
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec, module_from_spec
 from itertools import combinations
@@ -16,15 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.fitting import (
+    RICHER_MODELS,
+    SIMILARITY,
+    fit,
+    predicts_better,
+    with_backward,
+)
 from scripts.lightstack.linear import products, solve
 from scripts.lightstack.quality import SHARPEST_STAR
-from scripts.lightstack.transform import (
-    POWERS,
-    Transform,
-    centre_and_extent,
-    cubic_terms,
-    identity,
-)
+from scripts.lightstack.transform import Transform, centre_and_extent, identity, inside
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -41,8 +42,6 @@ LEAST_SHARE_OF_REST = 0.1
 """The same, when what stays on its pixel is left out: most of the rest may be flickering."""
 CENTROID_FLOOR_PX = 0.01
 """No centroid is better than this [pixels]: it keeps one bright star from ruling the fit."""
-N_TERMS = (0, 3, 6, 10)
-"""Polynomial terms of the models: similarity, affine, all terms to second, to third order."""
 
 
 class UnalignedError(Exception):
@@ -155,7 +154,7 @@ def align(frame: Stars, reference: Stars) -> Alignment:
     bright = pairs[: max(10, len(pairs) // 2)]
     ratio = reference.flux[match.reference[bright]] / frame.flux[match.frame[bright]]
     return Alignment(
-        transform=_with_backward(match.transform),
+        transform=with_backward(match.transform),
         n_matched=len(match.frame),
         residual_px=float(np.sqrt(np.mean(match.distance**2))),
         flux_scale=float(np.median(ratio)),
@@ -412,7 +411,7 @@ def _follow(guess: Transform, frame: Stars, reference: Stars) -> _Match | None:
         return None
     for _ in range(10):
         xy, target = frame.xy[match.frame], reference.xy[match.reference]
-        fitted = _fit(0, guess, xy, target, np.ones(len(xy)))
+        fitted = fit(SIMILARITY, guess, xy, target, np.ones(len(xy)))
         if not _is_plausible(fitted):
             return None
         found = _match(fitted, frame, reference, _tighter(match))
@@ -449,13 +448,7 @@ def _overlap(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which stars of either list lie on the other image."""
     on_reference, on_frame = transform.forward(frame.xy), transform.backward(reference.xy)
-    return _inside(on_reference, reference.shape), _inside(on_frame, frame.shape)
-
-
-def _inside(xy: Floats, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    ny, nx = shape
-    x, y = xy.T
-    return np.asarray((x >= -0.5) & (y >= -0.5) & (x < nx - 0.5) & (y < ny - 0.5), np.bool_)
+    return inside(on_reference, reference.shape), inside(on_frame, frame.shape)
 
 
 def _density(stars: Stars) -> float:
@@ -496,19 +489,19 @@ def _objection(match: _Match, frame: Stars, reference: Stars, least_share: float
 def _polish(match: _Match, frame: Stars, reference: Stars) -> _Match:
     """Refit to all stars with weights, by the richest model that predicts stars left out."""
     match = _match(match.transform, frame, reference, match.tolerance)
-    chosen = 0
-    for n_terms in N_TERMS:
+    chosen = SIMILARITY
+    for model in (SIMILARITY, *RICHER_MODELS):
         for _ in range(5):
             if len(match.frame) < 4:
                 return match
             xy, target = frame.xy[match.frame], reference.xy[match.reference]
             weight = _weights(match, frame, reference)
-            if n_terms > chosen and not _predicts_better(
-                n_terms, chosen, match.transform, xy, target, weight
+            if model != chosen and not predicts_better(
+                model, chosen, match.transform, xy, target, weight
             ):
                 break
-            chosen = n_terms
-            transform = _fit(chosen, match.transform, xy, target, weight)
+            chosen = model
+            transform = fit(chosen, match.transform, xy, target, weight)
             match = _match(transform, frame, reference, _tighter(match))
     return match
 
@@ -539,76 +532,3 @@ def _weights(match: _Match, frame: Stars, reference: Stars) -> Floats:
         floor, slope = np.maximum(solve(normal, values)[:, 0], (CENTROID_FLOOR_PX**2, 0))
     variance = floor + slope * faint
     return np.asarray(1 / variance / (1 + squared / (4 * variance)) ** 2, np.float64)
-
-
-def _fit(n_terms: int, like: Transform, xy: Floats, target: Floats, weight: Floats) -> Transform:
-    """Weighted least squares by a similarity and `n_terms` terms of a cubic."""
-    xy_mean, target_mean = (np.average(at, axis=0, weights=weight) for at in (xy, target))
-    (x, y), (to_x, to_y) = (xy - xy_mean).T, (target - target_mean).T
-    size = np.sum(weight * (x * x + y * y))
-    turn = complex(
-        np.sum(weight * (x * to_x + y * to_y)) / size,
-        np.sum(weight * (x * to_y - y * to_x)) / size,
-    )
-    centre, extent = centre_and_extent(like.frame_shape)
-    centre_at = complex(*target_mean) + turn * complex(*(centre - xy_mean))
-    transform = _similarity(turn, centre_at, like.frame_shape, like.reference_shape)
-    if n_terms == 0:
-        return transform
-    terms = cubic_terms(xy, like.frame_shape)[:, :n_terms]
-    linear = _least_squares(terms[:, :3], target - transform.forward(xy), weight)
-    matrix = transform.matrix.copy()
-    matrix[:2, :2] += linear[:, 1:] / extent
-    matrix[:2, 2] += linear[:, 0] - (linear[:, 1:] * centre).sum(axis=1) / extent
-    transform = replace(transform, matrix=matrix, model="affine")
-    if n_terms == 3:
-        return transform
-    cubic = np.zeros((2, len(POWERS)))
-    cubic[:, :n_terms] = _least_squares(terms, target - transform.forward(xy), weight)
-    return replace(transform, model="polynomial", forward_cubic=cubic)
-
-
-def _least_squares(terms: Floats, values: Floats, weight: Floats) -> Floats:
-    """(2, m) coefficients of (n, m) terms that give (n, 2) values.
-
-    By the normal equations.
-    """
-    weighted = weight[:, np.newaxis] * terms
-    normal = products(weighted, terms)
-    normal += np.eye(len(normal)) * np.trace(normal) * 1e-12  # stars in one row are no error
-    return solve(normal, products(weighted, values)).T
-
-
-def _predicts_better(
-    richer: int, poorer: int, like: Transform, xy: Floats, target: Floats, weight: Floats
-) -> bool:
-    """Whether more terms come nearer to stars that they were not fitted to.
-
-    Five folds and the rule of one standard error (Breiman et al. 1984, CART, section 3.4.3).
-    """
-    if len(xy) < 4 * richer:
-        return False
-    fold = np.arange(len(xy)) % 5
-    gain = np.zeros(len(xy))
-    for k in range(5):
-        held, used = fold == k, fold != k
-        for n_terms, sign in ((poorer, 1), (richer, -1)):
-            fitted = _fit(n_terms, like, xy[used], target[used], weight[used])
-            squared = np.sum((fitted.forward(xy[held]) - target[held]) ** 2, axis=1)
-            gain[held] += sign * np.minimum(weight[held] * squared, 25)
-    return bool(gain.mean() > max(1e-3, gain.std() / np.sqrt(len(gain))))
-
-
-def _with_backward(transform: Transform) -> Transform:
-    """Add the cubic that undoes the forward one where the images overlap."""
-    if transform.forward_cubic is None:
-        return transform
-    ny, nx = transform.frame_shape
-    x, y = np.meshgrid(np.linspace(0, nx - 1, 40), np.linspace(0, ny - 1, 40))
-    xy = np.stack([x.ravel(), y.ravel()], axis=1)
-    mapped = transform.forward(xy)
-    common = _inside(mapped, transform.reference_shape)
-    terms = cubic_terms(mapped[common], transform.reference_shape)
-    missing = xy[common] - transform.backward(mapped[common])
-    backward = _least_squares(terms, missing, np.ones(len(terms)))
-    return replace(transform, backward_cubic=backward)

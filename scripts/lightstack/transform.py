@@ -126,6 +126,13 @@ def centre_and_extent(shape: tuple[int, int]) -> tuple[NDArray[np.float64], floa
     return np.array([(nx - 1) / 2, (ny - 1) / 2]), max(ny, nx) / 2
 
 
+def inside(xy: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """(n,) whether (n, 2) positions ``(x, y)`` lie on an image of this ``(ny, nx)`` [pixels]."""
+    ny, nx = shape
+    x, y = xy.T
+    return np.asarray((x >= -0.5) & (y >= -0.5) & (x < nx - 0.5) & (y < ny - 0.5), np.bool_)
+
+
 def cubic_terms(xy: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
     """Values of the ten terms of a cubic at positions of an image.
 
