@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scripts.lightstack.combining import (
     CLIP_MODES,
     MODES,
+    NEIGHBOURHOOD,
     NOISE_CLIP_SIGMA,
     WINSORIZED_SIGMA,
     Combined,
@@ -132,7 +133,8 @@ def run(
     if "sigma_clip" in stacks and blindness(len(frames), sigma_clip):
         log.warning("%s", blindness(len(frames), sigma_clip))
     shape = frames[0].transform.reference_shape
-    height = _band_height(frames, len(stacks), stack_memory_mb, threads)
+    margin = NEIGHBOURHOOD if "noise_clip" in stacks else 0
+    height = _band_height(frames, margin, len(stacks), stack_memory_mb, threads)
     reference = list(found["frames"]).index(found["reference"])
     header = _common_header(frames, frames[reference].header)
     header["NORMALIZ"] = (found["normalize"], "how frames were scaled to the reference")
@@ -151,10 +153,11 @@ def run(
         for mode, path in stacks.items():
             file = files.enter_context(atomic_write(path))
             writers[mode] = StackWriter(file, _mode_header(header, mode, sigma_clip), shape)
-        pixels = np.empty(len(frames) * min(height + 2, shape[0]) * shape[1], np.float32)
+        rows_held = min(height + 2 * margin, shape[0])
+        pixels = np.empty(len(frames) * rows_held * shape[1], np.float32)
         for start in range(0, shape[0], height):
             rows = (start, min(start + height, shape[0]))
-            band = _combine_band(frames, rows, pixels, list(stacks), options)
+            band = _combine_band(frames, rows, margin, pixels, list(stacks), options)
             for mode, writer in writers.items():
                 writer.write_rows(band.images[mode])
             coverage[slice(*rows)] = band.coverage
@@ -191,16 +194,16 @@ def _aligned_frames(found: dict[str, Any], cleaned: dict[str, Path]) -> list[Ali
 def _combine_band(
     frames: list[AlignedFrame],
     rows: tuple[int, int],
+    margin: int,
     pixels: NDArray[np.float32],
     modes: list[str],
     options: dict[str, Any],
 ) -> Combined:
     """Resample all frames to some rows of the reference and combine them.
 
-    All bands use the same memory, `pixels`; a row more on either side serves the mode that looks
-    at a pixel's neighbours.
+    All bands use the same memory, `pixels`; `margin` more rows on either side serve the mode that
+    looks at a pixel's neighbours.
     """
-    margin = 1 if "noise_clip" in modes else 0
     first = max(rows[0] - margin, 0)
     ny, nx = frames[0].transform.reference_shape
     last = min(rows[1] + margin, ny)
@@ -210,7 +213,9 @@ def _combine_band(
     return combine(cube, modes, rows=(rows[0] - first, rows[1] - first), **options)
 
 
-def _band_height(frames: list[AlignedFrame], n_modes: int, memory_mb: int, threads: int) -> int:
+def _band_height(
+    frames: list[AlignedFrame], margin: int, n_modes: int, memory_mb: int, threads: int
+) -> int:
     """Rows to stack at a time.
 
     Few, so that their memory is used again and again; but no fewer than a single row takes from
@@ -222,7 +227,8 @@ def _band_height(frames: list[AlignedFrame], n_modes: int, memory_mb: int, threa
         last - first for first, last in (source_rows(f.transform, middle) for f in frames)
     )
     bytes_per_row = 4 * nx * (len(frames) + 2 * threads + 2 * n_modes + 2)
-    return max(1, min(max(tallest, BAND_ROWS), memory_mb * 1_000_000 // bytes_per_row))
+    affordable = memory_mb * 1_000_000 // bytes_per_row - 2 * margin
+    return max(1, min(max(tallest, BAND_ROWS), affordable))
 
 
 def _common_header(frames: list[AlignedFrame], reference: "fits.Header") -> "fits.Header":

@@ -3,8 +3,9 @@
 Pixels are taken in blocks of one row: the block's values of all frames are fetched once, and every
 mode is computed from them. Loops run over the frames outside and over the block's columns inside,
 so that the processor works on many pixels at a time; sums are float64, in the order of the frames.
-A pixel of a stack depends on nothing but its own values ("noise_clip": and its eight neighbours'),
-so the same frames give the same bytes for any number of threads and any height of the cube.
+A pixel of a stack depends on nothing but its own values ("noise_clip": and those of the pixels up
+to `NEIGHBOURHOOD` away), so the same frames give the same bytes for any number of threads and any
+height of the cube.
 
 The modes, their sources, and what each costs and catches are in `docs/methods.md`.
 """
@@ -24,6 +25,9 @@ MODES = ("mean", "median", "max", "min", "std", "sigma_clip", "winsorized", "noi
 WINSORIZED_SIGMA, NOISE_CLIP_SIGMA = 3.0, 4.0
 CLIP_MODES = ("sigma_clip", "winsorized", "noise_clip")
 _MEAN, _MEDIAN, _MAX, _MIN, _STD, _SIGMA_CLIP, _WINSORIZED, _NOISE_CLIP = range(len(MODES))
+
+NEIGHBOURHOOD = 5
+"""Rows on either side of a pixel that "noise_clip" looks at [pixels]."""
 
 WIDTH = 128  # columns of a block: values and sorted values of 400 frames fit a processor's cache
 
@@ -87,7 +91,7 @@ def combine(
     sigma_clip: float = 2.5,
     winsorized: float = WINSORIZED_SIGMA,
     noise_clip: float = NOISE_CLIP_SIGMA,
-    seeing: float = 1.5,
+    seeing: float = 1.2,
     noise: ArrayLike | None = None,
     gain: ArrayLike | None = None,
     threads: int = 1,
@@ -101,17 +105,17 @@ def combine(
     modes : sequence of str
         Which of `MODES` to compute.
     rows : (int, int), optional
-        First row of the cube to combine, and the one after the last; default: all. A row more on
-        either side is used by "noise_clip" as neighbours, which makes its result independent of
-        how an image is cut into cubes.
+        First row of the cube to combine, and the one after the last; default: all. Of the others,
+        `NEIGHBOURHOOD` on either side are used by "noise_clip", which makes its result
+        independent of how an image is cut into cubes.
     weights : (n,) array of float, optional
         Weights of the frames, such as their inverse variances, in "mean" and in the averages of
         the clip modes; the other modes do not use them. Default: all alike.
     sigma_clip, winsorized, noise_clip : float
         Limits of these modes [standard deviations].
     seeing : float
-        Difference that "noise_clip" grants to frames of another seeing [signal of the brightest
-        neighbour].
+        Difference that "noise_clip" grants to frames of another seeing [height of the brightest
+        neighbour over the surroundings].
     noise : (n,) array of float, optional
         The frames' background noise in units of the cube; "noise_clip" needs it.
     gain : (n,) array of float, optional
@@ -164,8 +168,9 @@ def combine(
         edges = np.linspace(start, stop, threads + 1).astype(int).tolist()
         list(pool.map(combine_rows, edges[:-1], edges[1:]))
         if "noise_clip" in wanted:
-            for first, last in ((max(start - 1, 0), start), (stop, min(stop + 1, height))):
-                _find_centres(cube, first, last, network, outputs)
+            first, last = max(start - NEIGHBOURHOOD, 0), min(stop + NEIGHBOURHOOD, height)
+            _find_centres(cube, first, start, network, outputs)
+            _find_centres(cube, stop, last, network, outputs)
             list(pool.map(clip_rows, edges[:-1], edges[1:]))
     return Combined(
         {mode: outputs.images[slots[MODES.index(mode)]] for mode in modes},
@@ -417,24 +422,29 @@ def _clip_by_noise(
             count = _fetch(cube, y, x, values)
             for k in range(min(WIDTH, nx - x)):
                 centre = np.float64(outputs.centres[y, x + k])
-                floor = 3 * np.sqrt(mean_variance / max(count[k], 1))
-                signal = max(_brightest_neighbour(outputs.centres, y, x + k) - floor, 0.0)
+                allowance = -1.0
                 for i in range(n):
                     variance = settings.variances[i] + max(centre, 0.0) * settings.shot[i]
-                    tolerance = settings.noise_clip * np.sqrt(variance) + settings.seeing * signal
-                    if abs(values[i, k] - centre) > tolerance:
+                    excess = abs(values[i, k] - centre) - settings.noise_clip * np.sqrt(variance)
+                    if excess > 0 and allowance < 0:  # rare, and it takes long
+                        floor = 6 * np.sqrt(mean_variance / count[k])
+                        height = _height_of_neighbours(outputs.centres, y, x + k)
+                        allowance = settings.seeing * max(height - floor, 0.0)
+                    if excess > max(allowance, 0.0):
                         values[i, k] = np.nan
             _write_average(values, count, settings.weights, y, x, _NOISE_CLIP, outputs)
 
 
 @compiled
-def _brightest_neighbour(image: Stack, y: int, x: int) -> float:
-    """Highest value of 3 x 3 pixels."""
-    highest = -np.inf
-    for j in range(max(y - 1, 0), min(y + 2, image.shape[0])):
-        for i in range(max(x - 1, 0), min(x + 2, image.shape[1])):
-            highest = image[j, i] if image[j, i] > highest else highest
-    return highest
+def _height_of_neighbours(image: Stack, y: int, x: int) -> float:
+    """Highest of 5 x 5 pixels over the lowest of 11 x 11."""
+    highest, lowest = -np.inf, np.inf
+    for j in range(max(y - NEIGHBOURHOOD, 0), min(y + NEIGHBOURHOOD + 1, image.shape[0])):
+        for i in range(max(x - NEIGHBOURHOOD, 0), min(x + NEIGHBOURHOOD + 1, image.shape[1])):
+            lowest = image[j, i] if image[j, i] < lowest else lowest
+            if abs(j - y) <= 2 and abs(i - x) <= 2:
+                highest = image[j, i] if image[j, i] > highest else highest
+    return highest - lowest
 
 
 @compiled
