@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import astroalign
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scripts.lightstack import registration
+from scripts.lightstack import guesses, registration
 from scripts.lightstack.registration import Alignment, Stars, UnalignedError, align
 from scripts.lightstack.transform import Transform
 
@@ -359,12 +360,20 @@ def test_astroalign_guesses_the_same_each_time_and_numpy_keeps_its_generator() -
     scene = Scene(30, distortion=0.02, missing=0.2, rotation=5, shift=(80, 60))
     pair = [registration._voters(stars) for stars in scene.observe(4)]
     found = {
-        guess.matrix.tobytes()
-        for _ in range(10)
-        for guess in registration._guess_by_astroalign(*pair)
+        guess.matrix.tobytes() for _ in range(10) for guess in guesses._guess_by_astroalign(*pair)
     }
     assert len(found) == 1
     assert np.random.default_rng().random() != np.random.default_rng().random()
+
+
+@pytest.mark.parametrize("n", [3, 4, 6, 30])
+def test_triangles_of_neighbours_are_those_of_astroalign(n: int) -> None:
+    for seed in range(5):
+        xy = np.random.default_rng(seed).uniform(0, 1500, (n, 2))
+        shapes, vertices = guesses._invariants(xy)
+        expected_shapes, expected_vertices = astroalign._generate_invariants(xy)
+        np.testing.assert_allclose(shapes, expected_shapes, rtol=1e-13)
+        np.testing.assert_array_equal(vertices, expected_vertices)
 
 
 def no_guess(*_: Any) -> Iterator[Transform]:
@@ -379,13 +388,13 @@ def wrong_guess(frame: Stars, reference: Stars) -> Iterator[Transform]:
 def test_alignment_survives_an_astroalign_that_fails(
     guess: Callable[..., Iterator[Transform]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registration, "_guess_by_astroalign", guess)
+    monkeypatch.setattr(guesses, "_guess_by_astroalign", guess)
     for rotation in (0.5, 180, 70):
         assert max(errors(Scene(rotation=rotation, missing=0.2), 3)) < 0.05
 
 
 def test_astroalign_alone_suffices_in_an_ordinary_field(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registration, "_guess_by_triangles", no_guess)
+    monkeypatch.setattr(guesses, "_guess_by_triangles", no_guess)
     assert max(errors(Scene(rotation=70), 3)) < 0.05
 
 
