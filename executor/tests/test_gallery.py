@@ -21,7 +21,7 @@ rule all:
         "ran.txt", "measured.txt", "pools.json", "leftovers.txt", "frames/0.fits", "frames/1.fits",
         expand("isolated/{n}.json", n=range(4)), expand("threads/{n}.json", n=[1, 2]),
         expand("ends/{end}", end=config["ends"]), "shadow_failed.txt", "modules.json",
-        "printed.txt",
+        "printed.txt", "handled.txt",
 
 
 rule fresh:
@@ -90,6 +90,10 @@ rule measured:
 rule pools:
     output: "pools.json"
     script: "scripts/pools.py"
+
+rule handled:
+    output: "handled.txt"
+    script: "scripts/handled.py"
 
 rule leftovers:
     output: "leftovers.txt"
@@ -246,6 +250,13 @@ SCRIPTS = {
                 results["pool"] = pool.map(square, range(5))
             with open(snakemake.output[0], "w") as file:
                 json.dump(results, file)
+        """,
+    "handled.py": """
+        import ctypes, os, sqlite3  # which brings a library of its own
+        # At the exit of the process, dprintf(0, "handled") is called.
+        os.dup2(os.open(snakemake.output[0], os.O_WRONLY | os.O_CREAT), 0)
+        libc = ctypes.CDLL(None)
+        libc.on_exit(libc.dprintf, b"handled")
         """,
     "leftovers.py": """
         import atexit, ctypes, os, threading, time
@@ -461,6 +472,10 @@ def test_the_interpreter_ends_in_order(local: Result, warm: Result) -> None:
         assert "printed without a flush" in result.printed
         assert "printed in C" in result.printed
         assert result.read("unclosed.txt") == "unclosed"
+
+
+def test_libraries_of_a_script_are_told_of_its_end(local: Result, warm: Result) -> None:
+    assert warm.read("handled.txt") == local.read("handled.txt") == "handled"
 
 
 def test_own_standard_streams(warm: Result) -> None:

@@ -28,7 +28,8 @@ import threading
 import time
 import types
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
+from itertools import takewhile
 from typing import Any, TypedDict
 
 FORK, END, QUIT = b"F", b"E", b"Q"
@@ -248,9 +249,12 @@ def _answer(channel: socket.socket, message: Mapping[str, Any]) -> None:
         send(channel, message)
 
 
+_LIBC = ctypes.CDLL(None)
+
+
 def _prctl(option: int, value: int) -> None:
     """Set an attribute of this process; where that is refused, other means are left."""
-    ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), 0, 0, 0)
+    _LIBC.prctl(option, ctypes.c_ulong(value), 0, 0, 0)
 
 
 def _kill_orphans() -> None:
@@ -313,7 +317,6 @@ def resemble_fresh_interpreter(task: Task) -> types.ModuleType:
     sys.orig_argv = task["argv"]
     if not sys.flags.safe_path:
         sys.path.insert(0, os.path.dirname(os.path.realpath(script)))  # noqa: PTH120
-    importlib.invalidate_caches()
 
     # What the modules took from the environment, the directory or the entropy of the zygote.
     # The random module looks after itself.
@@ -365,18 +368,51 @@ def _hide_own_frames(error: BaseException, frames: types.TracebackType | None) -
     sys.excepthook = show
 
 
-def end(preloaded: set[str]) -> None:
+class _Library(ctypes.Structure):
+    """What the dynamic linker tells of a library (``struct dl_phdr_info``)."""
+
+    _fields_ = (
+        ("address", ctypes.c_void_p),
+        ("name", ctypes.c_char_p),
+        ("headers", ctypes.c_void_p),
+        ("n_headers", ctypes.c_uint16),
+        ("n_loaded", ctypes.c_ulonglong),
+        ("n_unloaded", ctypes.c_ulonglong),
+    )
+
+
+_LibraryCallback = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.POINTER(_Library), ctypes.c_size_t, ctypes.c_void_p
+)
+
+
+def count_libraries() -> int:
+    """Return how many shared libraries this process has ever loaded."""
+    count = 0
+
+    def note(library: Any, _size: int, _data: object) -> int:
+        nonlocal count
+        count = library.contents.n_loaded
+        return 1
+
+    _LIBC.dl_iterate_phdr(_LibraryCallback(note), None)
+    return count
+
+
+def end(preloaded: Set[str], n_libraries: int) -> None:
     """End the process of a script that has succeeded, as Python would.
 
-    Threads are joined, ``atexit`` functions called, the modules of the script destroyed, files
-    flushed and the exit handlers of C libraries called. Only the preloaded modules stay as they
-    are: to take apart every object of numpy, scipy and astropy costs more than most scripts do,
-    and dirties the memory that is shared with the zygote.
+    Threads are joined, ``atexit`` functions called, the modules of the script destroyed and files
+    flushed, and the exit handlers of C libraries called if the script has loaded any. Only what
+    was preloaded stays as it is: to take apart every object and every library of numpy, scipy and
+    astropy costs more than most scripts do, and dirties the memory that is shared with the zygote.
 
     Parameters
     ----------
     preloaded
         The modules that were there when the script began.
+    n_libraries
+        What `count_libraries` gave then.
 
     Notes
     -----
@@ -389,7 +425,9 @@ def end(preloaded: set[str]) -> None:
         _flush_standard_streams()
         sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
         sys.excepthook = sys.__excepthook__
-        _destroy_modules(["__main__", *(name for name in sys.modules if name not in preloaded)])
+        # New ones come last; even to look at the name of another would be to copy its memory.
+        new = list(takewhile(lambda name: name not in preloaded, reversed(sys.modules)))
+        _destroy_modules(["__main__", *reversed(new)])
         _flush_standard_streams()
     except Exception:  # noqa: BLE001 - an odd stream, or something odd among the modules
         return
@@ -398,7 +436,10 @@ def end(preloaded: set[str]) -> None:
         if type(item) in _BUFFERED and not item.closed:
             with contextlib.suppress(OSError, ValueError):
                 item.flush()
-    ctypes.pythonapi.exit(0)
+    if count_libraries() != n_libraries:
+        ctypes.pythonapi.exit(0)
+    _LIBC.fflush(None)
+    os._exit(0)
 
 
 def _flush_standard_streams() -> None:
@@ -438,13 +479,15 @@ def main(descriptor: str, *modules: str) -> None:
     send(control, report)
     if report["threaded"] is not None:
         return
+    # What is the same for all children is done here: they do not touch the memory of each module.
+    importlib.invalidate_caches()
+    preloaded, n_libraries = frozenset(sys.modules), count_libraries()
     gc.collect()
     gc.freeze()
     task = zygote.serve()
     if task is not None:
-        preloaded = set(sys.modules)
         run(task)
-        end(preloaded)
+        end(preloaded, n_libraries)
 
 
 if __name__ == "__main__":
