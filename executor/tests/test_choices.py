@@ -90,10 +90,58 @@ def test_what_it_does_not_know_runs_as_local_with_a_warning(
     assert not json.loads(result.read("out.json"))["forked"]
 
 
-def test_a_dry_run_starts_no_zygote(workflow: Workflow) -> None:
-    result = workflow.run("--dry-run", "--warm-preload", "no.such.module")
-    assert result.status == 0
-    assert "no.such.module" not in result.messages
+LOOK_FOR_ZYGOTE = """
+import os
+from pathlib import Path
+
+children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+programs = [Path(f"/proc/{child}/cmdline").read_bytes() for child in children]
+print("zygotes:", sum(b"zygote.py" in program for program in programs))
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "n_zygotes"),
+    [((), 1), (("--dry-run",), 0), (("-npF",), 0), (("--list-rules",), 0), (("--unlock",), 0)],
+)
+def test_the_zygote_starts_before_the_plan_is_made_if_it_is_to_be_carried_out(
+    workflow: Workflow, options: tuple[str, ...], n_zygotes: int
+) -> None:
+    workflow.write("Snakefile", LOOK_FOR_ZYGOTE + SNAKEFILE)
+    result = workflow.run(*options)
+    assert result.status == 0, result.messages
+    assert f"zygotes: {n_zygotes}" in result.messages + result.printed
+    assert not options or not result.wrote("out.json")
+
+
+THREADS = """
+rule all:
+    input: expand("{n}.json", n=[1, 2])
+
+rule job:
+    output: "{n}.json"
+    threads: lambda wildcards: int(wildcards.n)
+    script: "threads.py"
+"""
+
+REPORT_THREADS = """
+import json, os
+facts = {"parent": os.getppid(), "limit": os.environ["OMP_NUM_THREADS"]}
+with open(snakemake.output[0], "w") as file:
+    json.dump(facts, file)
+"""
+
+
+@pytest.mark.parametrize(("options", "n_zygotes"), [((), 2), (("--warm-share",), 1)])
+def test_scripts_of_any_number_of_threads_may_share_a_zygote(
+    folder: Path, options: tuple[str, ...], n_zygotes: int
+) -> None:
+    workflow = Workflow(folder, {"Snakefile": THREADS, "threads.py": REPORT_THREADS})
+    result = workflow.run(*options)
+    assert result.status == 0, result.messages
+    facts = [json.loads(result.read(f"{n}.json")) for n in (1, 2)]
+    assert [fact["limit"] for fact in facts] == ["1", "2"]
+    assert len({fact["parent"] for fact in facts}) == n_zygotes
 
 
 @pytest.mark.parametrize(

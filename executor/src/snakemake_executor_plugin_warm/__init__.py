@@ -1,15 +1,23 @@
 """Snakemake's local executor, with Python scripts forked from a process that is warm already."""
 
+import atexit
+import os
 import shutil
+import sys
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
 from snakemake_executor_plugin_warm import internals
-from snakemake_executor_plugin_warm.internals import LocalExecutor, common_settings
-from snakemake_executor_plugin_warm.nursery import Nursery
+from snakemake_executor_plugin_warm.internals import (
+    LocalExecutor,
+    common_settings,
+    script_output,
+)
+from snakemake_executor_plugin_warm.nursery import ONE_THREAD, Nursery, Zygote
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 
@@ -31,13 +39,34 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]
             "metavar": "MODULE",
         },
     )
+    share: bool = field(
+        default=False,
+        metadata={
+            "help": "Fork scripts of any number of threads from one process, whose libraries have "
+            "been told of one thread when they were imported. For workflows whose scripts tell "
+            "their libraries, or start threads of their own."
+        },
+    )
+
+    def __post_init__(self) -> None:
+        """Start the zygote if jobs are to come: it imports while Snakemake plans."""
+        self.early: Zygote | None = None
+        if internals.obstacle() is None and internals.command_runs_jobs(sys.argv[1:]):
+            with suppress(OSError):  # the first job tries again
+                self.early = Zygote(self.modules, os.environ | ONE_THREAD, script_output())
+                atexit.register(self.early.close, orderly=False)
+
+    @property
+    def modules(self) -> list[str]:
+        """What a zygote imports."""
+        return list(dict.fromkeys([*PREAMBLE_MODULES, *self.preload]))
 
 
 class Executor(LocalExecutor):  # type: ignore[misc]
     """Runs jobs as the local executor does, and Python scripts in forked children."""
 
     def __post_init__(self) -> None:
-        """Prepare for scripts; nothing is started before the first of them."""
+        """Prepare for scripts."""
         super().__post_init__()
         self._cancelled = self._rate_limit_lifted = False
         self._nursery: Nursery | None = None
@@ -45,8 +74,10 @@ class Executor(LocalExecutor):  # type: ignore[misc]
         if obstacle is not None:
             self._warn(f"{obstacle} Jobs run as with --executor local.")
             return
-        preload = self.executor_settings.preload if self.executor_settings else []
-        self._nursery = Nursery([*PREAMBLE_MODULES, *preload], self._warn)
+        settings = self.executor_settings or ExecutorSettings()
+        self._nursery = Nursery(
+            settings.modules, self._warn, shared=settings.share, early=settings.early
+        )
         self._diversion = internals.Diversion(self._nursery.fork)
         self._diversion.install()
 

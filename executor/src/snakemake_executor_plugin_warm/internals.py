@@ -10,12 +10,13 @@ is nothing but ``python script``; whatever Snakemake adds to it makes it an ordi
 import importlib
 import inspect
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +35,13 @@ __all__ = [
     "LocalExecutor",
     "ScriptRun",
     "bring_logs_out_of_shadow",
+    "command_runs_jobs",
     "common_settings",
     "forks_in_shadow",
     "lift_rate_limit",
     "obstacle",
     "run_wrapper",
+    "script_output",
     "without_shadow",
 ]
 
@@ -46,6 +49,13 @@ KNOWN_VERSIONS = ("9.27.1",)
 """The releases of Snakemake whose inside has been read and tested."""
 
 DEFAULT_RATE = (100, 1)
+
+_WITHOUT_JOBS = (
+    *("--archive", "--cleanup", "--containerize", "--d3dag", "--dag", "--delete", "--detailed"),
+    *("--dry", "--filegraph", "--generate", "--lint", "--list", "--mode", "--report"),
+    *("--rulegraph", "--summary", "--touch", "--unlock"),
+)
+_LETTERS = re.compile(r"-\w*[DSlnt]")
 
 # The attribute snakemake.shell is the function of that name, not the module.
 _SHELL_MODULE: Any = importlib.import_module("snakemake.shell")
@@ -66,6 +76,20 @@ def obstacle() -> str | None:
             f"{snakemake.__version__}."
         )
     return None
+
+
+def command_runs_jobs(words: Sequence[str]) -> bool:
+    """Guess whether a command line of Snakemake is there to run jobs in this process.
+
+    It is not if an option asks for a plan, a list or the like. Wrong, the guess costs time only.
+    """
+    return not any(word.startswith(_WITHOUT_JOBS) or _LETTERS.match(word) for word in words)
+
+
+def script_output() -> IO[Any] | None:
+    """Return what Snakemake gives to scripts as standard output."""
+    stdout: IO[Any] | None = _SHELL_MODULE.STDOUT
+    return stdout
 
 
 def lift_rate_limit(workflow: Any) -> None:

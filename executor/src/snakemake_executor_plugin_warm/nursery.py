@@ -22,6 +22,19 @@ Key = frozenset[tuple[str, str]]
 _ENDING_GRACE = protocol.TERMINATE_GRACE + 5.0
 _PER_JOB = frozenset({"TMPDIR", "TMP", "TEMPDIR", "TEMP"})
 
+ONE_THREAD = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "GOTO_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+    ),
+    "1",
+)
+"""The limits that Snakemake sets for a job of one thread."""
+
 
 class ZygoteDiedError(Exception):
     """The zygote is gone, and with it its children."""
@@ -87,6 +100,7 @@ class Zygote:
     def __init__(
         self, modules: Sequence[str], environment: Environment, stdout: IO[Any] | None
     ) -> None:
+        self.environment = environment
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -158,6 +172,8 @@ class Zygote:
             Whether processes that scripts have left running may go on, as they may after any
             script. Otherwise they are killed.
         """
+        if not self.ready:
+            self._process.kill()  # it has no children, and imports may last
         with contextlib.suppress(OSError):
             if orderly:
                 self._control.send(protocol.QUIT)
@@ -181,14 +197,28 @@ class Nursery:
         What each zygote imports.
     warn
         Called with a sentence for the user.
+    shared
+        Whether jobs of any number of threads have the same zygote, whose libraries know of one.
+    early
+        A zygote that runs already.
     """
 
-    def __init__(self, modules: Sequence[str], warn: Callable[[str], None]) -> None:
-        self._modules = list(dict.fromkeys(modules))
+    def __init__(
+        self,
+        modules: Sequence[str],
+        warn: Callable[[str], None],
+        *,
+        shared: bool = False,
+        early: Zygote | None = None,
+    ) -> None:
+        self._modules = list(modules)
         self._warn = warn
+        self._limits = ONE_THREAD if shared else {}
         self._said: set[str] = set()
         self._lock = threading.Lock()
         self._zygotes: dict[Key, Zygote] = {}
+        if early is not None:
+            self._zygotes[_key(early.environment)] = early
         self._deaths = 0
         self._ending = False
 
@@ -205,7 +235,8 @@ class Nursery:
         KeyboardInterrupt
             If the user has ended the run.
         """
-        key = frozenset(item for item in environment.items() if item[0] not in _PER_JOB)
+        environment = {**environment, **self._limits}
+        key = _key(environment)
         while (zygote := self._zygote(key, environment, stdout)) is not None:
             try:
                 if self._accept(key, zygote):
@@ -303,3 +334,7 @@ class Nursery:
         if sentence not in self._said:
             self._said.add(sentence)
             self._warn(sentence)
+
+
+def _key(environment: Environment) -> Key:
+    return frozenset(item for item in environment.items() if item[0] not in _PER_JOB)
