@@ -38,6 +38,7 @@ _SHARPEST = 0.02
 _WIDEST = 3.0
 _TOLERANCE = 1e-3
 _SOURCES_AT_A_TIME = 500
+_PIXELS_AT_A_TIME = 1 << 17
 
 
 def detect(
@@ -75,15 +76,12 @@ def detect(
     the package SEP implements them.
     """
     import sep
-    from scipy.ndimage import correlate1d
 
     no_data = np.isnan(data)
     mask = no_data if no_data.any() else None
     smoothed = data if mask is None else np.where(mask, np.float32(0), data)
     if smoothing_sigma > 0:
-        kernel = _gaussian_kernel(smoothing_sigma)
-        for axis in (0, 1):
-            smoothed = correlate1d(smoothed, kernel, axis, mode="nearest")
+        smoothed = _smoothed(smoothed, _gaussian_kernel(smoothing_sigma))
     threshold = np.float32(threshold_sigma * noise)
     # SEP gives up when its pixel buffer is full; it cannot be fuller than this.
     sep.set_extract_pixstack(max(300_000, int(np.count_nonzero(smoothed > threshold)) + 1))
@@ -280,6 +278,37 @@ def _weighted_moments(
         pxx, pyy = np.maximum(pxx, _SHARPEST), np.maximum(pyy, _SHARPEST)
         pxy = np.where(pxy**2 < 0.99 * pxx * pyy, pxy, 0.0)
     return total, np.stack([mx, my]), np.stack([pxx, pyy, pxy])
+
+
+def _smoothed(data: NDArray[np.float32], kernel: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Correlate with a symmetric kernel along both axes; beyond the edge, its pixels go on.
+
+    As many rows at a time as stay in the processor's cache.
+    """
+    reach = len(kernel) // 2
+    ny, nx = data.shape
+    height = max(1, _PIXELS_AT_A_TIME // nx)
+    smoothed = np.empty_like(data)
+    for first in range(0, ny, height):
+        last = min(first + height, ny)
+        rows = np.arange(first - reach, last + reach).clip(0, ny - 1)
+        across = _correlated(data[rows].astype(np.float64), kernel).astype(np.float32)
+        padded = np.pad(across, ((0, 0), (reach, reach)), mode="edge").astype(np.float64)
+        smoothed[first:last] = _correlated(padded.T, kernel).T
+    return smoothed
+
+
+def _correlated(values: NDArray[np.float64], kernel: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Correlate the first axis with a symmetric kernel where all of it fits in."""
+    reach = len(kernel) // 2
+    n = len(values) - 2 * reach
+    total: NDArray[np.float64] = values[reach : reach + n] * kernel[reach]
+    pair = np.empty_like(total)
+    for k in range(reach, 0, -1):
+        np.add(values[reach - k : reach - k + n], values[reach + k : reach + k + n], out=pair)
+        pair *= kernel[reach + k]
+        total += pair
+    return total
 
 
 def _gaussian_kernel(sigma: float) -> NDArray[np.float64]:
