@@ -114,6 +114,19 @@ def test_the_zygote_starts_before_the_plan_is_made_if_it_is_to_be_carried_out(
     assert not options or not result.wrote("out.json")
 
 
+def test_variables_for_the_zygote_are_no_business_of_its_scripts(workflow: Workflow) -> None:
+    """A module that is preloaded finds them, a script does not."""
+    workflow.write("witness.py", "import os\nFOUND = os.environ.get('ONLY_FOR_ZYGOTE')")
+    script = "import witness; assert witness.FOUND == 'a=b'\n" + REPORT
+    workflow.write("job.py", script)
+    options = ("--warm-preload", "witness", "--warm-environment", "ONLY_FOR_ZYGOTE=a=b")
+    result = workflow.run(*options, variables={"PYTHONPATH": str(workflow.folder)})
+    assert result.status == 0, result.messages
+    facts = json.loads(result.read("out.json"))
+    assert facts["forked"]
+    assert "ONLY_FOR_ZYGOTE" not in facts["environment"]
+
+
 THREADS = """
 rule all:
     input: expand("{n}.json", n=[1, 2])

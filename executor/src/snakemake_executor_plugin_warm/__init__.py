@@ -48,18 +48,37 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]
         },
     )
 
+    environment: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Variables that the process from which scripts are forked finds in its "
+            "environment when it starts, and scripts do not: for what the C library and the "
+            "preloaded modules read at that time, such as the tunables of malloc.",
+            "nargs": "+",
+            "metavar": "NAME=VALUE",
+        },
+    )
+
     def __post_init__(self) -> None:
         """Start the zygote if jobs are to come: it imports while Snakemake plans."""
         self.early: Zygote | None = None
         if internals.obstacle() is None and internals.command_runs_jobs(sys.argv[1:]):
             with suppress(OSError):  # the first job tries again
-                self.early = Zygote(self.modules, os.environ | ONE_THREAD, script_output())
+                self.early = Zygote(
+                    self.modules, os.environ | ONE_THREAD, script_output(), self.own_variables
+                )
                 atexit.register(self.early.close, orderly=False)
 
     @property
     def modules(self) -> list[str]:
         """What a zygote imports."""
         return list(dict.fromkeys([*PREAMBLE_MODULES, *self.preload]))
+
+    @property
+    def own_variables(self) -> dict[str, str]:
+        """What only a zygote finds in its environment."""
+        named = [text.partition("=") for text in self.environment]
+        return {name: value for name, _, value in named}
 
 
 class Executor(LocalExecutor):  # type: ignore[misc]
@@ -76,7 +95,11 @@ class Executor(LocalExecutor):  # type: ignore[misc]
             return
         settings = self.executor_settings or ExecutorSettings()
         self._nursery = Nursery(
-            settings.modules, self._warn, shared=settings.share, early=settings.early
+            settings.modules,
+            self._warn,
+            shared=settings.share,
+            own_variables=settings.own_variables,
+            early=settings.early,
         )
         self._diversion = internals.Diversion(self._nursery.fork)
         self._diversion.install()

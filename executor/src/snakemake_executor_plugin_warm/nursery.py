@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 from snakemake_executor_plugin_warm import zygote as protocol
@@ -95,17 +96,23 @@ class Zygote:
         The environment in which it does so.
     stdout
         Its standard output and that of its children.
+    own_variables
+        What it finds in its environment beside that.
     """
 
     def __init__(
-        self, modules: Sequence[str], environment: Environment, stdout: IO[Any] | None
+        self,
+        modules: Sequence[str],
+        environment: Environment,
+        stdout: IO[Any] | None,
+        own_variables: Environment = MappingProxyType({}),
     ) -> None:
         self.environment = environment
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, str(Path(protocol.__file__)), str(theirs.fileno()), *modules],
-                env=environment,
+                env={**environment, **own_variables},
                 stdout=stdout,
                 pass_fds=(theirs.fileno(),),
             )
@@ -199,6 +206,8 @@ class Nursery:
         Called with a sentence for the user.
     shared
         Whether jobs of any number of threads have the same zygote, whose libraries know of one.
+    own_variables
+        What only zygotes find in their environment.
     early
         A zygote that runs already.
     """
@@ -209,10 +218,12 @@ class Nursery:
         warn: Callable[[str], None],
         *,
         shared: bool = False,
+        own_variables: Environment = MappingProxyType({}),
         early: Zygote | None = None,
     ) -> None:
         self._modules = list(modules)
         self._warn = warn
+        self._own_variables = own_variables
         self._limits = ONE_THREAD if shared else {}
         self._said: set[str] = set()
         self._lock = threading.Lock()
@@ -279,7 +290,7 @@ class Nursery:
                 )
                 return None
             try:
-                zygote = Zygote(self._modules, environment, stdout)
+                zygote = Zygote(self._modules, environment, stdout, self._own_variables)
             except OSError as error:
                 self._warn_once(f"A script runs as a process of its own: {error}.")
                 return None
