@@ -19,6 +19,9 @@ from scripts.lightstack.job import JobError
 if TYPE_CHECKING:
     from astropy.io import fits
 
+COLUMN_TYPES = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
+"""How numbers are stored in the columns of a FITS table."""
+
 FAILURE = "FAILURE"
 """Card of a file that stands for an unusable frame: the sentence that says why."""
 
@@ -174,9 +177,15 @@ def read_table(path: Path) -> NDArray[Any]:
     """Read the structured array that `write_table` wrote, in native byte order."""
     from astropy.io import fits
 
-    with fits.open(path, memmap=False) as hdus:
-        table = np.asarray(hdus[1].data)
-        return table.astype(table.dtype.newbyteorder("="))
+    with path.open("rb") as file:
+        fits.Header.fromfile(file)
+        header = fits.Header.fromfile(file)
+        columns = range(1, header["TFIELDS"] + 1)
+        stored = [(header[f"TTYPE{n}"], COLUMN_TYPES[header[f"TFORM{n}"]]) for n in columns]
+        table = np.fromfile(file, stored, header["NAXIS2"])
+    if len(table) < header["NAXIS2"]:
+        raise EOFError(f"{path} is shorter than its header says.")
+    return table.astype(table.dtype.newbyteorder("="))
 
 
 def append_image(file: IO[bytes], hdu: "fits.ImageHDU") -> None:
@@ -273,7 +282,8 @@ def read_header(path: Path) -> "fits.Header":
     """Read the primary header of a file, without its pixels."""
     from astropy.io import fits
 
-    return fits.getheader(path)
+    with path.open("rb") as file:
+        return fits.Header.fromfile(file)
 
 
 def _runs(flags: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -214,10 +214,12 @@ def _centred(
     rows = np.full((len(guesses), 8), np.nan)
     first, reach = guesses[:, :2], 2 * np.maximum(guesses[:, 2], 1.0)
     widest = _WIDEST * np.maximum(guesses[:, 2], window)
+    no_data = np.isnan(data)
+    filled = np.where(no_data, np.float32(0), data) if no_data.any() else data
     position = first.copy()
     left = np.arange(len(guesses))
     for _ in range(20):
-        light, mean, p = _weighted_moments(data, position[left], window)
+        light, mean, p = _weighted_moments(filled, position[left], window)
         c = _without_window(p, window)
         determinant = p[0] * p[1] - p[2] ** 2
         # The offset that the window lets through, scaled to the whole: C P^-1 m.
@@ -260,13 +262,17 @@ def _stamps(
 def _weighted_moments(
     data: NDArray[np.float32], position: NDArray[np.float64], window: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return light (n,), mean x, y (2, n) and covariance xx, yy, xy (3, n) under the window."""
+    """Return light (n,), mean x, y (2, n) and covariance xx, yy, xy (3, n) under the window.
+
+    Pixels without data must be zero.
+    """
     rows, columns, exists = _stamps(data.shape, position, int(np.ceil(4 * window)))
     dx = columns - position[:, 0, np.newaxis, np.newaxis]
     dy = rows - position[:, 1, np.newaxis, np.newaxis]
-    values = data[rows, columns]
-    weights = _gaussian(dx / window) * _gaussian(dy / window)
-    light = np.where(exists & ~np.isnan(values), weights * values, 0.0)
+    light = _gaussian(dx / window) * _gaussian(dy / window)
+    light *= data.ravel().take(rows * data.shape[1] + columns)
+    if not exists.all():
+        light[~exists] = 0.0
     along_x, along_y = light.sum(axis=1), light.sum(axis=2)
     dx, dy = dx[:, 0, :], dy[:, :, 0]
     total = along_x.sum(axis=1)
@@ -354,6 +360,8 @@ def _core(
     dx = columns - position[:, 0, np.newaxis, np.newaxis]
     dy = rows - position[:, 1, np.newaxis, np.newaxis]
     core = exists & (dx**2 + dy**2 <= reach[:, np.newaxis, np.newaxis] ** 2)
-    peak = np.fmax.reduce(np.where(core, data[rows, columns], -np.inf), axis=(1, 2))
-    touched: NDArray[np.bool_] = np.logical_or.reduce(saturated[rows, columns] & core, axis=(1, 2))
+    pixels = rows * data.shape[1] + columns
+    values, cut = data.ravel().take(pixels), saturated.ravel().take(pixels)
+    peak = np.fmax.reduce(np.where(core, values, -np.inf), axis=(1, 2))
+    touched: NDArray[np.bool_] = np.logical_or.reduce(cut & core, axis=(1, 2))
     return peak, touched
