@@ -256,7 +256,8 @@ SCRIPTS = {
         # At the exit of the process, dprintf(0, "handled") is called.
         os.dup2(os.open(snakemake.output[0], os.O_WRONLY | os.O_CREAT), 0)
         libc = ctypes.CDLL(None)
-        libc.on_exit(libc.dprintf, b"handled")
+        libc.strdup.restype = ctypes.c_void_p  # Python's own text is gone by then
+        libc.on_exit(libc.dprintf, ctypes.c_void_p(libc.strdup(b"handled")))
         """,
     "leftovers.py": """
         import atexit, ctypes, os, threading, time
