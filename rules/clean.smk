@@ -4,7 +4,7 @@
 rule combine_darks:
     """Combine the darks of each kind into a master."""
     input:
-        darks=ancient(darks_to_combine()),
+        darks=ancient(list(shared_darks(FRAMES, DARKS).values())),
     output:
         masters=MASTERS,
     log:
@@ -25,7 +25,7 @@ rule subtract_dark:
         dark=ancient(same_name_dark),
         masters=masters_for_frame,
     output:
-        frame=temp("work/dark_subtracted/{frame}.fits"),
+        frame=temp(DARK_SUBTRACTED),
     log:
         "logs/subtract_dark/{frame}.log",
     conda:
@@ -41,7 +41,7 @@ rule subtract_dark:
 rule subtract_background:
     """Model the sky of one frame and subtract it."""
     input:
-        frame="work/dark_subtracted/{frame}.fits",
+        frame=DARK_SUBTRACTED,
     output:
         frame=CLEANED,
     log:

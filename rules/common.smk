@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 from scripts.lightstack.fingerprints import fingerprints
 from scripts.lightstack.frames import find_frames
 from scripts.lightstack.ledger import summary
+from scripts.lightstack.own_darks import frames_for_masters, shared_darks
 from scripts.lightstack.recipes import FRAME_CHAIN, Recipes
 from scripts.lightstack.records import read_json
 from scripts.lightstack.recovery import (
@@ -15,10 +16,12 @@ from scripts.lightstack.recovery import (
     is_locked,
     lack_of_space,
     loss_of_records,
+    mark_unrecorded,
 )
 from scripts.lightstack.rejection import blindness
 from scripts.lightstack.settings import SettingsError, check_folders, complete_settings
 
+DARK_SUBTRACTED = "work/dark_subtracted/{frame}.fits"
 CLEANED = "work/cleaned/{frame}.fits"
 SOURCES = "work/sources/{frame}.fits"
 QUALITY = "work/quality/{frame}.json"
@@ -32,6 +35,9 @@ try:
     CONTENTS = fingerprints(
         [*FRAMES.paths.values(), *DARKS.paths.values()], Path("work/fingerprints.json")
     )
+    FOR_MASTERS = frames_for_masters(
+        FRAMES, DARKS, CONTENTS, Path("work/own_darks.json")
+    )
 except (SettingsError, ValueError) as error:
     raise WorkflowError(str(error)) from None
 except OSError as error:
@@ -42,9 +48,7 @@ OUTPUT = Path(SETTINGS["output_dir"])
 STARTED = time.time()
 if loss := loss_of_records(RESULTS):
     raise WorkflowError(loss)
-if not is_locked():
-    discard_damage(Path("work"), RESULTS, OUTPUT)
-RECIPES = Recipes(SETTINGS, FRAMES, DARKS, CONTENTS)
+RECIPES = Recipes(SETTINGS, FRAMES, DARKS, CONTENTS, FOR_MASTERS)
 
 
 def recipe(job):
@@ -70,13 +74,8 @@ def same_name_dark(wildcards):
 
 
 def masters_for_frame(wildcards):
-    """The master darks, if there are any: a frame's own dark may not fit."""
-    return MASTERS if darks_to_combine() else []
-
-
-def darks_to_combine():
-    """All darks but those that belong to one frame."""
-    return [path for name, path in DARKS.paths.items() if name not in FRAMES.paths]
+    """The master darks, for a frame without a fitting dark of its own."""
+    return MASTERS if wildcards.frame in FOR_MASTERS else []
 
 
 def of_all_frames(pattern):
@@ -89,6 +88,23 @@ def stack_files():
     return [
         f"{SETTINGS['results_dir']}/stack_{mode}.fits" for mode in SETTINGS["modes"]
     ]
+
+
+def made_files():
+    """All files that jobs make, except for those in the output folder."""
+    patterns = (DARK_SUBTRACTED, CLEANED, SOURCES, QUALITY)
+    names = ("selection.csv", "alignment.json", "frames.csv", "preview.png")
+    return [
+        MASTERS,
+        *(path for pattern in patterns for path in of_all_frames(pattern)),
+        *(f"{SETTINGS['results_dir']}/{name}" for name in names),
+        *stack_files(),
+    ]
+
+
+if not is_locked():
+    discard_damage(Path("work"), RESULTS, OUTPUT)
+    mark_unrecorded(made_files())
 
 
 def show_summary(since=0):

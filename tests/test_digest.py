@@ -20,8 +20,12 @@ def changed_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
     monkeypatch.setattr(digest, "ROOT", tmp_path)
     scripts = [f"scripts/{path.name}" for path in (tmp_path / "scripts").glob("[a-z]*.py")]
 
-    def digests() -> dict[str, str]:
+    def forget() -> None:
+        digest.code_digest.cache_clear()
         digest._parsed.cache_clear()
+
+    def digests() -> dict[str, str]:
+        forget()
         return {script: digest.code_digest(script) for script in scripts}
 
     def change(name: str, edit: Callable[[str], str]) -> dict[str, bool]:
@@ -29,7 +33,7 @@ def changed_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
         path = tmp_path / "scripts" / name
         path.write_text(edit(path.read_text()))
         after = digests()
-        digest._parsed.cache_clear()
+        forget()
         return {Path(script).stem: before[script] != after[script] for script in scripts}
 
     return change

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,10 +25,16 @@ AGGREGATES = {
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a small night with a sixth light aside, run to its end."""
+    """Return a small night with a sixth light aside, run to its end.
+
+    Two lights have a dark of their own; that of the fourth has another shape and cannot be used.
+    """
     folder = tmp_path_factory.mktemp("finished") / "night"
     make_night(folder, shape=(200, 300), n_lights=6, n_stars=150, seed=4)
     (folder / "data" / "light_0006.fits").rename(folder / "another.fits")
+    dark = folder / "darkfield" / "dark_01.fits"
+    shutil.copy(dark, folder / "darkfield" / "light_0005.fits")
+    fits.writeto(folder / "darkfield" / "light_0004.fits", fits.getdata(dark)[:100])
     write_settings(folder, **SMALL_SETTINGS)
     run = snakemake(folder)
     assert run.returncode == 0, run.output
@@ -104,7 +111,8 @@ def test_two_frames_swap_their_pixels(night: Path) -> None:
 
 
 def test_a_dark_arrives_or_goes(night: Path) -> None:
-    expected = jobs(5, *FRAME_JOBS) | {"combine_darks": 1}
+    # All but the fifth light use the masters.
+    expected = jobs(4, *FRAME_JOBS) | {"combine_darks": 1}
     shutil.copy(night / "darkfield" / "dark_01.fits", night / "darkfield" / "dark_99.fits")
     assert planned(night) == expected
     (night / "darkfield" / "dark_99.fits").unlink()
@@ -116,6 +124,51 @@ def test_a_dark_arrives_or_goes(night: Path) -> None:
 def test_a_same_name_dark_arrives(night: Path) -> None:
     shutil.copy(night / "darkfield" / "dark_01.fits", night / "darkfield" / "light_0003.fits")
     assert planned(night) == jobs(1, *FRAME_JOBS)
+
+
+@pytest.mark.parametrize("light", ["light_0004", "light_0005"])
+def test_a_same_name_dark_changes(night: Path, light: str) -> None:
+    target = night / "darkfield" / f"{light}.fits"
+    shutil.copy(night / "darkfield" / "dark_02.fits", target)
+    assert planned(night) == jobs(1, *FRAME_JOBS)
+    target.write_text("no dark")
+    assert planned(night) == jobs(1, *FRAME_JOBS)
+    target.unlink()
+    assert planned(night) == jobs(1, *FRAME_JOBS)
+
+
+def test_a_dark_whose_frame_is_removed_serves_all_frames(night: Path) -> None:
+    (night / "data" / "light_0005.fits").unlink()
+    assert planned(night) == jobs(4, *FRAME_JOBS) | {"combine_darks": 1}
+    (night / "darkfield" / "light_0005.fits").unlink()
+    assert planned(night) == jobs()
+
+
+@pytest.mark.parametrize(
+    ("lost", "expected"),
+    [
+        ("work/cleaned/light_0002.fits", jobs(1, *FRAME_JOBS)),
+        ("work/quality/light_0002.json", jobs(1, "grade_frame")),
+        ("results/stack_max.fits", {"stack_frames": 1, "draw_preview": 1, "all": 1}),
+    ],
+)
+@pytest.mark.parametrize("rest", [None, b"", bytes(100)])
+def test_a_result_whose_record_was_lost_is_made_again(
+    night: Path, lost: str, expected: dict[str, int], rest: bytes | None
+) -> None:
+    record = night / ".snakemake" / "metadata" / urlsafe_b64encode(lost.encode()).decode()
+    record.unlink()
+    if rest is not None:
+        record.write_bytes(rest)
+    assert planned(night) == expected
+    assert (night / lost).exists()
+
+
+def test_dark_subtracted_frames_can_be_kept(night: Path) -> None:
+    run = snakemake(night, "--notemp", "--config", "background_box=40")
+    assert run.returncode == 0, run.output
+    rest = FRAME_JOBS - {"subtract_dark"}
+    assert planned(night) == jobs(5, *rest)
 
 
 @pytest.mark.parametrize(
@@ -135,6 +188,7 @@ def test_a_same_name_dark_arrives(night: Path) -> None:
         # The values of two settings change places.
         (["fwhm0=2.0", "fwhm_max_ratio=3.0"], jobs(5, "grade_frame")),
         (["stack_memory_mb=500"], {}),
+        (["output_dir=elsewhere"], {"select_frames": 1, "all": 1}),
     ],
 )
 def test_a_setting_changes(night: Path, config: list[str], expected: dict[str, int]) -> None:

@@ -8,11 +8,29 @@ rules that use it, and a new comment, docstring or checkout none.
 import ast
 import hashlib
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
+VERSIONS = [
+    version(package)
+    for package in (
+        "astroalign",
+        "astropy",
+        "imagecodecs",
+        "numba",
+        "numpy",
+        "pillow",
+        "scipy",
+        "sep",
+        "tifffile",
+    )
+]
+"""Of the packages on which the bytes of the results depend."""
 
+
+@cache
 def code_digest(script: str) -> str:
     """Fingerprint the code of a script.
 

@@ -8,25 +8,10 @@ of the result which is there.
 import hashlib
 import json
 from functools import cache
-from importlib.metadata import version
 
-from scripts.lightstack.digest import code_digest
+from scripts.lightstack.digest import VERSIONS, code_digest
 from scripts.lightstack.frames import Frames
-
-VERSIONS = [
-    version(package)
-    for package in (
-        "astroalign",
-        "astropy",
-        "imagecodecs",
-        "numba",
-        "numpy",
-        "pillow",
-        "scipy",
-        "sep",
-        "tifffile",
-    )
-]
+from scripts.lightstack.own_darks import shared_darks
 
 SETTINGS_OF = {
     "combine_darks": ("dark_temperature_tolerance",),
@@ -73,6 +58,8 @@ class Recipes:
         The raw files.
     contents : dict of str to str
         Fingerprint of each raw file by its path.
+    for_masters : set of str
+        Frames that take a master dark.
     """
 
     def __init__(
@@ -81,14 +68,11 @@ class Recipes:
         frames: Frames,
         darks: Frames,
         contents: dict[str, str],
+        for_masters: set[str],
     ) -> None:
         self._settings, self._frames, self._contents = settings, frames, contents
-        self._same_name = {
-            name: path for name, path in darks.paths.items() if name in frames.paths
-        }
-        self._shared = {
-            name: path for name, path in darks.paths.items() if name not in frames.paths
-        }
+        self._for_masters = for_masters
+        self._own, self._shared = darks.paths, shared_darks(frames, darks)
         self.of = cache(self._of)
 
     def settings_of(self, rule: str) -> dict[str, object]:
@@ -133,10 +117,10 @@ class Recipes:
         ]
 
     def _dark(self, frame: str) -> object:
-        own = self._same_name.get(frame)
+        own = self._own.get(frame)
         return [
             self._contents[own] if own else None,
-            self.of("combine_darks") if self._shared else None,
+            self.of("combine_darks") if frame in self._for_masters else None,
         ]
 
 

@@ -1,5 +1,6 @@
 """What a crash may have left, and whether there is room for the run."""
 
+import base64
 import os
 import shutil
 from collections.abc import Iterable
@@ -38,6 +39,42 @@ def discard_damage(work: Path, results: Path, output: Path) -> None:
     if lost_files(output):
         # The job that writes them is known by this file.
         (results / "selection.csv").unlink(missing_ok=True)
+
+
+def mark_unrecorded(made: Iterable[str]) -> None:
+    """Let Snakemake make files again of which it has lost the record: they may be out of date.
+
+    Parameters
+    ----------
+    made : iterable of str
+        Paths of the files that jobs make. Nothing is done if there is a record of none of them:
+        then records are kept elsewhere, or `loss_of_records` tells.
+    """
+    present = {path: _snakemake_path("metadata", path) for path in made if Path(path).exists()}
+    unrecorded = [path for path, record in present.items() if not _is_record(record)]
+    if len(unrecorded) == len(present):
+        return
+    for path in unrecorded:
+        mark = _snakemake_path("incomplete", path)
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.write_text("{}")
+
+
+def _snakemake_path(kind: str, path: str) -> Path:
+    """Where Snakemake keeps what it knows of a file."""
+    code = base64.urlsafe_b64encode(path.encode()).decode()
+    length = os.pathconf(".", "PC_NAME_MAX") - 1
+    parts = [code[first : first + length] for first in range(0, len(code), length)]
+    return Path(".snakemake", kind, *(f"@{part}" for part in parts[:-1]), parts[-1])
+
+
+def _is_record(path: Path) -> bool:
+    """Whether a file is there and neither empty nor full of zeros, as a power cut leaves it."""
+    try:
+        with path.open("rb") as file:
+            return file.read(1) == b"{"
+    except FileNotFoundError:
+        return False
 
 
 def is_locked() -> bool:
