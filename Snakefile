@@ -37,7 +37,7 @@ rule all:
 
 
 onstart:
-    warn_of_lack_of_space()
+    warn()
 
 
 onsuccess:

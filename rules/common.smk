@@ -126,8 +126,10 @@ def show_summary(since=0):
         print(f"Preview: {(RESULTS / 'preview.png').resolve()}")
 
 
-def warn_of_lack_of_space():
-    """Say so if the disk seems too small, before the first job."""
+def warn():
+    """Tell of darks that cannot be used and of a disk that seems too small."""
+    for sentence in DARKS.refused.values():
+        print(f"Warning: this dark is not used: {sentence}")
     raw = map(Path, FRAMES.paths.values())
     sentence = lack_of_space(
         raw, [Path("work"), OUTPUT, RESULTS], len(SETTINGS["modes"])

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.lightstack.darks import exposure_time
-from scripts.lightstack.fits import FAILURE, read_header, read_table
+from scripts.lightstack.fits import FAILURE, read_header, read_table, text_of
 from scripts.lightstack.job import job_log
 from scripts.lightstack.quality import Limits, grade
 from scripts.lightstack.records import write_json
@@ -31,7 +31,7 @@ def run(sources: Path, quality: Path, *, frame: str, limits: dict[str, Any]) -> 
     header = read_header(sources)
     record: dict[str, Any] = {"frame": frame, "sha256": header["RAWSHA"]}
     if FAILURE in header:
-        record |= {"verdict": "failed", "reasons": [header[FAILURE]]}
+        record |= {"verdict": "failed", "reasons": [text_of(header[FAILURE])]}
         write_json(quality, record)
         return
     result = grade(read_table(sources), Limits(**limits))
@@ -42,7 +42,7 @@ def run(sources: Path, quality: Path, *, frame: str, limits: dict[str, Any]) -> 
         "shape": [header["NY"], header["NX"]],
         "background_adu": header["BKGADU"],
         "noise_adu": header["NOISEADU"],
-        "dark": header["DARK"],
+        "dark": text_of(header["DARK"]),
         "exptime_s": exposure_time(header),
         "date_obs": date if isinstance(date, str) else None,
     }

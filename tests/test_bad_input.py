@@ -1,5 +1,6 @@
 """Whatever lies in the input folder is stacked rightly or told of; it never stops the others."""
 
+import errno
 import json
 import os
 import resource
@@ -17,6 +18,7 @@ from astropy.io import fits
 from scripts import detect_sources, grade_frame, stack_frames, subtract_background, subtract_dark
 from scripts.lightstack import images
 from scripts.lightstack.fits import PixelFile, read_header
+from scripts.lightstack.frames import on_one_line
 from scripts.lightstack.images import UnusableFrameError, read_image
 from scripts.lightstack.records import read_json
 from scripts.lightstack.simulator import make_night
@@ -44,6 +46,7 @@ def offered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, dict[str, Ca
     (data / "link.fits").symlink_to(good)
     (data / "dangling.fits").symlink_to("nowhere.fits")
     (data / "loop.fits").symlink_to("loop.fits")
+    (folder / "darkfield" / "gone.fits").symlink_to("nowhere.fits")
     (data / "no frame.fits").mkdir()
     os.mkfifo(data / "pipe.fits")
     fits.writeto(data / "other shape.fits", fits.getdata(data / "light_0002.fits")[:150, :220])
@@ -112,14 +115,20 @@ def test_names_run_nothing_and_the_summary_tells_each_failed_one_on_a_line(
     assert any(line.startswith("new\\nline: failed: 'data/new\\nline.fits'") for line in told)
 
 
+def test_a_dark_that_cannot_be_read_is_told_of(offered: tuple[Run, dict[str, Case]]) -> None:
+    run, _ = offered
+    sentence = (
+        "this dark is not used: 'darkfield/gone.fits': a link to a file that does not exist."
+    )
+    assert f"Warning: {sentence}" in run.output.splitlines()
+
+
 def test_reasons_name_the_file(offered: tuple[Run, dict[str, Case]]) -> None:
     run, _ = offered
     nameless = [
         row["reasons"]
         for row in run.ledger.values()
-        if row["status"] == "failed"
-        and Path(row["frame"]).name not in row["reasons"]
-        and ascii(row["frame"])[1:-1] not in row["reasons"]
+        if row["status"] == "failed" and on_one_line(Path(row["frame"]).name) not in row["reasons"]
     ]
     assert set(nameless) <= {"no pixel has data.", "every pixel has the same value."}
 
@@ -277,6 +286,79 @@ def test_a_decoder_that_fails_in_any_way_is_a_sentence(
         images._computed_apart(lambda _: decoder(), (4, 5), 100)
 
 
+@pytest.mark.parametrize("name", ["EIO", "EMFILE", "ENOMEM", "ENOSPC", "EACCES"])
+def test_a_failure_of_the_machine_is_no_verdict_on_a_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    number = getattr(errno, name)
+    path = tmp_path / "a.fits"
+    path.write_bytes(bad_input.plain_fits(np.ones((4, 5), np.int16)))
+
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(images, "_read_header", fail)
+    with pytest.raises(OSError, match=os.strerror(number)) as failure:
+        read_image(path)
+    assert failure.value.filename == str(path)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("broken data stream"), OSError(errno.EINVAL, "Invalid argument")]
+)
+def test_what_a_decoder_says_is_a_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    path = tmp_path / "a.fits"
+    path.write_bytes(bad_input.plain_fits(np.ones((4, 5), np.int16)))
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(images, "_read_header", fail)
+    with pytest.raises(UnusableFrameError, match=r"a\.fits: .*damaged"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_decoder_that_is_killed_is_no_verdict_on_a_frame(sent: signal.Signals) -> None:
+    with pytest.raises(OSError, match="its decoder was ended from outside"):
+        images._computed_apart(lambda _: os.kill(os.getpid(), sent), (4, 5), 100)
+
+
+@pytest.mark.parametrize(
+    ("failure", "sentence"),
+    [
+        ("OSError(5, 'Input/output error', 'a.fits')", "ERROR: a.fits: Input/output error."),
+        ("MemoryError('no 1 GB')", "ERROR: Memory is used up (no 1 GB). Use fewer --cores."),
+    ],
+)
+def test_a_failure_of_the_machine_is_a_sentence(
+    tmp_path: Path, failure: str, sentence: str
+) -> None:
+    code = f"""
+from types import SimpleNamespace
+from scripts.lightstack.job import job_log
+with job_log(SimpleNamespace(log=[{str(tmp_path / "log")!r}])):
+    raise {failure}
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT)
+    assert done.returncode == 1
+    assert (tmp_path / "log").read_text() == f"{sentence}\n"
+
+
+def test_names_stand_in_the_ledger_as_they_are(tmp_path: Path) -> None:
+    make_night(tmp_path, shape=(200, 300), n_lights=1, n_stars=150, seed=4)
+    name = "dunkel \xfc 'a' \\ \"b\".fits"
+    dark = (tmp_path / "darkfield" / "dark_01.fits").rename(tmp_path / name)
+    raw = tmp_path / "data" / "light_0001.fits"
+    assert _through_every_step(tmp_path, raw, 0, dark)["dark"] == name
+    bad = tmp_path / "schlecht \xfc.fits"
+    bad.write_text("no image")
+    record = _through_every_step(tmp_path, bad, 0)
+    assert record["reasons"] == ["schlecht \xfc.fits: not a FITS file."]
+
+
 def test_hostile_headers_pass_through_every_step(tmp_path: Path) -> None:
     make_night(tmp_path, shape=(200, 300), n_lights=1, n_stars=150, seed=4)
     good = fits.getdata(tmp_path / "data" / "light_0001.fits").astype(np.int32)
@@ -299,13 +381,15 @@ def test_hostile_headers_pass_through_every_step(tmp_path: Path) -> None:
         assert records[0]["n_sources"] > 3
 
 
-def _through_every_step(folder: Path, raw: Path, debug_region: int) -> dict[str, Any]:
+def _through_every_step(
+    folder: Path, raw: Path, debug_region: int, dark: Path | None = None
+) -> dict[str, Any]:
     paths = [folder / f"{step}.fits" for step in ("dark", "cleaned", "sources")]
     subtract_dark.run(
         raw,
         paths[0],
         sha256="digest",
-        dark=None,
+        dark=dark,
         masters=None,
         saturation_limit=65535,
         debug_region=debug_region,
@@ -324,6 +408,8 @@ def _through_every_step(folder: Path, raw: Path, debug_region: int) -> dict[str,
     grade_frame.run(paths[2], folder / "quality.json", frame=raw.stem, limits=limits)
     record = read_json(folder / "quality.json")
     assert record["sha256"] == "digest"
+    if record["verdict"] == "failed":
+        return record
     header = read_header(paths[1])
     pixels = PixelFile(paths[1])
     identity = Transform(np.eye(3), pixels.shape, pixels.shape)

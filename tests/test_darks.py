@@ -50,6 +50,8 @@ def test_the_closest_master_is_chosen_then_the_first_name() -> None:
     assert closest_master(FRAME, masters, 1.0) == "a near"
     del masters["a near"], masters["z near"]
     assert closest_master(FRAME, masters, 1.0) == "warm"
+    alike = dict.fromkeys(("10", "2"), Exposure(SHAPE))
+    assert closest_master(FRAME, alike, 1.0) == "2"
 
 
 def test_kinds_do_not_depend_on_the_order_of_the_darks() -> None:

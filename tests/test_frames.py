@@ -1,5 +1,6 @@
 """Frames are found by their names, whatever these are."""
 
+import errno
 import os
 from itertools import pairwise
 from pathlib import Path
@@ -61,10 +62,47 @@ def test_two_files_of_one_name_are_both_named(tmp_path: Path) -> None:
         find_frames(tmp_path)
 
 
-def test_a_frame_where_another_needs_a_folder_is_refused(tmp_path: Path) -> None:
-    make(tmp_path, "x.fit", "x.fits/y.fit")
-    with pytest.raises(ValueError, match=r"x\.fit and the folder of .*y\.fit"):
+@pytest.mark.parametrize("extension", ["fits", "json", "log"])
+def test_a_frame_where_another_needs_a_folder_is_refused(tmp_path: Path, extension: str) -> None:
+    make(tmp_path, "a/x.b.fit", f"a/x.b.{extension}/c/y.fit", "x.fit", "x/y.fit", "x.txt/y.fit")
+    with pytest.raises(ValueError, match=rf"x\.b\.fit and .*y\.fit would .* a/x\.b\.{extension}"):
         find_frames(tmp_path)
+
+
+def test_a_frame_without_jobs_stands_in_no_ones_way(tmp_path: Path) -> None:
+    make(tmp_path, "x.json/y.fit")
+    (tmp_path / "x.fit").symlink_to("nowhere")
+    assert find_frames(tmp_path).names == ["x", "x.json/y"]
+
+
+def test_a_folder_that_cannot_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "a.fits", "closed/b.fits")
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if path.endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError, match="closed"):
+        find_frames(tmp_path)
+
+
+def test_a_folder_that_is_not_there_holds_no_frames(tmp_path: Path) -> None:
+    assert find_frames(tmp_path / "darkfield").names == []
+
+
+def test_a_file_without_permission_is_refused_with_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "a.fits", "é.fits")
+    monkeypatch.setattr(os, "access", lambda path, _: path.name == "a.fits")
+    frames = find_frames(tmp_path)
+    assert list(frames.paths) == ["a"]
+    assert "é.fits': you have no permission to read it" in frames.refused["é"]
 
 
 def test_names_that_no_job_can_carry_are_refused_with_a_reason(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from scripts.lightstack.frames import natural_order
+
 if TYPE_CHECKING:
     from astropy.io import fits
 
@@ -132,11 +134,11 @@ def closest_master(
         values, then the closest in temperature and exposure, then the first name.
     """
     candidates = [
-        (_distance(frame, master), name)
+        (_distance(frame, master), natural_order(name), name)
         for name, master in masters.items()
         if _matches(frame, master, temperature_tolerance)
     ]
-    return min(candidates)[1] if candidates else None
+    return min(candidates)[-1] if candidates else None
 
 
 def _matches(frame: Exposure, dark: Exposure, temperature_tolerance: float) -> bool:

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.frames import on_one_line
 from scripts.lightstack.images import UnusableFrameError
 from scripts.lightstack.job import JobError
 
@@ -161,6 +162,11 @@ def pass_on_failure(source: Path, target: Path) -> bool:
 def printable(text: str) -> str:
     """Text as a FITS card can hold it: ASCII, all else as escapes."""
     return ascii(text)[1:-1]
+
+
+def text_of(card: str) -> str:
+    """Text that `printable` made a card of, on one line."""
+    return on_one_line(card.encode("ascii").decode("unicode_escape"))
 
 
 def write_table(path: Path, table: NDArray[Any], cards: dict[str, Any]) -> None:

@@ -19,6 +19,9 @@ MOST_TWINS = 10
 LONGEST_NAME = 255 - len(".fits")
 """Bytes that a frame's own name may have, short of the extension of what is made of it."""
 
+MADE_OF_FRAMES = (".fits", ".json", ".log")
+"""Extensions of what is made of a frame, after its name."""
+
 
 @dataclass(frozen=True)
 class Frames:
@@ -81,10 +84,11 @@ def find_frames(folder: str | Path) -> Frames:
     if twins:
         more = [f"There are {len(twins) - MOST_TWINS} more such pairs."]
         raise ValueError("\n".join(twins[:MOST_TWINS] + more * (len(twins) > MOST_TWINS)))
-    _check_nesting(files)
     ordered = sorted(files, key=natural_order)
+    usable = {name: files[name] for name in ordered if name not in refused}
+    _check_nesting(usable)
     return Frames(
-        {name: files[name] for name in ordered if name not in refused},
+        usable,
         {name: refused[name] for name in ordered if name in refused},
     )
 
@@ -104,10 +108,17 @@ def natural_order(name: str) -> list[tuple[int, int, str]]:
     return [*key, (-1, 0, name)]
 
 
+def on_one_line(text: str) -> str:
+    """Text as a line of output can show it: what is not printable, as escapes."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def _walk(folder: Path) -> Iterator[Path]:
     """Files below `folder`, each real folder once even if links lead back to it."""
     seen = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    if not folder.is_dir():
+        return
+    for parent, folders, files in os.walk(folder, onerror=_tell, followlinks=True):
         real = os.path.realpath(parent)
         if real in seen:
             folders.clear()
@@ -117,6 +128,11 @@ def _walk(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in files if not name.startswith("."))
 
 
+def _tell(error: OSError) -> None:
+    """Stop at a folder that cannot be read: its frames would be missing without a word."""
+    raise error
+
+
 def _problem(path: Path, name: str) -> str:
     """Why no job can be made for a file, or an empty string."""
     problem = _problem_of_name(name)
@@ -124,7 +140,9 @@ def _problem(path: Path, name: str) -> str:
         problem = "a link to a file that does not exist."
     elif not problem and not path.is_file():
         problem = "not a regular file."
-    return f"{str(path)!a}: {problem}" if problem else ""
+    elif not problem and not os.access(path, os.R_OK):
+        problem = "you have no permission to read it; give it with chmod u+r."
+    return f"{str(path)!r}: {problem}" if problem else ""
 
 
 def _problem_of_name(name: str) -> str:
@@ -143,8 +161,8 @@ def _check_nesting(files: dict[str, str]) -> None:
     """Refuse a frame ``a`` beside a frame ``a.fits/b``: ``a.fits`` would be file and folder."""
     for name, path in files.items():
         for parent in Path(name).parents:
-            other = parent.as_posix().removesuffix(".fits")
-            if parent.name.endswith(".fits") and other in files:
+            other = parent.as_posix().removesuffix(parent.suffix)
+            if parent.suffix in MADE_OF_FRAMES and other in files:
                 raise ValueError(
                     f"The frame {files[other]} and the folder of {path} would both become "
                     f"{parent}. Rename one of them."

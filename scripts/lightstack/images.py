@@ -1,6 +1,7 @@
 """Raw images of any kind, read as what the pipeline works on."""
 
 import contextlib
+import errno
 import faulthandler
 import gzip
 import hashlib
@@ -12,7 +13,7 @@ import signal
 import struct
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -35,6 +36,15 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in a grey (ITU-R BT.601)."""
 
 EXIF_EXPOSURE, EXIF_TIME = 0x829A, 0x9003
+
+SENT_BY_OTHERS = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGKILL,
+)
+"""Signals that a process does not bring upon itself; the last is the kernel's when memory ends."""
 
 RawFile = gzip.GzipFile | io.BufferedReader
 
@@ -81,23 +91,24 @@ def read_image(path: Path) -> RawImage:
     ------
     UnusableFrameError
         If there is no usable image in the file; the sentence names it and the cause.
-    OSError
-        If the file cannot be opened or read at all, say for want of permission.
+    OSError, MemoryError
+        If it is not the file's fault: the disk or the machine fails, or permission is lacking.
     """
-    with path.open("rb") as file:
-        start = file.read(26)
-    if not start:
-        raise UnusableFrameError(f"{path.name}: the file is empty.")
-    reader = _read_fits if _is_fits_name(path) else _read_picture
-    try:
-        image = reader(path, start)
-    except UnusableFrameError as error:
-        raise UnusableFrameError(f"{path.name}: {error}") from error
-    except (PermissionError, MemoryError):
-        raise
-    except Exception as error:
-        # Decoders meet damaged files with exceptions of every kind.
-        raise UnusableFrameError(f"{path.name}: {_damage(error)}") from error
+    with _naming(path):
+        with path.open("rb") as file:
+            start = file.read(26)
+        if not start:
+            raise UnusableFrameError(f"{path.name}: the file is empty.")
+        reader = _read_fits if _is_fits_name(path) else _read_picture
+        try:
+            image = reader(path, start)
+        except UnusableFrameError as error:
+            raise UnusableFrameError(f"{path.name}: {error}") from error
+        except Exception as error:
+            if _is_of_the_machine(error):
+                raise
+            # Decoders meet damaged files with exceptions of every kind.
+            raise UnusableFrameError(f"{path.name}: {_damage(error)}") from error
     return image
 
 
@@ -123,7 +134,7 @@ def check_usable(data: NDArray[np.float32]) -> None:
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as file:
+    with _naming(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -132,6 +143,26 @@ def central_region(shape: tuple[int, int], size: int) -> tuple[slice, slice]:
     starts = [max(0, (length - size) // 2) if size else 0 for length in shape]
     rows, columns = (slice(start, start + size if size else None) for start in starts)
     return rows, columns
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let a failure to read say of which file: the system does so only when it opens one."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+def _is_of_the_machine(error: BaseException) -> bool:
+    """Whether a file is not to blame: the system numbers its errors, and decoders do not.
+
+    A damaged file can ask only for a place that does not exist.
+    """
+    if isinstance(error, OSError):
+        return error.errno not in (None, errno.EINVAL, errno.EOVERFLOW)
+    return isinstance(error, MemoryError)
 
 
 def _is_fits_name(path: Path) -> bool:
@@ -419,6 +450,9 @@ def _computed_apart(
         finally:
             os._exit(status)
     _, ended = os.waitpid(child, 0)
+    if os.WIFSIGNALED(ended) and os.WTERMSIG(ended) in SENT_BY_OTHERS:
+        sent = signal.strsignal(os.WTERMSIG(ended))
+        raise OSError(errno.EINTR, f"its decoder was ended from outside ({sent})")
     if os.WIFSIGNALED(ended) and os.WTERMSIG(ended) == signal.SIGXCPU:
         raise UnusableFrameError(
             "cannot be read: the compressed image is damaged (it has no end)."
@@ -435,6 +469,7 @@ def _computed_apart(
 def _limit_this_process(seconds: int, n_bytes: int) -> None:
     """Bound a forked process' time and further memory, and keep its last words to itself."""
     faulthandler.disable()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))

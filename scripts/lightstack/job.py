@@ -34,5 +34,7 @@ def job_log(snakemake: "Snakemake") -> Iterator[None]:
         yield
     except OSError as error:
         sys.exit(f"ERROR: {error.filename or 'A file'}: {error.strerror or error}.")
+    except MemoryError as error:
+        sys.exit(f"ERROR: Memory is used up ({error or 'no more of it'}). Use fewer --cores.")
     except JobError as error:
         sys.exit(f"ERROR: {error}")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from scripts.lightstack.frames import on_one_line
 from scripts.lightstack.records import read_csv
 
 COLUMNS = (
@@ -45,7 +46,7 @@ def summary(ledger: Path) -> list[str]:
     """
     rows = read_csv(ledger)
     lines = [
-        f"{_on_one_line(row['frame'])}: {row['status']}: {row['reasons']}"
+        f"{on_one_line(row['frame'])}: {row['status']}: {row['reasons']}"
         for row in rows
         if row["status"] != "stacked"
     ]
@@ -61,7 +62,3 @@ def summary(ledger: Path) -> list[str]:
         others.append(f"{undarkened} without a dark")
     stacked = f"{counts['stacked']} of {len(rows)} frames stacked"
     return [*lines, "; ".join([stacked, *others])]
-
-
-def _on_one_line(name: str) -> str:
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
