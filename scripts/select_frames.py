@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scripts.lightstack.digest import code_digest
 from scripts.lightstack.fits import atomic_write
 from scripts.lightstack.job import JobError, job_log
 from scripts.lightstack.output_folder import files_of_others, note_files, written_files
@@ -73,7 +74,8 @@ def _mark(source: Path, record: dict[str, Any], target: Path) -> list[Any]:
     """Note what tells whether a file has to be written again."""
     files = [path.stat() for path in (source, target) if path.is_file()]
     times = [[status.st_mtime_ns, status.st_size] for status in files]
-    return [times, [record[key] for key, _ in METRICS.values()]]
+    values = [record[key] for key, _ in METRICS.values()]
+    return [times, values, code_digest("scripts/select_frames.py")]
 
 
 def _copy_with_metrics(source: Path, target: Path, record: dict[str, Any]) -> None:
