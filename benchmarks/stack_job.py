@@ -23,7 +23,7 @@ from astropy.io import fits
 
 from scripts import align_frames, stack_frames
 from scripts.lightstack.fits import Frame, write_frame, write_table
-from scripts.lightstack.records import write_csv, write_json
+from scripts.lightstack.records import write_json
 from scripts.lightstack.simulator import Light, make_sky
 from scripts.lightstack.sources import SOURCE
 
@@ -35,10 +35,8 @@ def make_frames(folder: Path, shape: tuple[int, int], count: int) -> None:
     """Write what the steps before alignment would have written, for noise and 1000 stars."""
     rng = np.random.default_rng(1)
     sky = make_sky(rng, shape, 1000)
-    names = []
     for number in range(count):
         name = f"frame_{number:04d}"
-        names.append(name)
         path = folder / "cleaned" / f"{name}.fits"
         if number >= FILES:
             path.symlink_to(folder / "cleaned" / f"frame_{number % FILES:04d}.fits")
@@ -60,8 +58,6 @@ def make_frames(folder: Path, shape: tuple[int, int], count: int) -> None:
         record = {"n_stars": len(table), "fwhm_px": 3.0, "star_fwhm_px": [2.0, 4.0]}
         quality = {"frame": name, "verdict": "accepted", "shape": list(shape), **record}
         write_json(folder / "quality" / f"{name}.json", quality)
-    rows = [{"frame": name, "verdict": "accepted", "reasons": ""} for name in names]
-    write_csv(folder / "selection.csv", ("frame", "verdict", "reasons"), rows)
 
 
 def _nothing() -> None:
@@ -74,7 +70,6 @@ def align_and_stack(folder: Path, modes: list[str], threads: int, memory_mb: int
     steps: dict[str, Callable[[], None]] = {
         "start": _nothing,
         "align": lambda: align_frames.run(
-            folder / "selection.csv",
             {name: folder / "quality" / f"{name}.json" for name in names},
             {name: folder / "sources" / f"{name}.fits" for name in names},
             folder / "alignment.json",

@@ -4,7 +4,6 @@
 rule align_frames:
     """Find the transform of each accepted frame to the reference."""
     input:
-        selection="<results>/selection.csv",
         quality=of_all_frames(QUALITY),
         sources=of_all_frames(SOURCES),
     output:

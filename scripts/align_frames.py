@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from scripts.lightstack.fits import read_table
 from scripts.lightstack.job import job_log
 from scripts.lightstack.quality import stars
-from scripts.lightstack.records import read_csv, read_json, write_json
+from scripts.lightstack.records import read_json, write_json
 from scripts.lightstack.registration import Alignment, Stars, UnalignedError, align
 from scripts.lightstack.transform import identity
 
@@ -18,7 +18,6 @@ log = logging.getLogger(__name__)
 
 
 def run(
-    selection: Path,
     quality: dict[str, Path],
     sources: dict[str, Path],
     alignment: Path,
@@ -30,8 +29,6 @@ def run(
 
     Parameters
     ----------
-    selection : Path
-        What `select_frames` wrote.
     quality, sources : dict of str to Path
         What `grade_frame` and `detect_sources` wrote, by frame.
     alignment : Path
@@ -42,8 +39,10 @@ def run(
     normalize : str
         "flux" scales frames to the reference by their stars; "none" leaves them.
     """
-    accepted = [row["frame"] for row in read_csv(selection) if row["verdict"] == "accepted"]
-    records = {name: read_json(quality[name]) for name in accepted}
+    records = {name: read_json(path) for name, path in quality.items()}
+    accepted = {
+        name: record for name, record in records.items() if record["verdict"] == "accepted"
+    }
     record: dict[str, Any] = {
         "reference": None,
         "normalize": normalize,
@@ -51,15 +50,15 @@ def run(
         "unaligned": {},
     }
     if not accepted:
-        record["problem"] = _none_accepted([read_json(path) for path in quality.values()])
+        record["problem"] = _none_accepted(list(records.values()))
     elif reference not in ("first", "best", *accepted):
         record["problem"] = (
             f"The reference {reference!r} is not among the accepted frames. Set reference to "
             "first, best or the name of an accepted frame (see the ledger)."
         )
     else:
-        name = _choose_reference(reference, records)
-        record |= {"reference": name, **_align_all(name, records, sources, normalize)}
+        name = _choose_reference(reference, accepted)
+        record |= {"reference": name, **_align_all(name, accepted, sources, normalize)}
         if len(record["frames"]) < 2:
             record["problem"] = _too_few(len(quality), len(accepted), record)
     write_json(alignment, record)
@@ -147,7 +146,6 @@ if "snakemake" in globals():
     with job_log(snakemake):
         frames = snakemake.params.frames
         run(
-            Path(snakemake.input.selection),
             dict(zip(frames, map(Path, snakemake.input.quality), strict=True)),
             dict(zip(frames, map(Path, snakemake.input.sources), strict=True)),
             Path(snakemake.output.alignment),

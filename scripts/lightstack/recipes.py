@@ -39,7 +39,7 @@ FRAME_CHAIN = ("subtract_dark", "subtract_background", "detect_sources", "grade_
 
 USES = {
     "select_frames": ("grade_frame", "subtract_background"),
-    "align_frames": ("select_frames", "detect_sources"),
+    "align_frames": ("grade_frame", "detect_sources"),
     "list_frames": ("align_frames", "grade_frame"),
     "stack_frames": ("align_frames", "subtract_background"),
     "draw_preview": ("stack_frames",),
