@@ -2,17 +2,16 @@
 
 
 rule combine_darks:
-    """Combine the darks of each kind into a master."""
+    """Combine the darks of one kind into a master."""
     input:
-        darks=ancient(list(shared_darks(FRAMES, DARKS).values())),
+        darks=ancient(darks_of_kind),
     output:
-        masters=MASTERS,
+        master=MASTER,
     log:
-        "logs/combine_darks.log",
+        "logs/combine_darks/{kind}.log",
     conda:
         "../envs/lightstack.yaml"
     params:
-        settings=RECIPES.settings_of("combine_darks"),
         recipe=recipe("combine_darks"),
     script:
         "../scripts/combine_darks.py"
@@ -22,8 +21,8 @@ rule subtract_dark:
     """Read one raw frame and subtract its dark."""
     input:
         raw=ancient(raw_frame),
-        dark=ancient(same_name_dark),
-        masters=masters_for_frame,
+        dark=ancient(own_dark),
+        master=master_dark,
     output:
         frame=temp(DARK_SUBTRACTED),
     log:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from scripts.lightstack.dark_choice import choose_darks
 from scripts.lightstack.fingerprints import fingerprints
 from scripts.lightstack.frames import find_frames
 from scripts.lightstack.ledger import summary
-from scripts.lightstack.own_darks import frames_for_masters, shared_darks
 from scripts.lightstack.recipes import FRAME_CHAIN, Recipes
 from scripts.lightstack.records import read_json
 from scripts.lightstack.recovery import (
@@ -25,7 +25,7 @@ DARK_SUBTRACTED = "work/dark_subtracted/{frame}.fits"
 CLEANED = "work/cleaned/{frame}.fits"
 SOURCES = "work/sources/{frame}.fits"
 QUALITY = "work/quality/{frame}.json"
-MASTERS = "work/darks/masters.fits"
+MASTER = "work/darks/{kind}.fits"
 
 try:
     SETTINGS = complete_settings(config)
@@ -35,8 +35,12 @@ try:
     CONTENTS = fingerprints(
         [*FRAMES.paths.values(), *DARKS.paths.values()], Path("work/fingerprints.json")
     )
-    FOR_MASTERS = frames_for_masters(
-        FRAMES, DARKS, CONTENTS, Path("work/own_darks.json")
+    CHOICE = choose_darks(
+        FRAMES,
+        DARKS,
+        CONTENTS,
+        SETTINGS["dark_temperature_tolerance"],
+        Path("work/exposures.json"),
     )
 except (SettingsError, ValueError) as error:
     raise WorkflowError(str(error)) from None
@@ -48,13 +52,15 @@ OUTPUT = Path(SETTINGS["output_dir"])
 STARTED = time.time()
 if loss := loss_of_records(RESULTS):
     raise WorkflowError(loss)
-RECIPES = Recipes(SETTINGS, FRAMES, DARKS, CONTENTS, FOR_MASTERS)
+RECIPES = Recipes(SETTINGS, FRAMES, CONTENTS, CHOICE)
 
 
 def recipe(job):
     """What a job's result is made of; when that changes, the job is done again."""
     if job in FRAME_CHAIN:
         return lambda wildcards: RECIPES.of(job, wildcards.frame)
+    if job == "combine_darks":
+        return lambda wildcards: RECIPES.of(job, wildcards.kind)
     return RECIPES.of(job)
 
 
@@ -68,14 +74,20 @@ def content_of_raw_frame(wildcards):
     return CONTENTS[FRAMES.paths[wildcards.frame]]
 
 
-def same_name_dark(wildcards):
-    """The dark that has the frame's name, if there is one."""
-    return DARKS.paths.get(wildcards.frame, [])
+def own_dark(wildcards):
+    """The dark that has the frame's name, if there is one that fits."""
+    return CHOICE.own.get(wildcards.frame, [])
 
 
-def masters_for_frame(wildcards):
-    """The master darks, for a frame without a fitting dark of its own."""
-    return MASTERS if wildcards.frame in FOR_MASTERS else []
+def master_dark(wildcards):
+    """The master that is closest to the frame, if it has no dark of its own and one matches."""
+    kind = CHOICE.kind.get(wildcards.frame)
+    return MASTER.replace("{kind}", kind) if kind else []
+
+
+def darks_of_kind(wildcards):
+    """The darks that a master is made of."""
+    return CHOICE.darks[wildcards.kind]
 
 
 def of_all_frames(pattern):
@@ -95,7 +107,7 @@ def made_files():
     patterns = (DARK_SUBTRACTED, CLEANED, SOURCES, QUALITY)
     names = ("selection.csv", "alignment.json", "frames.csv", "preview.png")
     return [
-        MASTERS,
+        *(MASTER.replace("{kind}", kind) for kind in CHOICE.darks),
         *(path for pattern in patterns for path in of_all_frames(pattern)),
         *(f"{SETTINGS['results_dir']}/{name}" for name in names),
         *stack_files(),
@@ -128,7 +140,7 @@ def show_summary(since=0):
 
 def warn():
     """Tell of darks that cannot be used and of a disk that seems too small."""
-    for sentence in DARKS.refused.values():
+    for sentence in CHOICE.unused:
         print(f"Warning: this dark is not used: {sentence}")
     raw = map(Path, FRAMES.paths.values())
     sentence = lack_of_space(

@@ -1,18 +1,18 @@
-"""Combine the darks of each kind into a master: their median, pixel by pixel."""
+"""Combine the darks of one kind into a master: their median, pixel by pixel."""
 
 import logging
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.darks import Exposure, exposure_of, kinds
-from scripts.lightstack.fits import append_image, atomic_write, printable
+from scripts.lightstack.darks import Exposure, exposure_of
+from scripts.lightstack.fits import atomic_write, printable
 from scripts.lightstack.images import UnusableFrameError, read_image
-from scripts.lightstack.job import job_log
+from scripts.lightstack.job import JobError, job_log
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -23,59 +23,38 @@ BAND_BYTES = 30_000_000
 log = logging.getLogger(__name__)
 
 
-def run(darks: list[Path], masters: Path, *, dark_temperature_tolerance: float) -> None:
-    """Write one file with a master dark per kind.
+def run(darks: list[Path], master: Path) -> None:
+    """Write a master dark.
 
     Parameters
     ----------
     darks : list of Path
-        Raw darks of any kinds; one that cannot be read is left out with a warning.
-    masters : Path
-        FITS file to write: per kind one image [ADU] with the header of its first dark,
-        ``NCOMBINE`` and ``DARKNAME``.
-    dark_temperature_tolerance : float
-        Largest difference of temperature within a kind [degrees Celsius].
+        Raw darks of one kind.
+    master : Path
+        FITS file to write: the image [ADU] with the header of the first dark, ``NCOMBINE`` and
+        ``DARKNAME``.
     """
     from astropy.io import fits
 
-    with atomic_write(masters) as file, tempfile.TemporaryFile(dir=masters.parent) as scratch:
-        fits.PrimaryHDU().writeto(file)
-        stored = _store(darks, scratch)
-        exposures = {name: dark.exposure for name, dark in stored.items()}
-        for exposure, names in kinds(exposures, dark_temperature_tolerance):
-            header = stored[names[0]].header
-            header["NCOMBINE"] = (len(names), "darks combined")
-            header["DARKNAME"] = printable(_describe(exposure, len(names)))
-            log.info("%s: %s", header["DARKNAME"], ", ".join(names))
-            master = _median([stored[name].pixels for name in names])
-            append_image(file, fits.ImageHDU(master, header))
+    with atomic_write(master) as file, tempfile.TemporaryFile(dir=master.parent) as scratch:
+        headers, pixels = zip(*(_store(dark, scratch) for dark in darks), strict=True)
+        header = headers[0]
+        header["NCOMBINE"] = (len(darks), "darks combined")
+        header["DARKNAME"] = printable(_describe(exposure_of(header, pixels[0].shape), len(darks)))
+        log.info("%s: %s", header["DARKNAME"], ", ".join(map(str, darks)))
+        fits.PrimaryHDU(_median(pixels), header).writeto(file)
 
 
-@dataclass(frozen=True)
-class _Dark:
-    """A dark whose pixels lie on disk: darks need not fit into memory together."""
-
-    exposure: Exposure
-    header: "fits.Header"
-    pixels: NDArray[np.float32]
-
-
-def _store(darks: list[Path], scratch: IO[bytes]) -> dict[str, _Dark]:
-    """Decode each readable dark once, into one file."""
-    stored = {}
-    for path in darks:
-        try:
-            image = read_image(path)
-        except UnusableFrameError as error:
-            log.warning("This dark is left out: %s", error)
-            continue
-        offset = scratch.tell()
-        scratch.write(np.ascontiguousarray(image.data).data)
-        scratch.flush()
-        shape = image.data.shape
-        pixels = np.memmap(scratch, np.float32, "r", offset, shape)
-        stored[str(path)] = _Dark(exposure_of(image.header, shape), image.header, pixels)
-    return stored
+def _store(dark: Path, scratch: IO[bytes]) -> tuple["fits.Header", NDArray[np.float32]]:
+    """Read a dark and keep its pixels on disk: darks need not fit into memory together."""
+    try:
+        image = read_image(dark)
+    except UnusableFrameError as error:
+        raise JobError(f"{error} It was another file when the run began: run again.") from error
+    offset = scratch.tell()
+    scratch.write(np.ascontiguousarray(image.data).data)
+    scratch.flush()
+    return image.header, np.memmap(scratch, np.float32, "r", offset, image.data.shape)
 
 
 def _describe(exposure: Exposure, count: int) -> str:
@@ -89,7 +68,7 @@ def _describe(exposure: Exposure, count: int) -> str:
     return " ".join([f"master of {count}:", *known, f"{nx} x {ny}"])
 
 
-def _median(darks: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+def _median(darks: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Median of images, a band of rows at a time."""
     from scripts.lightstack.combining import combine
 
@@ -106,6 +85,5 @@ if "snakemake" in globals():
     with job_log(snakemake):
         run(
             [Path(dark) for dark in snakemake.input.darks],
-            Path(snakemake.output.masters),
-            **snakemake.params.settings,
+            Path(snakemake.output.master),
         )

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.darks import closest_master, exposure_of
 from scripts.lightstack.fits import Frame, in_native_order, printable, write_failure, write_frame
 from scripts.lightstack.images import (
-    RawImage,
     UnusableFrameError,
     central_region,
     check_usable,
     read_image,
 )
-from scripts.lightstack.job import job_log
+from scripts.lightstack.job import JobError, job_log
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -31,10 +29,9 @@ def run(
     *,
     sha256: str,
     dark: Path | None,
-    masters: Path | None,
+    master: Path | None,
     saturation_limit: float,
     debug_region: int,
-    dark_temperature_tolerance: float,
 ) -> None:
     """Write a raw frame without its dark, or a file that says why the frame is unusable.
 
@@ -48,18 +45,18 @@ def run(
         Digest of the raw frame, for the ledger.
     dark : Path or None
         The dark of the same name.
-    masters : Path or None
+    master : Path or None
         What `combine_darks` wrote, for a frame without a dark of its own.
     saturation_limit : float
         Raw value from which a pixel is saturated [ADU].
     debug_region : int
         Side of the central square to keep [pixels]; 0 keeps all.
-    dark_temperature_tolerance : float
-        Largest difference of temperature between a frame and a master [degrees Celsius].
     """
     try:
         image = read_image(raw)
-        name, pixels = _choose_dark(image, dark, masters, dark_temperature_tolerance)
+        name, pixels = _read_dark(dark, master)
+        if pixels is not None and pixels.shape != image.data.shape:
+            raise JobError(f"{raw}: it had another shape when the run began: run again.")
         region = central_region(image.data.shape, debug_region)
         data, peak = image.data[region], image.peak[region]
         check_usable(data)
@@ -82,41 +79,21 @@ def run(
     write_frame(frame, Frame(np.ascontiguousarray(data), header, saturated))
 
 
-def _choose_dark(
-    image: RawImage, dark: Path | None, masters: Path | None, tolerance: float
-) -> tuple[str, NDArray[np.float32] | None]:
+def _read_dark(dark: Path | None, master: Path | None) -> tuple[str, NDArray[np.float32] | None]:
     """Name and pixels of the dark to subtract; "none" and None if there is none."""
-    if dark is not None:
-        try:
-            pixels = read_image(dark).data
-        except UnusableFrameError as error:
-            log.warning("The dark of the same name is not used: %s", error)
-        else:
-            if pixels.shape == image.data.shape:
-                return dark.name, pixels
-            log.warning("%s has another shape than its frame and is not used.", dark)
-    if masters is not None:
-        return _choose_master(image, masters, tolerance)
-    return "none", None
-
-
-def _choose_master(
-    image: RawImage, masters: Path, tolerance: float
-) -> tuple[str, NDArray[np.float32] | None]:
     from astropy.io import fits
 
-    with fits.open(masters, memmap=False) as hdus:
-        exposures = {
-            str(number): exposure_of(hdu.header, hdu.shape)
-            for number, hdu in enumerate(hdus)
-            if hdu.shape
-        }
-        frame = exposure_of(image.header, image.data.shape)
-        chosen = closest_master(frame, exposures, tolerance)
-        if chosen is None:
-            return "none", None
-        hdu = hdus[int(chosen)]
-        return hdu.header["DARKNAME"], in_native_order(hdu.data)
+    if dark is not None:
+        try:
+            return dark.name, read_image(dark).data
+        except UnusableFrameError as error:
+            raise JobError(
+                f"{error} It was another file when the run began: run again."
+            ) from error
+    if master is None:
+        return "none", None
+    with fits.open(master, memmap=False) as hdus:
+        return hdus[0].header["DARKNAME"], in_native_order(hdus[0].data)
 
 
 def _shift_wcs(header: "fits.Header", region: tuple[slice, slice]) -> None:
@@ -135,6 +112,6 @@ if "snakemake" in globals():
             Path(snakemake.output.frame),
             sha256=snakemake.params.sha256,
             dark=Path(snakemake.input.dark) if snakemake.input.dark else None,
-            masters=Path(snakemake.input.masters) if snakemake.input.masters else None,
+            master=Path(snakemake.input.master) if snakemake.input.master else None,
             **snakemake.params.settings,
         )

@@ -1,5 +1,6 @@
 """Whatever lies in the input folder is stacked rightly or told of; it never stops the others."""
 
+import contextlib
 import errno
 import json
 import os
@@ -17,9 +18,10 @@ from astropy.io import fits
 
 from scripts import detect_sources, grade_frame, stack_frames, subtract_background, subtract_dark
 from scripts.lightstack import images
+from scripts.lightstack.darks import EXPOSURE_CARDS, exposure_of
 from scripts.lightstack.fits import PixelFile, read_header
 from scripts.lightstack.frames import on_one_line
-from scripts.lightstack.images import UnusableFrameError, read_image
+from scripts.lightstack.images import UnusableFrameError, read_cards, read_image
 from scripts.lightstack.records import read_json
 from scripts.lightstack.simulator import make_night
 from scripts.lightstack.transform import Transform
@@ -241,6 +243,26 @@ def test_files_that_claim_to_be_huge_are_refused_within_200_mb(tmp_path: Path) -
         assert megabytes < 200, (name, sentence, megabytes)
 
 
+def test_cards_and_shape_are_those_of_the_whole_image(tmp_path: Path) -> None:
+    make_night(tmp_path, shape=(200, 300), n_lights=1, n_stars=150, seed=4)
+    files = bad_input.corpus(tmp_path / "data" / "light_0001.fits")
+    bad_input.write(tmp_path, files)
+    read = 0
+    for name in files:
+        path = tmp_path / name
+        try:
+            image = read_image(path)
+        except UnusableFrameError:
+            with contextlib.suppress(UnusableFrameError):
+                read_cards(path, EXPOSURE_CARDS)
+            continue
+        shape, header = read_cards(path, EXPOSURE_CARDS)
+        whole = exposure_of(image.header, image.data.shape)
+        assert exposure_of(header, shape) == whole, name
+        read += 1
+    assert read > 40
+
+
 def test_a_file_on_which_the_decoder_writes_beyond_its_memory_is_a_sentence(
     tmp_path: Path,
 ) -> None:
@@ -390,10 +412,9 @@ def _through_every_step(
         paths[0],
         sha256="digest",
         dark=dark,
-        masters=None,
+        master=None,
         saturation_limit=65535,
         debug_region=debug_region,
-        dark_temperature_tolerance=1.0,
     )
     subtract_background.run(paths[0], paths[1], background_box=32)
     detect_sources.run(paths[1], paths[2], threshold_sigma=5, minarea=5, smoothing_sigma=1.0)

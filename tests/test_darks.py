@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from scripts import combine_darks
+from scripts import combine_darks, subtract_dark
+from scripts.lightstack import dark_choice
+from scripts.lightstack.dark_choice import DarkChoice, choose_darks
 from scripts.lightstack.darks import Exposure, closest_master, exposure_of, kinds
+from scripts.lightstack.frames import find_frames
+from scripts.lightstack.images import sha256_of
+from scripts.lightstack.job import JobError
 
 SHAPE = (10, 20)
 FRAME = Exposure(SHAPE, exptime=60.0, gain=1.0, binning=(2, 2), temperature=-10.0)
@@ -67,27 +72,113 @@ def test_kinds_do_not_depend_on_the_order_of_the_darks() -> None:
     assert kinds(dict(reversed(darks.items())), 1.0) == found
 
 
-def test_master_is_the_median_of_its_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_master_is_the_median_of_its_darks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(1)
-    cube = rng.normal(100, 5, (5, 40, 30)).astype(np.float32)
+    cube = rng.normal(100, 5, (4, 40, 30)).astype(np.float32)
     cube[1, 3, 4] = np.nan
     paths = []
     for number, pixels in enumerate(cube):
         paths.append(tmp_path / f"d{number}.fits")
-        fits.writeto(paths[-1], pixels, fits.Header([("EXPTIME", 60.0 if number < 4 else 30.0)]))
-    paths.append(tmp_path / "broken.fits")
-    paths[-1].write_text("no dark")
+        fits.writeto(paths[-1], pixels, fits.Header([("EXPTIME", 60.0)]))
     # Bands of a few rows: the median must not depend on how often the files are read.
     monkeypatch.setattr(combine_darks, "BAND_BYTES", 4 * 30 * 4 * 7)
-    masters = tmp_path / "work" / "masters.fits"
-    masters.parent.mkdir()
-    combine_darks.run(paths, masters, dark_temperature_tolerance=1.0)
-    with fits.open(masters) as hdus:
-        by_exposure = {hdu.header["EXPTIME"]: hdu for hdu in hdus[1:]}
-        assert set(by_exposure) == {30.0, 60.0}
-        np.testing.assert_array_equal(by_exposure[30.0].data, cube[4])
-        expected = np.nanmedian(cube[:4].astype(float), axis=0)
-        np.testing.assert_allclose(by_exposure[60.0].data, expected, rtol=1e-6)
-        assert by_exposure[60.0].header["NCOMBINE"] == 4
-        assert by_exposure[60.0].header["DARKNAME"] == "master of 4: 60 s 30 x 40"
-    assert [path.name for path in masters.parent.iterdir()] == ["masters.fits"]
+    master = tmp_path / "work" / "master.fits"
+    combine_darks.run(paths, master)
+    with fits.open(master) as hdus:
+        expected = np.nanmedian(cube.astype(float), axis=0)
+        np.testing.assert_allclose(hdus[0].data, expected, rtol=1e-6)
+        assert hdus[0].header["NCOMBINE"] == 4
+        assert hdus[0].header["DARKNAME"] == "master of 4: 60 s 30 x 40"
+    assert [path.name for path in master.parent.iterdir()] == ["master.fits"]
+
+
+def subtract(raw: Path, dark: Path) -> None:
+    subtract_dark.run(
+        raw,
+        raw.with_name("frame.fits"),
+        sha256="",
+        dark=dark,
+        master=None,
+        saturation_limit=1,
+        debug_region=0,
+    )
+
+
+def test_a_dark_that_changes_during_the_run_is_told(tmp_path: Path) -> None:
+    dark = tmp_path / "dark.fits"
+    dark.write_text("no dark")
+    with pytest.raises(JobError, match=r"dark\.fits: not a FITS file\. .* run again"):
+        combine_darks.run([dark], tmp_path / "master.fits")
+    raw = tmp_path / "raw.fits"
+    fits.writeto(raw, np.arange(20.0).reshape(4, 5))
+    with pytest.raises(JobError, match=r"dark\.fits: not a FITS file\. .* run again"):
+        subtract(raw, dark)
+    fits.writeto(dark, np.arange(30.0).reshape(6, 5), overwrite=True)
+    with pytest.raises(JobError, match=r"raw\.fits: it had another shape"):
+        subtract(raw, dark)
+    assert not (tmp_path / "frame.fits").exists()
+
+
+def choose(folder: Path) -> DarkChoice:
+    frames, darks = find_frames(folder / "data"), find_frames(folder / "darkfield")
+    paths = [*frames.paths.values(), *darks.paths.values()]
+    contents = {path: sha256_of(Path(path)) for path in paths}
+    return choose_darks(frames, darks, contents, 1.0, folder / "exposures.json")
+
+
+def write(path: Path, exptime: float, value: int, shape: tuple[int, int] = SHAPE) -> None:
+    path.parent.mkdir(exist_ok=True)
+    pixels = np.full(shape, value, np.int16)
+    fits.writeto(path, pixels, fits.Header([("EXPTIME", exptime)]), overwrite=True)
+
+
+def test_each_frame_depends_on_the_darks_that_it_uses(tmp_path: Path) -> None:
+    lights, darks = tmp_path / "data", tmp_path / "darkfield"
+    for number, (name, exptime) in enumerate(
+        {"short": 10, "long": 60, "own": 60, "misfit": 60, "broken": 10, "other": 300}.items()
+    ):
+        write(lights / f"{name}.fits", exptime, number)
+    (lights / "bad.fits").write_text("no frame")
+    write(darks / "a.fits", 10, 10)
+    write(darks / "b.fits", 60, 11)
+    write(darks / "c.fits", 60, 12)
+    write(darks / "d.fits", 900, 13)
+    write(darks / "own.fits", 60, 14)
+    write(darks / "misfit.fits", 60, 15, (5, 5))
+    (darks / "broken.fits").write_text("no dark")
+    (darks / "gone.fits").symlink_to("nowhere")
+    choice = choose(tmp_path)
+    assert choice.own == {"own": str(darks / "own.fits")}
+    assert {
+        name: [Path(path).stem for path in choice.darks[kind]]
+        for name, kind in choice.kind.items()
+    } == {"short": ["a"], "broken": ["a"], "long": ["b", "c"], "misfit": ["b", "c"]}
+    # Of what no frame uses no master is made.
+    assert len(choice.darks) == 2
+    assert len(choice.unused) == 3
+    for name, cause in {"gone": "a link", "broken": "not a FITS", "misfit": "shape"}.items():
+        assert any(f"{name}.fits" in line and cause in line for line in choice.unused)
+
+
+def test_files_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("data/a", "data/b", "darkfield/a", "darkfield/c"):
+        write((tmp_path / name).with_suffix(".fits"), 60, 1)
+    first = choose(tmp_path)
+    looked = []
+    look = dark_choice._look
+
+    def note(path: Path, *, whole: bool) -> object:
+        looked.append(path.name)
+        return look(path, whole=whole)
+
+    monkeypatch.setattr(dark_choice, "_look", note)
+    assert choose(tmp_path) == first
+    assert not looked
+    write(tmp_path / "darkfield" / "c.fits", 30, 2)
+    assert not choose(tmp_path).kind
+    assert looked == ["c.fits"]
+    monkeypatch.setattr(dark_choice, "code_digest", lambda _: "another")
+    choose(tmp_path)
+    assert len(looked) == 5

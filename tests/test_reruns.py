@@ -121,20 +121,43 @@ def test_a_dark_arrives_or_goes(night: Path) -> None:
     assert planned(night) == expected
 
 
+def test_a_dark_arrives_that_no_frame_uses(night: Path) -> None:
+    dark = night / "darkfield" / "dark_99.fits"
+    dark.write_text("no dark")
+    assert planned(night) == {}
+    shutil.copy(night / "darkfield" / "dark_01.fits", dark)
+    fits.setval(dark, "EXPTIME", value=300.0)
+    assert planned(night) == {}
+
+
+def test_a_master_arrives_for_one_frame(night: Path) -> None:
+    light = night / "data" / "light_0001.fits"
+    fits.setval(light, "EXPTIME", value=300.0)
+    run = snakemake(night)
+    assert run.ledger["light_0001"]["dark"] == "none"
+    assert "1 without a dark" in run.output
+    dark = night / "darkfield" / "dark_99.fits"
+    shutil.copy(night / "darkfield" / "dark_01.fits", dark)
+    fits.setval(dark, "EXPTIME", value=300.0)
+    assert planned(night) == jobs(1, *FRAME_JOBS) | {"combine_darks": 1}
+
+
 def test_a_same_name_dark_arrives(night: Path) -> None:
     shutil.copy(night / "darkfield" / "dark_01.fits", night / "darkfield" / "light_0003.fits")
     assert planned(night) == jobs(1, *FRAME_JOBS)
 
 
-@pytest.mark.parametrize("light", ["light_0004", "light_0005"])
-def test_a_same_name_dark_changes(night: Path, light: str) -> None:
+@pytest.mark.parametrize(
+    ("light", "without"), [("light_0004", {}), ("light_0005", jobs(1, *FRAME_JOBS))]
+)
+def test_a_same_name_dark_changes(night: Path, light: str, without: dict[str, int]) -> None:
     target = night / "darkfield" / f"{light}.fits"
     shutil.copy(night / "darkfield" / "dark_02.fits", target)
     assert planned(night) == jobs(1, *FRAME_JOBS)
     target.write_text("no dark")
-    assert planned(night) == jobs(1, *FRAME_JOBS)
+    assert planned(night) == without
     target.unlink()
-    assert planned(night) == jobs(1, *FRAME_JOBS)
+    assert planned(night) == without
 
 
 def test_a_dark_whose_frame_is_removed_serves_all_frames(night: Path) -> None:
@@ -189,6 +212,7 @@ def test_dark_subtracted_frames_can_be_kept(night: Path) -> None:
         (["fwhm0=2.0", "fwhm_max_ratio=3.0"], jobs(5, "grade_frame")),
         (["stack_memory_mb=500"], {}),
         (["output_dir=elsewhere"], {"select_frames": 1, "all": 1}),
+        (["dark_temperature_tolerance=2"], {}),
     ],
 )
 def test_a_setting_changes(night: Path, config: list[str], expected: dict[str, int]) -> None:

@@ -12,6 +12,14 @@ EXPOSURE_KEYS = ("EXPTIME", "EXPOSURE")
 GAIN_KEYS = ("GAIN", "EGAIN")
 TEMPERATURE_KEYS = ("CCD-TEMP", "SET-TEMP")
 BINNING_KEYS = (("XBINNING", "YBINNING"), ("BINX", "BINY"))
+EXPOSURE_CARDS = (
+    *EXPOSURE_KEYS,
+    *GAIN_KEYS,
+    *TEMPERATURE_KEYS,
+    *(key for pair in BINNING_KEYS for key in pair),
+)
+"""All cards that tell how a frame was taken."""
+
 LONGEST_EXPOSURE_S = 1e6
 EXPOSURE_TOLERANCE = 0.01
 """Exposures are equal within this share: headers round them."""

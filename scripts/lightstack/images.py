@@ -94,14 +94,42 @@ def read_image(path: Path) -> RawImage:
     OSError, MemoryError
         If it is not the file's fault: the disk or the machine fails, or permission is lacking.
     """
+    return _read(path, None)
+
+
+def read_cards(path: Path, keys: tuple[str, ...]) -> tuple[tuple[int, int], "fits.Header"]:
+    """Read an image's shape and some of its cards, but no pixels.
+
+    Parameters
+    ----------
+    path : Path
+        As for `read_image`, and with the same exceptions as far as the file is looked at.
+    keys : tuple of str
+        The cards.
+
+    Returns
+    -------
+    shape : (int, int)
+        ``(ny, nx)`` [pixels].
+    header : astropy.io.fits.Header
+        Those of the cards that `read_image` finds, among others perhaps.
+    """
+    image = _read(path, keys)
+    return image.data.shape, image.header
+
+
+def _read(path: Path, keys: tuple[str, ...] | None) -> RawImage:
+    """Read an image, or only these cards: it has no data then."""
     with _naming(path):
         with path.open("rb") as file:
             start = file.read(26)
         if not start:
             raise UnusableFrameError(f"{path.name}: the file is empty.")
-        reader = _read_fits if _is_fits_name(path) else _read_picture
         try:
-            image = reader(path, start)
+            if _is_fits_name(path):
+                image = _read_fits(path, start, keys)
+            else:
+                image = _read_picture(path, start, keys)
         except UnusableFrameError as error:
             raise UnusableFrameError(f"{path.name}: {error}") from error
         except Exception as error:
@@ -205,7 +233,7 @@ BAND_PIXELS = 1 << 21
 _PIXEL_TYPES = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
 
-def _read_fits(path: Path, start: bytes) -> RawImage:
+def _read_fits(path: Path, start: bytes, keys: tuple[str, ...] | None) -> RawImage:
     zipped = start.startswith(b"\x1f\x8b")
     if not zipped and not start.startswith(b"SIMPLE"):
         raise UnusableFrameError("not a FITS file.")
@@ -215,8 +243,8 @@ def _read_fits(path: Path, start: bytes) -> RawImage:
             warnings.catch_warnings(action="ignore"),
             gzip.open(path) if zipped else path.open("rb") as file,
         ):
-            image = _first_image(file, path.stat().st_size, zipped=zipped)
-            if zipped:
+            image = _first_image(file, path.stat().st_size, keys, zipped=zipped)
+            if zipped and keys is None:
                 _check_rest(file)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise UnusableFrameError(TRUNCATED) from error
@@ -230,7 +258,9 @@ def _check_rest(file: RawFile) -> None:
             break
 
 
-def _first_image(file: RawFile, size: int, *, zipped: bool) -> RawImage:
+def _first_image(
+    file: RawFile, size: int, keys: tuple[str, ...] | None, *, zipped: bool
+) -> RawImage:
     """Read the first 2-D image of a FITS file that takes so many bytes on the disk."""
     seen: list[str] = []
     primary = None
@@ -254,9 +284,11 @@ def _first_image(file: RawFile, size: int, *, zipped: bool) -> RawImage:
             _check_size(shape)
             if tiled or zipped:
                 _check_density(shape, size)
-            clean = _clean_header(header, primary)
+            clean = _clean_header(header, primary, keys)
             scaling = _Scaling.of(header, "Z" if tiled else "")
             plane = (shape[-2], shape[-1])
+            if keys is not None:
+                return _without_data(plane, clean)
             if tiled:
                 data = _read_tiles(content, header, file.read(n_bytes), plane, scaling)
             else:
@@ -267,6 +299,12 @@ def _first_image(file: RawFile, size: int, *, zipped: bool) -> RawImage:
         file.seek(end + -end % FITS_BLOCK)
     found = f"; it holds {', '.join(seen)} pixels" if seen else ""
     raise UnusableFrameError(f"no 2-D image in the file{found}.")
+
+
+def _without_data(shape: tuple[int, int], header: "fits.Header") -> RawImage:
+    """Stand for an image whose pixels are not read; it takes no memory."""
+    data = np.broadcast_to(np.float32(np.nan), shape)
+    return RawImage(data, data, np.inf, header)
 
 
 def _read_header(file: RawFile, number: int) -> bytes | None:
@@ -512,13 +550,17 @@ def _is_impossible_date(keyword: str, value: object) -> bool:
     return False
 
 
-def _clean_header(header: "fits.Header", primary: "fits.Header") -> "fits.Header":
+def _clean_header(
+    header: "fits.Header", primary: "fits.Header", keys: tuple[str, ...] | None
+) -> "fits.Header":
     """Return the cards that can be read and written again, the primary HDU's where it has more."""
     from astropy.io import fits
 
     clean = fits.Header()
     for card in [*header.cards, *primary.cards]:
         try:
+            if keys is not None and card.keyword not in keys:
+                continue
             keyword, value, comment = card.keyword, card.value, card.comment
             if keyword in clean or not keyword or _is_impossible_date(keyword, value):
                 continue
@@ -534,10 +576,13 @@ def _clean_header(header: "fits.Header", primary: "fits.Header") -> "fits.Header
     return clean
 
 
-def _read_picture(path: Path, start: bytes) -> RawImage:
+def _read_picture(path: Path, start: bytes, keys: tuple[str, ...] | None) -> RawImage:
+    from astropy.io import fits
     from PIL import Image, UnidentifiedImageError
 
     if start.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        if keys is not None:
+            return _without_data(_tiff_shape(path), fits.Header())
         return _grey(_tiff_pixels(path))
     # The size is checked here, before any decoding, by this project's own bound.
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
@@ -551,6 +596,9 @@ def _read_picture(path: Path, start: bytes) -> RawImage:
         with picture:
             _check_size(picture.size[::-1])
             _check_density(picture.size[::-1], path.stat().st_size)
+            if keys is not None:
+                cards = fits.Header(list(_exif_cards(picture).items()))
+                return _without_data(picture.size[::-1], cards)
             if picture.format == "PNG":
                 content = path.read_bytes()
                 _check_png(content)
@@ -589,6 +637,15 @@ def _check_png(content: bytes) -> None:
             return
         position = end
     raise UnusableFrameError(TRUNCATED)
+
+
+def _tiff_shape(path: Path) -> tuple[int, int]:
+    """Shape of the first page of a TIFF, ``(ny, nx)`` [pixels]."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        return page.imagelength, page.imagewidth
 
 
 def _tiff_pixels(path: Path) -> NDArray[Any]:

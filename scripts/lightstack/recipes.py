@@ -8,14 +8,15 @@ of the result which is there.
 import hashlib
 import json
 from functools import cache
+from pathlib import Path
 
+from scripts.lightstack.dark_choice import DarkChoice
 from scripts.lightstack.digest import VERSIONS, code_digest
 from scripts.lightstack.frames import Frames
-from scripts.lightstack.own_darks import shared_darks
 
 SETTINGS_OF = {
-    "combine_darks": ("dark_temperature_tolerance",),
-    "subtract_dark": ("saturation_limit", "debug_region", "dark_temperature_tolerance"),
+    "combine_darks": (),
+    "subtract_dark": ("saturation_limit", "debug_region"),
     "subtract_background": ("background_box",),
     "detect_sources": ("threshold_sigma", "minarea", "smoothing_sigma"),
     "grade_frame": (
@@ -54,40 +55,38 @@ class Recipes:
     ----------
     settings : dict
         All settings.
-    frames, darks : Frames
-        The raw files.
+    frames : Frames
+        The raw frames.
     contents : dict of str to str
         Fingerprint of each raw file by its path.
-    for_masters : set of str
-        Frames that take a master dark.
+    choice : DarkChoice
+        The dark of each frame.
     """
 
     def __init__(
         self,
         settings: dict[str, object],
         frames: Frames,
-        darks: Frames,
         contents: dict[str, str],
-        for_masters: set[str],
+        choice: DarkChoice,
     ) -> None:
-        self._settings, self._frames, self._contents = settings, frames, contents
-        self._for_masters = for_masters
-        self._own, self._shared = darks.paths, shared_darks(frames, darks)
+        self._settings, self._frames = settings, frames
+        self._contents, self._choice = contents, choice
         self.of = cache(self._of)
 
     def settings_of(self, rule: str) -> dict[str, object]:
         """Pick the settings on which a rule's result depends."""
         return {key: self._settings[key] for key in SETTINGS_OF[rule]}
 
-    def _of(self, rule: str, frame: str | None = None) -> str:
+    def _of(self, rule: str, name: str = "") -> str:
         """Recipe of a job.
 
         Parameters
         ----------
         rule : str
             Its rule.
-        frame : str, optional
-            Its frame, if the rule is one of `FRAME_CHAIN`.
+        name : str, optional
+            Its frame, if the rule is one of `FRAME_CHAIN`, or its kind of darks.
 
         Returns
         -------
@@ -98,17 +97,17 @@ class Recipes:
             code_digest(f"scripts/{rule}.py"),
             VERSIONS,
             self.settings_of(rule),
-            self._before(rule, frame),
+            self._before(rule, name),
         )
 
-    def _before(self, rule: str, frame: str | None) -> object:
+    def _before(self, rule: str, name: str) -> object:
         """Tell what the job takes from others."""
         if rule == "combine_darks":
-            return {name: self._contents[path] for name, path in self._shared.items()}
-        if rule == "subtract_dark" and frame is not None:
-            return [self._contents[self._frames.paths[frame]], self._dark(frame)]
+            return [self._contents[path] for path in self._choice.darks[name]]
+        if rule == "subtract_dark":
+            return [self._contents[self._frames.paths[name]], self._dark(name)]
         if rule in FRAME_CHAIN:
-            return self.of(FRAME_CHAIN[FRAME_CHAIN.index(rule) - 1], frame)
+            return self.of(FRAME_CHAIN[FRAME_CHAIN.index(rule) - 1], name)
         return [self._frames.refused if rule == "list_frames" else None] + [
             [[name, self.of(used, name)] for name in self._frames.paths]
             if used in FRAME_CHAIN
@@ -117,11 +116,10 @@ class Recipes:
         ]
 
     def _dark(self, frame: str) -> object:
-        own = self._own.get(frame)
-        return [
-            self._contents[own] if own else None,
-            self.of("combine_darks") if frame in self._for_masters else None,
-        ]
+        if own := self._choice.own.get(frame):
+            return [Path(own).name, self._contents[own]]
+        kind = self._choice.kind.get(frame)
+        return self.of("combine_darks", kind) if kind else None
 
 
 def _digest(*parts: object) -> str:
