@@ -471,3 +471,5 @@ def test_lost_records_are_told(small_night: Callable[..., Path]) -> None:
     run = snakemake(folder)
     assert run.returncode == 1
     assert "The records of earlier runs (.snakemake/metadata) are gone" in run.output
+    (folder / ".snakemake" / "metadata").mkdir(parents=True, exist_ok=True)
+    assert snakemake(folder).output == run.output

@@ -21,6 +21,10 @@ MADE_IN_RESULTS = (
 )
 
 
+RECORDS = Path(".snakemake", "metadata")
+"""Where Snakemake keeps a record of each file that a job has made."""
+
+
 def discard_damage(work: Path, results: Path, output: Path) -> None:
     """Remove files that a crash of the machine left empty, so that they are made again.
 
@@ -47,17 +51,16 @@ def mark_unrecorded(made: Iterable[str]) -> None:
     Parameters
     ----------
     made : iterable of str
-        Paths of the files that jobs make. Nothing is done if there is a record of none of them:
-        then records are kept elsewhere, or `loss_of_records` tells.
+        Paths of the files that jobs make.
     """
-    present = {path: _snakemake_path("metadata", path) for path in made if Path(path).exists()}
-    unrecorded = [path for path, record in present.items() if not _is_record(record)]
-    if len(unrecorded) == len(present):
+    if not RECORDS.is_dir():
+        # Snakemake has not run yet, or was told to keep its records in a database.
         return
-    for path in unrecorded:
-        mark = _snakemake_path("incomplete", path)
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.write_text("{}")
+    for path in made:
+        if Path(path).exists() and not _is_record(_snakemake_path("metadata", path)):
+            mark = _snakemake_path("incomplete", path)
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.write_text("{}")
 
 
 def _snakemake_path(kind: str, path: str) -> Path:
@@ -96,7 +99,8 @@ def loss_of_records(results: Path) -> str:
         A sentence, or an empty string.
     """
     made = [path for pattern in MADE_IN_RESULTS for path in results.glob(pattern)]
-    if not made or any(Path(".snakemake").glob("metadata*")):
+    in_files = RECORDS.is_dir() and any(RECORDS.iterdir())
+    if not made or in_files or RECORDS.with_suffix(".db").exists():
         return ""
     return (
         f"The records of earlier runs (.snakemake/metadata) are gone: whether {made[0]} is up to "
