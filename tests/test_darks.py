@@ -1,5 +1,6 @@
 """Each frame gets the dark that matches it."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,11 @@ def test_each_frame_depends_on_the_darks_that_it_uses(tmp_path: Path) -> None:
     write(darks / "own.fits", 60, 14)
     write(darks / "misfit.fits", 60, 15, (5, 5))
     (darks / "broken.fits").write_text("no dark")
+    # Its header is whole.
+    noise = np.random.default_rng(1).integers(0, 9999, (100, 200), np.int16)
+    fits.writeto(darks / "torn.fits", noise)
+    torn = gzip.compress((darks / "torn.fits").read_bytes())[:-20]
+    (darks / "torn.fits").rename(darks / "torn.fits.gz").write_bytes(torn)
     (darks / "gone.fits").symlink_to("nowhere")
     choice = choose(tmp_path)
     assert choice.own == {"own": str(darks / "own.fits")}
@@ -157,8 +163,9 @@ def test_each_frame_depends_on_the_darks_that_it_uses(tmp_path: Path) -> None:
     } == {"short": ["a"], "broken": ["a"], "long": ["b", "c"], "misfit": ["b", "c"]}
     # Of what no frame uses no master is made.
     assert len(choice.darks) == 2
-    assert len(choice.unused) == 3
-    for name, cause in {"gone": "a link", "broken": "not a FITS", "misfit": "shape"}.items():
+    causes = {"gone": "a link", "broken": "not a FITS", "misfit": "shape", "torn": "truncated"}
+    assert len(choice.unused) == len(causes)
+    for name, cause in causes.items():
         assert any(f"{name}.fits" in line and cause in line for line in choice.unused)
 
 
