@@ -25,7 +25,6 @@ from scripts.lightstack.simulator import Light, Night, make_camera, make_sky, wr
 
 ROOT = Path(__file__).parents[1]
 
-
 SHAPE = (96, 96)
 SETTINGS = "{min_star_count: 5, threshold_sigma: 5, minarea: 5, background_box: 32}"
 

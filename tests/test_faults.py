@@ -14,8 +14,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from snakemake.persistence.file import FilePersistence
 
-from scripts.lightstack.recovery import lack_of_space
+from scripts.lightstack import recovery
+from scripts.lightstack.recovery import RECORDS, lack_of_space
 from tests.conftest import ROOT, snakemake
 
 SMALL_NIGHT = Callable[..., Path]
@@ -209,6 +211,18 @@ def test_a_read_only_folder_is_named(small_night: SMALL_NIGHT, small_disk: Path)
     assert "Read-only file system" in run.output
     assert "work/" in run.output
     assert "Traceback" not in run.output
+
+
+@pytest.mark.parametrize("name", ["a.fits", "é ü/b.fits", "folder/" * 80 + "c.fits"])
+def test_records_are_where_snakemake_keeps_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    RECORDS.mkdir(parents=True)
+    snakemakes = FilePersistence.__new__(FilePersistence)
+    snakemakes._max_len = None
+    expected = snakemakes._record_path(str(RECORDS), name)
+    assert recovery._snakemake_path("metadata", name) == Path(expected)
 
 
 def test_lack_of_space_is_foreseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
