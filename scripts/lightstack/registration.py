@@ -19,7 +19,6 @@ from scripts.lightstack.fitting import (
     with_backward,
 )
 from scripts.lightstack.guesses import LARGEST_SCALE, guesses
-from scripts.lightstack.linear import products, solve
 from scripts.lightstack.quality import SHARPEST_STAR
 from scripts.lightstack.transform import Transform, identity, inside
 
@@ -34,6 +33,8 @@ LEAST_SHARE = 0.3
 """Share of the brighter stars in the overlap that ought to have a counterpart."""
 LEAST_SHARE_OF_REST = 0.1
 """The same, when what stays on its pixel is left out: most of the rest may be flickering."""
+SETTLED_PX = 1e-4
+"""Change of a fit that is not worth another one [pixels]."""
 CENTROID_FLOOR_PX = 0.01
 """No centroid is better than this [pixels]: it keeps one bright star from ruling the fit."""
 
@@ -368,19 +369,26 @@ def _polish(match: _Match, frame: Stars, reference: Stars) -> _Match:
     """Refit to all stars with weights, by the richest model that predicts stars left out."""
     match = _match(match.transform, frame, reference, match.tolerance)
     chosen = SIMILARITY
+    weighed = None
     for model in (SIMILARITY, *RICHER_MODELS):
-        for _ in range(5):
+        for step in range(5):
             if len(match.frame) < 4:
                 return match
-            xy, target = frame.xy[match.frame], reference.xy[match.reference]
-            weight = _weights(match, frame, reference)
-            if model != chosen and not predicts_better(
-                model, chosen, match.transform, xy, target, weight
+            if match is not weighed:
+                weighed, weight = match, _weights(match, frame, reference)
+            pairs = frame.xy[match.frame], reference.xy[match.reference], weight
+            before = match.transform
+            if (
+                step == 0
+                and model != chosen
+                and not predicts_better(model, chosen, before, *pairs)
             ):
                 break
             chosen = model
-            transform = fit(chosen, match.transform, xy, target, weight)
+            transform = fit(chosen, before, *pairs)
             match = _match(transform, frame, reference, _tighter(match))
+            if np.abs(transform.corners - before.corners).max() < SETTLED_PX:
+                break
     return match
 
 
@@ -400,13 +408,17 @@ def _weights(match: _Match, frame: Stars, reference: Stars) -> Floats:
     floor = max(CENTROID_FLOOR_PX**2, 0.01 * float(np.median(squared)))
     slope = float(np.median(squared) / np.median(faint))
     for _ in range(10 if len(faint) >= 12 else 0):
-        variance = floor + slope * faint
-        terms = np.stack([1 / variance, faint / variance], axis=1)
-        normal = products(terms, terms)
-        diagonal = normal[0, 0] * normal[1, 1]
-        if diagonal - normal[0, 1] ** 2 <= 1e-9 * diagonal:
+        constant = 1 / (floor + slope * faint)
+        linear = faint * constant
+        values = np.minimum(squared * constant, 9)
+        aa, ab, bb = (
+            np.sum(x * y) for x, y in ((constant, constant), (constant, linear), (linear, linear))
+        )
+        determinant = aa * bb - ab * ab
+        if determinant <= 1e-9 * aa * bb:
             break
-        values = products(terms, np.minimum(squared / variance, 9)[:, np.newaxis])
-        floor, slope = np.maximum(solve(normal, values)[:, 0], (CENTROID_FLOOR_PX**2, 0))
+        a, b = np.sum(constant * values), np.sum(linear * values)
+        floor = max((bb * a - ab * b) / determinant, CENTROID_FLOOR_PX**2)
+        slope = max((aa * b - ab * a) / determinant, 0)
     variance = floor + slope * faint
     return np.asarray(1 / variance / (1 + squared / (4 * variance)) ** 2, np.float64)
