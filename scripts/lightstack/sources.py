@@ -38,7 +38,7 @@ _SHARPEST = 0.02
 _WIDEST = 3.0
 _TOLERANCE = 1e-3
 _SOURCES_AT_A_TIME = 500
-_PIXELS_AT_A_TIME = 1 << 17
+_PIXELS_AT_A_TIME = 2**16
 
 
 def detect(
@@ -286,7 +286,7 @@ def _weighted_moments(
     return total, np.stack([mx, my]), np.stack([pxx, pyy, pxy])
 
 
-def _smoothed(data: NDArray[np.float32], kernel: NDArray[np.float64]) -> NDArray[np.float32]:
+def _smoothed(data: NDArray[np.float32], kernel: NDArray[np.float32]) -> NDArray[np.float32]:
     """Correlate with a symmetric kernel along both axes; beyond the edge, its pixels go on.
 
     As many rows at a time as stay in the processor's cache.
@@ -298,17 +298,17 @@ def _smoothed(data: NDArray[np.float32], kernel: NDArray[np.float64]) -> NDArray
     for first in range(0, ny, height):
         last = min(first + height, ny)
         rows = np.arange(first - reach, last + reach).clip(0, ny - 1)
-        across = _correlated(data[rows].astype(np.float64), kernel).astype(np.float32)
-        padded = np.pad(across, ((0, 0), (reach, reach)), mode="edge").astype(np.float64)
+        across = _correlated(data[rows], kernel)
+        padded = np.pad(across, ((0, 0), (reach, reach)), mode="edge")
         smoothed[first:last] = _correlated(padded.T, kernel).T
     return smoothed
 
 
-def _correlated(values: NDArray[np.float64], kernel: NDArray[np.float64]) -> NDArray[np.float64]:
+def _correlated(values: NDArray[np.float32], kernel: NDArray[np.float32]) -> NDArray[np.float32]:
     """Correlate the first axis with a symmetric kernel where all of it fits in."""
     reach = len(kernel) // 2
     n = len(values) - 2 * reach
-    total: NDArray[np.float64] = values[reach : reach + n] * kernel[reach]
+    total: NDArray[np.float32] = values[reach : reach + n] * kernel[reach]
     pair = np.empty_like(total)
     for k in range(reach, 0, -1):
         np.add(values[reach - k : reach - k + n], values[reach + k : reach + k + n], out=pair)
@@ -317,11 +317,11 @@ def _correlated(values: NDArray[np.float64], kernel: NDArray[np.float64]) -> NDA
     return total
 
 
-def _gaussian_kernel(sigma: float) -> NDArray[np.float64]:
+def _gaussian_kernel(sigma: float) -> NDArray[np.float32]:
     """Return weights of a Gaussian out to 4 sigma, with a sum of one."""
     reach = int(4 * sigma + 0.5)
     kernel = np.array([math.exp(-0.5 * (x / sigma) ** 2) for x in range(-reach, reach + 1)])
-    return np.asarray(kernel / kernel.sum())
+    return np.asarray(kernel / kernel.sum(), np.float32)
 
 
 def _gaussian(x: NDArray[np.float64]) -> NDArray[np.float64]:
