@@ -8,12 +8,12 @@ Both do the same from the raw files on, in a fresh folder each time: master dark
 subtraction, sky (``seqsubsky``), registration, and every stack that Siril has: mean, median,
 maximum, minimum and sigma clipping. The workflow adds what Siril does not have: the standard
 deviation, grading, ledger, preview, and the start of Snakemake. They run in turn, the first one
-another in each repetition, and a night of tiny frames goes before, so that nothing is compiled
-while the clock runs. Both keep their own limits of memory: 1 GB for the stack here, 90 % of what
-is free there.
+another in each repetition; nothing is compiled while the clock runs. Both keep their own limits
+of memory: 1 GB for the stack here, 90 % of what is free there.
 
-CPU time is that of all processes, and memory the largest sum of their proportional set sizes,
-sampled five times a second. A ratio below one says that the workflow needs less.
+CPU time is that of all processes. Memory is the largest sum of their proportional set sizes,
+sampled five times a second in a run before the clock runs: to look is not free. A ratio below one
+says that the workflow needs less.
 """
 
 import argparse
@@ -28,8 +28,8 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -79,7 +79,6 @@ CASES = {
     "1.5mp": Case(40, (1024, 1536)),
     "60mp": Case(4, (6336, 9504)),
 }
-TINY = Case(4, (500, 600), 2, 300)
 
 
 @dataclass(frozen=True)
@@ -147,14 +146,16 @@ def siril_version() -> tuple[int, ...]:
     return tuple(int(part) for part in done.stdout.split()[1].split("-")[0].split("."))
 
 
-def run_siril(folder: Path, case: Case, cores: int) -> Cost:
+def run_siril(folder: Path, case: Case, cores: int, *, watched: bool) -> Cost:
     """Stack the night with Siril, and make sure that it did all that it was asked for."""
     script = folder / "stack.ssf"
     script.write_text(siril_script(cores))
     home = folder / "home"
     home.mkdir()
     environment = os.environ | {"XDG_CONFIG_HOME": str(home)}  # nobody's preferences
-    cost = measure([SIRIL, "-d", str(folder), "-s", str(script)], folder / "log", environment)
+    cost = measure(
+        [SIRIL, "-d", str(folder), "-s", str(script)], folder / "log", environment, watched=watched
+    )
     registered = len(list((folder / "process").glob("r_bkg_pp_light_?????.fit")))
     missing = [mode for mode in STACKS if not (folder / f"{mode}.fit").is_file()]
     if registered != case.n_lights or missing:
@@ -165,7 +166,7 @@ def run_siril(folder: Path, case: Case, cores: int) -> Cost:
     return cost
 
 
-def run_workflow(folder: Path, case: Case, cores: int) -> Cost:
+def run_workflow(folder: Path, case: Case, cores: int, *, watched: bool) -> Cost:
     """Stack the night with the workflow, and make sure that all frames are in the stacks."""
     settings = folder / "config" / "config.yaml"
     settings.parent.mkdir()
@@ -174,7 +175,7 @@ def run_workflow(folder: Path, case: Case, cores: int) -> Cost:
     command += ["--directory", str(folder), "--cores", str(cores)]
     environment = dict(os.environ)
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # or each job compiles its modules again
-    cost = measure(command, folder / "log", environment)
+    cost = measure(command, folder / "log", environment, watched=watched)
     ledger = (folder / "results" / "frames.csv").read_text()
     stacked = ledger.count(",stacked,")
     missing = [mode for mode in STACKS if not (folder / f"results/stack_{mode}.fits").is_file()]
@@ -186,20 +187,20 @@ def run_workflow(folder: Path, case: Case, cores: int) -> Cost:
     return cost
 
 
-def measure(command: list[str], log: Path, environment: dict[str, str]) -> Cost:
+def measure(command: list[str], log: Path, environment: dict[str, str], *, watched: bool) -> Cost:
     """Run a command to its end and measure it together with its descendants."""
     with log.open("wb") as output:
         begin = time.perf_counter()
         process = subprocess.Popen(
             command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=environment
         )
-        with watched_memory(process.pid) as peak:
+        with watched_memory(process.pid) if watched else nullcontext([0]) as samples:
             _, status, usage = os.wait4(process.pid, 0)
             wall = time.perf_counter() - begin
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         sys.exit(f"{command[0]} failed with status {process.returncode}:\n{_tail(log)}")
-    return Cost(wall, usage.ru_utime + usage.ru_stime, max(peak) / 1e6)
+    return Cost(wall, usage.ru_utime + usage.ru_stime, max(samples) / 1e6)
 
 
 @contextmanager
@@ -250,8 +251,7 @@ def _tail(log: Path) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-30:])
 
 
-Runner = Callable[[Path, Case, int], Cost]
-RUNNERS: dict[str, Runner] = {"lightstack": run_workflow, "siril": run_siril}
+RUNNERS: dict[str, Callable[..., Cost]] = {"lightstack": run_workflow, "siril": run_siril}
 
 
 def compare(place: Path, case: Case, repeats: int, cores: int) -> dict[str, list[Cost]]:
@@ -259,14 +259,17 @@ def compare(place: Path, case: Case, repeats: int, cores: int) -> dict[str, list
     night = place / "night"
     make_night(night, case)
     costs: dict[str, list[Cost]] = {name: [] for name in RUNNERS}
-    for repeat in range(repeats):
+    memory = {}
+    for repeat in range(repeats + 1):
         for name in list(RUNNERS)[:: -1 if repeat % 2 else 1]:
             with fresh_copy(night) as folder:
-                cost = RUNNERS[name](folder, case, cores)
-            costs[name].append(cost)
+                cost = RUNNERS[name](folder, case, cores, watched=repeat == 0)
+            if repeat == 0:
+                memory[name] = cost.memory
+                continue
+            costs[name].append(replace(cost, memory=memory[name]))
             print(
-                f"{case}, {name}: {cost.wall:.1f} s wall, {cost.cpu:.1f} CPU-s, "
-                f"{cost.memory:.0f} MB",
+                f"{case}, {name}: {cost.wall:.1f} s wall, {cost.cpu:.1f} CPU-s",
                 file=sys.stderr,
                 flush=True,
             )
@@ -281,7 +284,8 @@ def table_row(case: Case, costs: dict[str, list[Cost]]) -> str:
         ours, theirs = ([getattr(cost, quantity) for cost in costs[name]] for name in RUNNERS)
         ratios = [own / other for own, other in zip(ours, theirs, strict=True)]
         cells.append(f"{statistics.median(ours):.0f} / {statistics.median(theirs):.0f}")
-        spread = f" ({min(ratios):.2f}-{max(ratios):.2f})" if len(ratios) > 1 else ""
+        varies = min(ratios) < max(ratios)
+        spread = f" ({min(ratios):.2f}-{max(ratios):.2f})" if varies else ""
         cells.append(f"**{statistics.median(ratios):.2f}**{spread}")
     return f"| {' | '.join(cells)} |"
 
@@ -316,7 +320,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"Nothing is compared: {SIRIL} is not installed (Debian package siril).")
         return
     with tempfile.TemporaryDirectory() as name:
-        compare(Path(name), TINY, 1, options.cores)
         rows = []
         for key in options.cases:
             costs = compare(Path(name), CASES[key], options.repeats, options.cores)
