@@ -43,10 +43,14 @@ class Run:
 
 
 def snakemake(
-    folder: Path, *arguments: str, cores: int = 2, env: dict[str, str] | None = None
+    folder: Path,
+    *arguments: str,
+    cores: int = 2,
+    env: dict[str, str] | None = None,
+    under: tuple[str, ...] = (),
 ) -> Run:
-    """Run the workflow in a folder, as a user does."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    """Run the workflow in a folder, as a user does, or `under` another command."""
+    command = [*under, sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(folder), "--cores", str(cores), *arguments]
     done = subprocess.run(
         command,

@@ -86,6 +86,22 @@ def test_a_run_killed_at_twenty_moments_ends_in_the_same_bytes(
     assert repaired(folder) == undisturbed
 
 
+def test_a_file_without_permission_is_named_before_any_job(small_night: SMALL_NIGHT) -> None:
+    folder = small_night()
+    closed = folder / "data" / "light_0002.fits"
+    closed.chmod(0)
+    under: tuple[str, ...] = ()
+    if os.access(closed, os.R_OK):  # root may read everything, unless it waives that
+        if shutil.which("setpriv") is None:
+            pytest.skip("root may read everything, and there is no setpriv to waive that")
+        rights = "-dac_override,-dac_read_search"
+        under = ("setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}")
+    run = snakemake(folder, under=under)
+    assert run.returncode != 0
+    assert "data/light_0002.fits: Permission denied." in run.output
+    assert not (folder / "work" / "cleaned").exists()
+
+
 def test_a_killed_job_is_done_again(
     small_night: SMALL_NIGHT, undisturbed: dict[str, bytes]
 ) -> None:

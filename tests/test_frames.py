@@ -95,16 +95,6 @@ def test_a_folder_that_is_not_there_holds_no_frames(tmp_path: Path) -> None:
     assert find_frames(tmp_path / "darkfield").names == []
 
 
-def test_a_file_without_permission_is_refused_with_a_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make(tmp_path, "a.fits", "é.fits")
-    monkeypatch.setattr(os, "access", lambda path, _: path.name == "a.fits")
-    frames = find_frames(tmp_path)
-    assert list(frames.paths) == ["a"]
-    assert "é.fits': you have no permission to read it" in frames.refused["é"]
-
-
 def test_names_that_no_job_can_carry_are_refused_with_a_reason(tmp_path: Path) -> None:
     make(tmp_path, "a\nb.fits", "c{d}.fits", "good.fits")
     (tmp_path / "gone.fits").symlink_to("nowhere")

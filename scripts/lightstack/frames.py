@@ -140,8 +140,6 @@ def _problem(path: Path, name: str) -> str:
         problem = "a link to a file that does not exist."
     elif not problem and not path.is_file():
         problem = "not a regular file."
-    elif not problem and not os.access(path, os.R_OK):
-        problem = "you have no permission to read it; give it with chmod u+r."
     return f"{str(path)!r}: {problem}" if problem else ""
 
 
