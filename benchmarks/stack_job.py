@@ -24,7 +24,7 @@ from astropy.io import fits
 from scripts import align_frames, stack_frames
 from scripts.lightstack.fits import Frame, write_frame, write_table
 from scripts.lightstack.records import write_json
-from scripts.lightstack.simulator import Light, make_sky
+from scripts.lightstack.simulator import Light, add_star, make_sky
 from scripts.lightstack.sources import SOURCE
 
 SIX = ("mean", "median", "max", "min", "std", "sigma_clip")
@@ -44,11 +44,15 @@ def make_frames(folder: Path, shape: tuple[int, int], count: int) -> None:
             shift=(float(number % FILES) * 1.37, float(number % FILES) * -0.71),
             rotation_deg=0.1 * (number % FILES),
         )
+        matrix = light.matrix(shape)
         if number < FILES:
             pixels = rng.normal(0, 10, shape).astype(np.float32)
-            header = fits.Header([("NOISEADU", 10.0), ("EXPTIME", 60.0)])
+            for (x, y), flux in zip(
+                sky.xy @ matrix[:2, :2].T + matrix[:2, 2], sky.flux, strict=True
+            ):
+                add_star(pixels, x, y, flux, light)
+            header = fits.Header([("NOISEADU", 10.0), ("SATURATE", 6e4), ("EXPTIME", 60.0)])
             write_frame(path, Frame(pixels, header, np.zeros(shape, bool)))
-        matrix = light.matrix(shape)
         xy = sky.xy @ matrix[:2, :2].T + matrix[:2, 2] + rng.normal(0, 0.03, sky.xy.shape)
         inside = ((xy > 0) & (xy < (shape[1], shape[0]))).all(axis=1)
         table = np.zeros(inside.sum(), SOURCE)

@@ -21,6 +21,7 @@ from scripts.lightstack.combining import (
     WINSORIZED_SIGMA,
     Combined,
     combine,
+    find_centres,
 )
 from scripts.lightstack.darks import exposure_time, first_number
 from scripts.lightstack.fits import PixelFile, StackWriter, atomic_write, read_header
@@ -28,16 +29,37 @@ from scripts.lightstack.job import JobError, job_log
 from scripts.lightstack.records import read_json
 from scripts.lightstack.rejection import blindness
 from scripts.lightstack.resampling import resample, source_rows
+from scripts.lightstack.seeing import (
+    N_PIXELS,
+    REACH,
+    Seeing,
+    Starlight,
+    measure_seeing,
+    starlight,
+)
 from scripts.lightstack.transform import Transform
 
 if TYPE_CHECKING:
     from astropy.io import fits
     from snakemake.iocontainers import snakemake
 
-FRAME_CARDS = ("RAWSHA", "DARK", "BKGADU", "NOISEADU", "DATE-END", "EXPOSURE", "TIME-OBS")
+FRAME_CARDS = (
+    *("RAWSHA", "DARK", "BKGADU", "NOISEADU", "SATURATE"),
+    *("DATE-END", "EXPOSURE", "TIME-OBS"),
+)
 """Cards of the reference that say nothing about a stack."""
 
+MIN_GAIN = 1e-30
+"""Electrons per ADU; less is a header's mistake, and the noise of light would be infinite."""
+
 BAND_ROWS = 128
+
+SEEING_BANDS, SEEING_ROWS, SEEING_BYTES = 16, 16, 250e6
+"""The seeing is measured in so many bands of so many rows; of fewer, if they took more memory."""
+
+LINEAR_SHARE = 0.6
+"""Where the mean of the frames has more than this share of a saturated pixel's light, a frame of
+better seeing may be saturated."""
 
 VERSIONED = ("lightstack", "numpy", "astropy", "astroalign", "sep", "scipy", "numba")
 
@@ -74,7 +96,14 @@ class AlignedFrame:
     def gain(self) -> float:
         """Electrons per ADU of the stack; infinite, as if without shot noise, where unknown."""
         gain = first_number(self.header, ("EGAIN",))
-        return gain / self._brightening if gain is not None and gain > 0 else np.inf
+        if gain is None or gain < MIN_GAIN:
+            return np.inf
+        return gain / self._brightening
+
+    @property
+    def linear_below(self) -> float:
+        """Light of which no frame is saturated [ADU of the stack]."""
+        return LINEAR_SHARE * float(self.header["SATURATE"]) * self._brightening
 
     @property
     def _brightening(self) -> float:
@@ -139,13 +168,15 @@ def run(
     header = _common_header(frames, frames[reference].header)
     header["NORMALIZ"] = (found["normalize"], "how frames were scaled to the reference")
     header["WEIGHTS"] = (weights, "weights of the frames in averages")
-    options = {
+    noise = np.array([frame.noise for frame in frames])
+    options: dict[str, Any] = {
         "sigma_clip": sigma_clip,
-        "weights": [frame.noise**-2 for frame in frames] if weights == "noise" else None,
-        "noise": [frame.noise for frame in frames],
-        "gain": [frame.gain for frame in frames],
+        "weights": noise**-2 if weights == "noise" else None,
+        "noise": noise,
         "threads": threads,
     }
+    if "noise_clip" in stacks:
+        options["seeing"], options["gain"] = _measure_seeing(frames, noise, threads)
     coverage = np.empty(shape, np.int16)
     rejected = {mode: np.empty(shape, np.int16) for mode in stacks if mode in CLIP_MODES}
     with ExitStack() as files:
@@ -191,6 +222,37 @@ def _aligned_frames(found: dict[str, Any], cleaned: dict[str, Path]) -> list[Ali
     return frames
 
 
+def _measure_seeing(
+    frames: list[AlignedFrame], noise: NDArray[np.float64], threads: int
+) -> tuple[Seeing | None, NDArray[np.float64]]:
+    """Measure the frames' seeing, and gains that are unknown, in bands across the image."""
+    ny, nx = frames[0].transform.reference_shape
+    gain = np.array([frame.gain for frame in frames])
+    linear_below = min(frame.linear_below for frame in frames)
+    affordable = int(SEEING_BYTES / (4 * nx * len(frames))) - 2 * REACH
+    height = min(max(1, min(SEEING_ROWS, affordable)) + 2 * REACH, ny)
+    n_bands = max(1, min(SEEING_BANDS, ny // height))
+    cube = np.empty((len(frames), height, nx), np.float32)
+    bands = []
+    for start in np.linspace(0, ny - height, n_bands).astype(int).tolist():
+        _fill(frames, (start, start + height), cube, threads)
+        light = find_centres(cube)
+        bands.append(starlight(cube, *light, noise, linear_below, N_PIXELS // n_bands))
+    pixels = Starlight(*(np.concatenate(part, axis=-1) for part in zip(*bands, strict=True)))
+    seeing, gain = measure_seeing(pixels, noise, gain, linear_below)
+    if seeing is None:
+        log.info("Too few bright stars to measure the seeing: noise_clip is careful beside stars.")
+    return seeing, gain
+
+
+def _fill(
+    frames: list[AlignedFrame], rows: tuple[int, int], cube: NDArray[np.float32], threads: int
+) -> None:
+    """Resample all frames to some rows of the reference."""
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(AlignedFrame.fill, frames, repeat(rows), cube))
+
+
 def _combine_band(
     frames: list[AlignedFrame],
     rows: tuple[int, int],
@@ -208,8 +270,7 @@ def _combine_band(
     ny, nx = frames[0].transform.reference_shape
     last = min(rows[1] + margin, ny)
     cube = pixels[: len(frames) * (last - first) * nx].reshape(len(frames), last - first, nx)
-    with ThreadPoolExecutor(options["threads"]) as pool:
-        list(pool.map(AlignedFrame.fill, frames, repeat((first, last)), cube))
+    _fill(frames, (first, last), cube, options["threads"])
     return combine(cube, modes, rows=(rows[0] - first, rows[1] - first), **options)
 
 
@@ -226,7 +287,7 @@ def _band_height(
     tallest = max(
         last - first for first, last in (source_rows(f.transform, middle) for f in frames)
     )
-    bytes_per_row = 4 * nx * (len(frames) + 2 * threads + 2 * n_modes + 2)
+    bytes_per_row = 4 * nx * (len(frames) + 2 * threads + 2 * n_modes + 3)
     affordable = memory_mb * 1_000_000 // bytes_per_row - 2 * margin
     return max(1, min(max(tallest, BAND_ROWS), affordable))
 
@@ -303,7 +364,7 @@ def _mode_header(header: "fits.Header", mode: str, sigma_clip: float) -> "fits.H
     limits = {
         "sigma_clip": (sigma_clip, "[std] values further from the mean are dropped"),
         "winsorized": (WINSORIZED_SIGMA, "[winsorized std] limit from the median"),
-        "noise_clip": (NOISE_CLIP_SIGMA, "[noise] limit from the median"),
+        "noise_clip": (NOISE_CLIP_SIGMA, "[noise] limit from what is expected"),
     }
     if mode in limits:
         header["CLIPSIG"] = limits[mode]

@@ -67,7 +67,8 @@ def run(frame: Path, cleaned: Path, *, background_box: int) -> None:
     frame : Path
         What `subtract_dark` wrote.
     cleaned : Path
-        FITS file to write, with the sky's level and noise [ADU] in ``BKGADU`` and ``NOISEADU``.
+        FITS file to write, with the sky's level and noise [ADU] in ``BKGADU`` and ``NOISEADU``
+        and the level of saturated pixels [ADU] in ``SATURATE``.
     background_box : int
         Side of the mesh's cells [pixels].
     """
@@ -81,6 +82,7 @@ def run(frame: Path, cleaned: Path, *, background_box: int) -> None:
         write_failure(cleaned, error, {"RAWSHA": header["RAWSHA"]})
         return
     header["BKGADU"] = (level, "[ADU] level of the sky that was subtracted")
+    header["SATURATE"] -= level
     header["NOISEADU"] = (noise, "[ADU] standard deviation of the sky")
     write_frame(cleaned, Frame(data, header, dark_subtracted.saturated))
 

@@ -40,7 +40,8 @@ def run(
     raw : Path
         The raw frame.
     frame : Path
-        FITS file to write: pixels [ADU] and the saturated ones among them.
+        FITS file to write: pixels [ADU], the saturated ones among them and, in ``SATURATE``,
+        their level [ADU].
     sha256 : str
         Digest of the raw frame, for the ledger.
     dark : Path or None
@@ -60,10 +61,13 @@ def run(
         region = central_region(image.data.shape, debug_region)
         data, peak = image.data[region], image.peak[region]
         check_usable(data)
-        saturated = peak >= min(saturation_limit, image.ceiling)
+        level = min(saturation_limit, image.ceiling, float(np.finfo(np.float32).max))
+        saturated = peak >= level
         if pixels is not None:
             data -= pixels[region]
             check_usable(data)
+            some = pixels[::8, ::8]
+            level -= float(np.median(some[np.isfinite(some)])) if np.isfinite(some).any() else 0
     except UnusableFrameError as error:
         told = str(error).removeprefix(f"{raw.name}: ")
         named = UnusableFrameError(f"{raw.name}: {told}")
@@ -76,6 +80,7 @@ def run(
     _shift_wcs(header, region)
     header["RAWSHA"] = (sha256, "SHA-256 of the raw file")
     header["DARK"] = printable(name)
+    header["SATURATE"] = (level, "[ADU] level of saturated pixels")
     write_frame(frame, Frame(np.ascontiguousarray(data), header, saturated))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -81,6 +82,17 @@ def write_settings(folder: Path, **settings: object) -> None:
     path = folder / "config" / "config.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(settings))
+
+
+def older_processor() -> dict[str, str]:
+    """Environment in which libraries do not use what newer processors can do."""
+    features = np._core._multiarray_umath  # type: ignore[attr-defined]
+    newer = [name for name in features.__cpu_dispatch__ if features.__cpu_features__[name]]
+    return {
+        "NPY_DISABLE_CPU_FEATURES": " ".join(newer),
+        "OPENBLAS_CORETYPE": "Nehalem",
+        "NUMBA_CPU_NAME": "generic",
+    }
 
 
 @pytest.fixture(scope="session")

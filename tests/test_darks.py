@@ -95,16 +95,31 @@ def test_master_is_the_median_of_its_darks(
     assert [path.name for path in master.parent.iterdir()] == ["master.fits"]
 
 
-def subtract(raw: Path, dark: Path) -> None:
+def subtract(raw: Path, dark: Path | None, saturation_limit: float = 1) -> None:
     subtract_dark.run(
         raw,
         raw.with_name("frame.fits"),
         sha256="",
         dark=dark,
         master=None,
-        saturation_limit=1,
+        saturation_limit=saturation_limit,
         debug_region=0,
     )
+
+
+@pytest.mark.parametrize(
+    ("limit", "with_dark", "level"),
+    [(1000, False, 1000), (1000, True, 993), (np.inf, True, np.finfo(np.float32).max)],
+)
+def test_the_level_of_saturated_pixels_is_that_without_the_dark(
+    tmp_path: Path, limit: float, with_dark: bool, level: float
+) -> None:
+    raw, dark = tmp_path / "raw.fits", tmp_path / "dark.fits"
+    pixels = np.arange(400.0).reshape(20, 20)
+    fits.writeto(raw, pixels)
+    fits.writeto(dark, np.where(pixels == 5, np.nan, 7.0))
+    subtract(raw, dark if with_dark else None, limit)
+    assert fits.getval(tmp_path / "frame.fits", "SATURATE") == pytest.approx(level)
 
 
 def test_a_dark_that_changes_during_the_run_is_told(tmp_path: Path) -> None:

@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
+from scipy.stats import spearmanr
 
 from scripts import stack_frames
 from scripts.lightstack.combining import MODES
+from scripts.lightstack.fits import read_frame
 from scripts.lightstack.job import JobError
 from scripts.lightstack.records import read_json, write_json
 from scripts.lightstack.resampling import resample
+from scripts.lightstack.seeing import TERMS
 from scripts.lightstack.simulator import Night
 from scripts.lightstack.transform import Transform
 from scripts.stack_frames import AlignedFrame
@@ -70,6 +73,35 @@ def test_noise_clip_removes_trails_and_keeps_the_stars(
     assert stars.sum() > 500
     kept = image["noise_clip"][stars].sum() / image["mean"][stars].sum()
     assert kept == pytest.approx(1, abs=0.003)
+
+
+def aligned(run: Run) -> list[AlignedFrame]:
+    found = read_json(run.folder / "results" / "alignment.json")
+    cleaned = run.folder / "work" / "cleaned"
+    return stack_frames._aligned_frames(
+        found, {name: cleaned / f"{name}.fits" for name in found["frames"]}
+    )
+
+
+def test_the_seeing_is_measured_on_the_frames(simulated: tuple[Run, Night]) -> None:
+    frames = aligned(simulated[0])
+    noise = np.array([frame.noise for frame in frames])
+    seeing, _ = stack_frames._measure_seeing(frames, noise, 1)
+    assert seeing is not None
+    assert (seeing.errors < 0.05).all()
+    stacked = [row for row in simulated[0].ledger.values() if row["status"] == "stacked"]
+    fwhm = [float(row["fwhm_px"]) for row in stacked]
+    sharpens = (seeing.kernels @ TERMS.T)[:, TERMS.shape[0] // 2]
+    assert spearmanr(fwhm, sharpens).statistic < -0.9
+
+
+def test_the_level_of_saturated_pixels_is_known(simulated: tuple[Run, Night]) -> None:
+    for frame in aligned(simulated[0]):
+        read = read_frame(frame.pixels.path)
+        assert read.saturated.any()
+        level = read.header["SATURATE"]
+        assert read.data[read.saturated].max() == pytest.approx(level, rel=0.01)
+        assert frame.linear_below == pytest.approx(0.6 * level * frame.flux_scale, rel=0.01)
 
 
 def test_weights_follow_the_noise_before_resampling(

@@ -10,6 +10,7 @@ import yaml
 from astropy.io import fits
 from PIL import Image
 
+from scripts.lightstack import combining
 from scripts.lightstack.fits import PixelFile, read_table
 from scripts.lightstack.ledger import COLUMNS
 from scripts.lightstack.quality import stars
@@ -17,7 +18,7 @@ from scripts.lightstack.records import read_json
 from scripts.lightstack.resampling import resample
 from scripts.lightstack.simulator import Night
 from scripts.lightstack.transform import Transform
-from tests.conftest import Run, planned_jobs, snakemake
+from tests.conftest import Run, older_processor, planned_jobs, snakemake
 
 MODES = ("mean", "median", "max", "min", "std", "sigma_clip")
 
@@ -233,15 +234,8 @@ def test_results_are_the_same_bytes_with_one_core_and_with_two(
 def test_results_are_the_same_bytes_on_an_older_processor(
     small_night: Callable[..., Path],
 ) -> None:
-    features = np._core._multiarray_umath  # type: ignore[attr-defined]
-    newer = [name for name in features.__cpu_dispatch__ if features.__cpu_features__[name]]
-    older = {
-        "NPY_DISABLE_CPU_FEATURES": " ".join(newer),
-        "OPENBLAS_CORETYPE": "Nehalem",
-        "NUMBA_CPU_NAME": "generic",
-    }
-    this = snakemake(small_night("this"))
-    other = snakemake(small_night("older"), env=older)
+    this = snakemake(small_night("this", modes=[*combining.MODES]))
+    other = snakemake(small_night("older", modes=[*combining.MODES]), env=older_processor())
     assert this.returncode == other.returncode == 0, other.output
     assert this.results == other.results
 

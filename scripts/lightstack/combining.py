@@ -4,8 +4,8 @@ Pixels are taken in blocks of one row: the block's values of all frames are fetc
 mode is computed from them. Loops run over the frames outside and over the block's columns inside,
 so that the processor works on many pixels at a time; sums are float64, in the order of the frames.
 A pixel of a stack depends on nothing but its own values ("noise_clip": and those of the pixels up
-to `NEIGHBOURHOOD` away), so the same frames give the same bytes for any number of threads and any
-height of the cube.
+to `NEIGHBOURHOOD` away, and the frames' seeing), so the same frames give the same bytes for any
+number of threads and any height of the cube.
 
 The modes, their sources, and what each costs and catches are in `docs/methods.md`.
 """
@@ -20,13 +20,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scripts.lightstack.compiling import compiled
+from scripts.lightstack.noise_clip import NoiseModel, clip_by_noise, noise_model
+from scripts.lightstack.seeing import REACH, Seeing
 
 MODES = ("mean", "median", "max", "min", "std", "sigma_clip", "winsorized", "noise_clip")
 WINSORIZED_SIGMA, NOISE_CLIP_SIGMA = 3.0, 4.0
 CLIP_MODES = ("sigma_clip", "winsorized", "noise_clip")
 _MEAN, _MEDIAN, _MAX, _MIN, _STD, _SIGMA_CLIP, _WINSORIZED, _NOISE_CLIP = range(len(MODES))
 
-NEIGHBOURHOOD = 5
+NEIGHBOURHOOD = REACH
 """Rows on either side of a pixel that "noise_clip" looks at [pixels]."""
 
 WIDTH = 128  # columns of a block: values and sorted values of 400 frames fit a processor's cache
@@ -56,22 +58,19 @@ class Combined:
 
 
 class _Settings(NamedTuple):
-    """What the modes are given; the arrays have one value for each frame."""
+    """What the modes are given, the weights of the frames first."""
 
     weights: Line
     sigma_clip: float
     winsorized: float
-    noise_clip: float
-    seeing: float
-    variances: Line
-    shot: Line
+    noise: NoiseModel
 
 
 class _Outputs(NamedTuple):
     """What is written for rows of the cube from `first_row` on.
 
     ``slots[mode]`` is the place in `images` of one of `MODES`, -1 if not wanted. Clip modes come
-    first; their place in `rejected` is the same. `centres` has all rows of the cube.
+    first; their place in `rejected` is the same. The other two have all rows of the cube.
     """
 
     first_row: int
@@ -80,6 +79,7 @@ class _Outputs(NamedTuple):
     coverage: NDArray[np.int16]
     rejected: NDArray[np.int16]
     centres: Stack
+    middles: Stack
 
 
 def combine(
@@ -91,9 +91,9 @@ def combine(
     sigma_clip: float = 2.5,
     winsorized: float = WINSORIZED_SIGMA,
     noise_clip: float = NOISE_CLIP_SIGMA,
-    seeing: float = 1.2,
     noise: ArrayLike | None = None,
     gain: ArrayLike | None = None,
+    seeing: Seeing | None = None,
     threads: int = 1,
 ) -> Combined:
     """Combine aligned frames.
@@ -113,13 +113,12 @@ def combine(
         the clip modes; the other modes do not use them. Default: all alike.
     sigma_clip, winsorized, noise_clip : float
         Limits of these modes [standard deviations].
-    seeing : float
-        Difference that "noise_clip" grants to frames of another seeing [height of the brightest
-        neighbour over the surroundings].
     noise : (n,) array of float, optional
         The frames' background noise in units of the cube; "noise_clip" needs it.
     gain : (n,) array of float, optional
         Electrons per unit of the cube, infinite where unknown (the default).
+    seeing : Seeing, optional
+        What "noise_clip" expects of starlight; default: unknown.
     threads : int
         How many threads to use; they change nothing but the time.
 
@@ -136,14 +135,14 @@ def combine(
     _check(cube, modes, sigma_clip, noise)
     n, height, nx = cube.shape
     start, stop = rows or (0, height)
+    weights = _per_frame("weights", weights, n, default=1.0)
+    noise = _per_frame("noise", noise, n, default=1.0)
+    gain = _per_frame("gain", gain, n, default=np.inf)
     settings = _Settings(
-        _per_frame("weights", weights, n, default=1.0),
+        weights,
         float(sigma_clip),
         float(winsorized),
-        float(noise_clip),
-        float(seeing),
-        _per_frame("noise", noise, n, default=1.0) ** 2,
-        1 / _per_frame("gain", gain, n, default=np.inf),
+        noise_model(float(noise_clip), weights, noise, gain, seeing),
     )
     clipping = [mode for mode in CLIP_MODES if mode in modes]
     wanted = clipping + [mode for mode in MODES if mode in modes and mode not in clipping]
@@ -154,7 +153,7 @@ def combine(
         np.empty((len(wanted), stop - start, nx), np.float32),
         np.empty((stop - start, nx), np.int16),
         np.empty((len(clipping), stop - start, nx), np.int16),
-        np.empty((height, nx) if "noise_clip" in wanted else (0, nx), np.float32),
+        *np.empty((2, height if "noise_clip" in wanted else 0, nx), np.float32),
     )
     network = sorting_network(n)
 
@@ -162,21 +161,42 @@ def combine(
         _combine_rows(cube, first, last, network, settings, outputs)
 
     def clip_rows(first: int, last: int) -> None:
-        _clip_by_noise(cube, first, last, settings, outputs)
+        _combine_by_noise(cube, first, last, settings, outputs)
 
     with ThreadPoolExecutor(threads) as pool:
         edges = np.linspace(start, stop, threads + 1).astype(int).tolist()
         list(pool.map(combine_rows, edges[:-1], edges[1:]))
         if "noise_clip" in wanted:
             first, last = max(start - NEIGHBOURHOOD, 0), min(stop + NEIGHBOURHOOD, height)
-            _find_centres(cube, first, start, network, outputs)
-            _find_centres(cube, stop, last, network, outputs)
+            _find_centres(cube, first, start, network, outputs.centres, outputs.middles)
+            _find_centres(cube, stop, last, network, outputs.centres, outputs.middles)
             list(pool.map(clip_rows, edges[:-1], edges[1:]))
     return Combined(
         {mode: outputs.images[slots[MODES.index(mode)]] for mode in modes},
         outputs.coverage,
         {mode: outputs.rejected[i] for i, mode in enumerate(clipping)},
     )
+
+
+def find_centres(cube: Stack) -> tuple[Stack, Stack]:
+    """Find the light that frames share.
+
+    Parameters
+    ----------
+    cube : (n, k, nx) ndarray of float32, C-contiguous
+        As in `combine`.
+
+    Returns
+    -------
+    centres, middles : (k, nx) ndarray of float32
+        The lower median, which stands nearly half of the values being wrong; and the mean of the
+        values in the middle, without a quarter of them on either side, which is nearer to the
+        light of a star when the seeing differs. Of two values both are the lower.
+    """
+    n, height, nx = cube.shape
+    centres, middles = np.empty((2, height, nx), np.float32)
+    _find_centres(cube, 0, height, sorting_network(n), centres, middles)
+    return centres, middles
 
 
 def _check(cube: Stack, modes: Sequence[str], sigma_clip: float, noise: ArrayLike | None) -> None:
@@ -393,58 +413,29 @@ def _median(ranked: Stack, first: int, last: int, k: int) -> float:
 
 
 @compiled
-def _find_centres(cube: Stack, start: int, stop: int, network: Counts, outputs: _Outputs) -> None:
-    """Find the centres of rows that are only neighbours."""
+def _find_centres(
+    cube: Stack, start: int, stop: int, network: Counts, centres: Stack, middles: Stack
+) -> None:
     values = np.empty((cube.shape[0], WIDTH), np.float32)
     ranked = np.empty((cube.shape[0], WIDTH), np.float32)
     for y in range(start, stop):
         for x in range(0, cube.shape[2], WIDTH):
             count = _fetch(cube, y, x, values)
             _sort(values, network, ranked)
-            _write_centres(ranked, count, y, x, outputs)
+            _write_centres(ranked, count, y, x, centres, middles)
 
 
 @compiled
-def _clip_by_noise(
+def _combine_by_noise(
     cube: Stack, start: int, stop: int, settings: _Settings, outputs: _Outputs
 ) -> None:
-    """Average what differs from the centre by no more than its frame's noise and seeing explain.
-
-    The centre is the lower median: of two values that contradict each other the lower is kept, as
-    trails and cosmic rays add light, and a single value always. The noise of a frame is that of
-    its background and, given a gain, of the centre's light.
-    """
-    n, _, nx = cube.shape
-    values = np.empty((n, WIDTH), np.float32)
-    mean_variance = settings.variances.mean()
+    """Compute "noise_clip", for which the centres of the rows around have to be there."""
+    values = np.empty((cube.shape[0], WIDTH), np.float32)
     for y in range(start, stop):
-        for x in range(0, nx, WIDTH):
+        for x in range(0, cube.shape[2], WIDTH):
             count = _fetch(cube, y, x, values)
-            for k in range(min(WIDTH, nx - x)):
-                centre = np.float64(outputs.centres[y, x + k])
-                allowance = -1.0
-                for i in range(n):
-                    variance = settings.variances[i] + max(centre, 0.0) * settings.shot[i]
-                    excess = abs(values[i, k] - centre) - settings.noise_clip * np.sqrt(variance)
-                    if excess > 0 and allowance < 0:  # rare, and it takes long
-                        floor = 6 * np.sqrt(mean_variance / count[k])
-                        height = _height_of_neighbours(outputs.centres, y, x + k)
-                        allowance = settings.seeing * max(height - floor, 0.0)
-                    if excess > max(allowance, 0.0):
-                        values[i, k] = np.nan
+            clip_by_noise(values, count, outputs.centres, outputs.middles, y, x, settings.noise)
             _write_average(values, count, settings.weights, y, x, _NOISE_CLIP, outputs)
-
-
-@compiled
-def _height_of_neighbours(image: Stack, y: int, x: int) -> float:
-    """Highest of 5 x 5 pixels over the lowest of 11 x 11."""
-    highest, lowest = -np.inf, np.inf
-    for j in range(max(y - NEIGHBOURHOOD, 0), min(y + NEIGHBOURHOOD + 1, image.shape[0])):
-        for i in range(max(x - NEIGHBOURHOOD, 0), min(x + NEIGHBOURHOOD + 1, image.shape[1])):
-            lowest = image[j, i] if image[j, i] < lowest else lowest
-            if abs(j - y) <= 2 and abs(i - x) <= 2:
-                highest = image[j, i] if image[j, i] > highest else highest
-    return highest - lowest
 
 
 @compiled
@@ -482,10 +473,22 @@ def _write_coverage(count: Counts, y: int, x: int, outputs: _Outputs) -> None:
 
 
 @compiled
-def _write_centres(ranked: Stack, count: Counts, y: int, x: int, outputs: _Outputs) -> None:
-    for k in range(min(WIDTH, outputs.centres.shape[1] - x)):
-        middle = max(count[k] - 1, 0) // 2
-        outputs.centres[y, x + k] = ranked[middle, k] if count[k] else np.float32(np.nan)
+def _write_centres(
+    ranked: Stack, count: Counts, y: int, x: int, centres: Stack, middles: Stack
+) -> None:
+    """Write the lower median and the mean of the values in the middle."""
+    first, last = np.empty(WIDTH, np.int64), np.empty(WIDTH, np.int64)
+    total = np.zeros(WIDTH)
+    for k in range(WIDTH):
+        first[k] = max((count[k] + 1) // 4, min((count[k] - 1) // 2, 2), 0)
+        last[k] = count[k] - first[k] if count[k] != 2 else 1
+    for i in range(ranked.shape[0]):
+        for k in range(WIDTH):
+            total[k] += ranked[i, k] if (i >= first[k]) & (i < last[k]) else 0.0
+    for k in range(min(WIDTH, centres.shape[1] - x)):
+        some, number = count[k] > 0, last[k] - first[k]
+        centres[y, x + k] = ranked[(max(count[k], 1) - 1) // 2, k] if some else np.float32(np.nan)
+        middles[y, x + k] = np.float32(total[k] / number) if some else np.float32(np.nan)
 
 
 @compiled
@@ -500,4 +503,4 @@ def _write_ranks(ranked: Stack, count: Counts, y: int, x: int, outputs: _Outputs
     _write(lowest, y, x, _MIN, outputs)
     _write(highest, y, x, _MAX, outputs)
     if outputs.slots[_NOISE_CLIP] >= 0:
-        _write_centres(ranked, count, y, x, outputs)
+        _write_centres(ranked, count, y, x, outputs.centres, outputs.middles)

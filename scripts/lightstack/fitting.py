@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.linear import products, solve
+from scripts.lightstack.linear import least_squares
 from scripts.lightstack.transform import POWERS, Transform, centre_and_extent, cubic_terms, inside
 
 Floats = NDArray[np.float64]
@@ -125,23 +125,15 @@ def with_backward(transform: Transform) -> Transform:
     common = inside(mapped, transform.reference_shape)
     terms = cubic_terms(mapped[common], transform.reference_shape)
     missing = xy[common] - transform.backward(mapped[common])
-    backward = _least_squares(terms, missing, np.ones(len(terms)))
+    backward = least_squares(terms, missing, np.ones(len(terms))).T
     return replace(transform, backward_cubic=backward)
-
-
-def _least_squares(terms: Floats, values: Floats, weight: Floats) -> Floats:
-    """(2, m) coefficients of (n, m) terms that give (n, 2) values, by the normal equations."""
-    weighted = weight[:, np.newaxis] * terms
-    normal = products(weighted, terms)
-    normal += np.eye(len(normal)) * np.trace(normal) * 1e-12  # stars in one row are no error
-    return solve(normal, products(weighted, values)).T
 
 
 def _fit_terms(n_terms: int, terms: Floats, values: Floats, weight: Floats) -> Floats:
     """(2, 10) coefficients of the polynomial next to (n, 2) values; a similarity without terms."""
     coefficients = np.zeros((2, len(POWERS)))
     if n_terms:
-        coefficients[:, :n_terms] = _least_squares(terms[:, :n_terms], values, weight)
+        coefficients[:, :n_terms] = least_squares(terms[:, :n_terms], values, weight).T
         return coefficients
     (_, u, v), (x, y) = terms[:, :3].T, values.T
     u_mean, v_mean, x_mean, y_mean = (np.average(at, weights=weight) for at in (u, v, x, y))
@@ -197,7 +189,7 @@ def _amounts(target: Floats, fields: list[Floats], weight: Floats) -> Floats:
     """How much of each (n, 2) field makes up a (n, 2) target."""
     columns = np.stack([field.ravel() for field in fields], axis=1)
     values = target.reshape(-1, 1)
-    amounts: Floats = _least_squares(columns, values, np.repeat(weight, 2))[0]
+    amounts: Floats = least_squares(columns, values, np.repeat(weight, 2))[:, 0]
     return amounts
 
 

@@ -22,6 +22,7 @@ def products(a: Floats, b: Floats) -> Floats:
     -------
     (i, k) ndarray of float64
     """
+    a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)  # or sums follow their memory
     return np.asarray((a[:, :, np.newaxis] * b[:, np.newaxis, :]).sum(axis=0))
 
 
@@ -54,6 +55,27 @@ def solve(matrix: Floats, values: Floats) -> Floats:
             if other != i:
                 work[other] -= work[other, i] * work[i]
     return work[:, size:]
+
+
+def least_squares(terms: Floats, values: Floats, weight: Floats) -> Floats:
+    """Find what to multiply terms by so that they come nearest to values, by the normal equations.
+
+    Parameters
+    ----------
+    terms : (n, m) ndarray of float64
+    values : (n, k) ndarray of float64
+    weight : (n,) ndarray of float64
+        Of each row: its inverse variance.
+
+    Returns
+    -------
+    (m, k) ndarray of float64
+        For ``values = terms @ result``.
+    """
+    weighted = weight[:, np.newaxis] * terms
+    normal = products(weighted, terms)
+    normal += np.eye(len(normal)) * np.trace(normal) * 1e-12  # stars in one row are no error
+    return solve(normal, products(weighted, values))
 
 
 def affine_inverse(matrix: Floats) -> Floats:

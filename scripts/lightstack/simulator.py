@@ -190,18 +190,18 @@ def render_light(rng: Generator, sky: Sky, camera: Camera, light: Light) -> NDAr
     signal = np.full(camera.shape, light.sky_adu, np.float32)
     matrix = light.matrix(camera.shape)
     for (x, y), flux in zip(sky.xy @ matrix[:2, :2].T + matrix[:2, 2], sky.flux, strict=True):
-        _add_star(signal, x, y, flux * light.transparency, light)
+        add_star(signal, x, y, flux * light.transparency, light)
     if light.satellite:
-        _add_satellite(rng, signal)
+        add_satellite(rng, signal)
     image = _read_out(rng, signal + camera.dark)
     for _ in range(light.cosmic_rays):
-        _add_cosmic_ray(rng, image)
-    return _digitize(image)
+        add_cosmic_ray(rng, image)
+    return digitize(image)
 
 
 def render_dark(rng: Generator, camera: Camera) -> NDArray[np.uint16]:
     """Expose one dark frame: (ny, nx) [ADU]."""
-    return _digitize(_read_out(rng, camera.dark.copy()))
+    return digitize(_read_out(rng, camera.dark.copy()))
 
 
 def star_profile(
@@ -229,6 +229,48 @@ def star_profile(
     peak = (MOFFAT_BETA - 1) / (np.pi * major * minor)
     profile: NDArray[np.floating] = peak * (1 + along**2 + across**2) ** -MOFFAT_BETA
     return profile
+
+
+def add_star(signal: NDArray[np.float32], x: float, y: float, flux: float, light: Light) -> None:
+    """Draw a star at (x, y) of a (ny, nx) frame [ADU], with this flux [ADU]."""
+    ny, nx = signal.shape
+    # Bright stars have visible wings further out.
+    reach = light.fwhm * (4 + min(8.0, flux / 50_000)) + light.trail_px / 2
+    rows = np.arange(max(0, int(y - reach)), min(ny, int(y + reach) + 2))
+    columns = np.arange(max(0, int(x - reach)), min(nx, int(x + reach) + 2))
+    if not (rows.size and columns.size):
+        return
+    dx, dy = (columns - x).astype(np.float32), (rows - y).astype(np.float32)[:, np.newaxis]
+    stamp = signal[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    steps = np.linspace(-0.5, 0.5, 1 + 2 * int(light.trail_px)) * light.trail_px
+    for step in steps:
+        stamp += flux / len(steps) * star_profile(dx - np.float32(step), dy, light)
+
+
+def add_satellite(rng: Generator, signal: NDArray[np.float32]) -> None:
+    """Draw a straight trail across a (ny, nx) frame [ADU], as wide as a star."""
+    ny, nx = signal.shape
+    y_left, y_right = rng.uniform(0.1, 0.4) * ny, rng.uniform(0.6, 0.9) * ny
+    y, x = np.mgrid[:ny, :nx].astype(np.float32)
+    slope = (y_right - y_left) / nx
+    distance = (y - y_left - slope * x) / np.hypot(1, slope)
+    signal += 400 * np.exp(-0.5 * (distance / 1.3) ** 2)
+
+
+def add_cosmic_ray(rng: Generator, image: NDArray[np.float32]) -> None:
+    """Let a charged particle cross a few pixels of a (ny, nx) frame [ADU]."""
+    ny, nx = image.shape
+    y, x, angle = rng.uniform(0, ny), rng.uniform(0, nx), rng.uniform(0, np.pi)
+    energy = rng.uniform(500, 8000)
+    for step in range(rng.integers(1, 7)):
+        row, column = int(y + step * np.sin(angle)), int(x + step * np.cos(angle))
+        if 0 <= row < ny and 0 <= column < nx:
+            image[row, column] += energy
+
+
+def digitize(image: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Round a (ny, nx) frame [ADU] as a 16-bit camera does."""
+    return np.clip(np.rint(image), 0, FULL_SCALE_ADU).astype(np.uint16)
 
 
 def make_night(
@@ -303,52 +345,12 @@ def write_night(folder: Path, night: Night) -> None:
         _write_raw(path, render_dark(rng, night.camera), "Dark Frame", begin)
 
 
-def _add_star(signal: NDArray[np.float32], x: float, y: float, flux: float, light: Light) -> None:
-    ny, nx = signal.shape
-    # Bright stars have visible wings further out.
-    reach = light.fwhm * (4 + min(8.0, flux / 50_000)) + light.trail_px / 2
-    rows = np.arange(max(0, int(y - reach)), min(ny, int(y + reach) + 2))
-    columns = np.arange(max(0, int(x - reach)), min(nx, int(x + reach) + 2))
-    if not (rows.size and columns.size):
-        return
-    dx, dy = (columns - x).astype(np.float32), (rows - y).astype(np.float32)[:, np.newaxis]
-    stamp = signal[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    steps = np.linspace(-0.5, 0.5, 1 + 2 * int(light.trail_px)) * light.trail_px
-    for step in steps:
-        stamp += flux / len(steps) * star_profile(dx - np.float32(step), dy, light)
-
-
-def _add_satellite(rng: Generator, signal: NDArray[np.float32]) -> None:
-    """Draw a straight trail across the frame, as wide as a star."""
-    ny, nx = signal.shape
-    y_left, y_right = rng.uniform(0.1, 0.4) * ny, rng.uniform(0.6, 0.9) * ny
-    y, x = np.mgrid[:ny, :nx].astype(np.float32)
-    slope = (y_right - y_left) / nx
-    distance = (y - y_left - slope * x) / np.hypot(1, slope)
-    signal += 400 * np.exp(-0.5 * (distance / 1.3) ** 2)
-
-
-def _add_cosmic_ray(rng: Generator, image: NDArray[np.float32]) -> None:
-    """Let a charged particle cross a few pixels."""
-    ny, nx = image.shape
-    y, x, angle = rng.uniform(0, ny), rng.uniform(0, nx), rng.uniform(0, np.pi)
-    energy = rng.uniform(500, 8000)
-    for step in range(rng.integers(1, 7)):
-        row, column = int(y + step * np.sin(angle)), int(x + step * np.cos(angle))
-        if 0 <= row < ny and 0 <= column < nx:
-            image[row, column] += energy
-
-
 def _read_out(rng: Generator, signal: NDArray[np.float32]) -> NDArray[np.float32]:
     """Add shot noise, read noise and bias."""
     image = np.sqrt(np.maximum(signal, 0) / np.float32(GAIN_E_PER_ADU) + READ_NOISE_ADU**2)
     image *= rng.standard_normal(signal.shape, np.float32)
     image += signal + np.float32(BIAS_ADU)
     return image
-
-
-def _digitize(image: NDArray[np.float32]) -> NDArray[np.uint16]:
-    return np.clip(np.rint(image), 0, FULL_SCALE_ADU).astype(np.uint16)
 
 
 def _write_raw(path: Path, pixels: NDArray[np.uint16], kind: str, begin: datetime) -> None:
