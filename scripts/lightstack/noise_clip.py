@@ -35,7 +35,7 @@ ROUGH_ERROR = 0.05
 """Error of a prediction beside a star that saturates, at most [height of the light]."""
 
 LEAST_VALUES = 5
-"""So many tell how far they scatter beside such a star, if none is cut off itself."""
+"""With so many values, their own scatter tells this error."""
 
 MEDIAN_VARIANCE = 1.57
 """Variance of a median, over that of a mean."""
@@ -110,7 +110,7 @@ def clip_by_noise(
     x: int,
     model: NoiseModel,
 ) -> None:
-    """Replace by NaN what is to be left out of a block of one row.
+    """Replace by NaN what is to be left out of a block of one row, and put the rest right for it.
 
     Parameters
     ----------
