@@ -163,7 +163,7 @@ def run(
         log.warning("%s", blindness(len(frames), sigma_clip))
     shape = frames[0].transform.reference_shape
     margin = NEIGHBOURHOOD if "noise_clip" in stacks else 0
-    height = _band_height(frames, margin, len(stacks), stack_memory_mb, threads)
+    height = _band_height(frames, margin, list(stacks), stack_memory_mb, threads)
     reference = list(found["frames"]).index(found["reference"])
     header = _common_header(frames, frames[reference].header)
     header["NORMALIZ"] = (found["normalize"], "how frames were scaled to the reference")
@@ -275,7 +275,7 @@ def _combine_band(
 
 
 def _band_height(
-    frames: list[AlignedFrame], margin: int, n_modes: int, memory_mb: int, threads: int
+    frames: list[AlignedFrame], margin: int, modes: list[str], memory_mb: int, threads: int
 ) -> int:
     """Rows to stack at a time.
 
@@ -287,9 +287,10 @@ def _band_height(
     tallest = max(
         last - first for first, last in (source_rows(f.transform, middle) for f in frames)
     )
-    bytes_per_row = 4 * nx * (len(frames) + 2 * threads + 2 * n_modes + 3)
-    affordable = memory_mb * 1_000_000 // bytes_per_row - 2 * margin
-    return max(1, min(max(tallest, BAND_ROWS), affordable))
+    counts = 1 + len(set(modes) & set(CLIP_MODES))
+    free = memory_mb * 1_000_000 - 2 * counts * ny * nx
+    affordable = free // (4 * nx * (len(frames) + 2 * threads + 2 * len(modes) + 3)) - 2 * margin
+    return max(1, min(max(tallest, BAND_ROWS - 2 * margin), affordable))
 
 
 def _common_header(frames: list[AlignedFrame], reference: "fits.Header") -> "fits.Header":

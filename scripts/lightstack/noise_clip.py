@@ -37,6 +37,9 @@ ROUGH_ERROR = 0.05
 LEAST_VALUES = 5
 """With so many values, their own scatter tells this error."""
 
+LEAST_HEIGHT = 3.0
+"""Of light that is predicted; less is not worth the time [noise of a frame]."""
+
 MEDIAN_VARIANCE = 1.57
 """Variance of a median, over that of a mean."""
 
@@ -127,15 +130,16 @@ def clip_by_noise(
     width, nx = values.shape[1], centres.shape[1]
     expected, heights, brightest = np.empty(width), np.empty(width), np.empty(width)
     noise = np.sqrt(model.variances.mean())
+    least = LEAST_HEIGHT * noise if model.linear_below > -np.inf else np.inf
     heights_of_row(centres, y, x, heights)
     for k in range(width):
         expected[k] = centres[y, x + k] if x + k < nx else np.nan
         heights[k] = max(heights[k] - 6 * noise / np.sqrt(count[k]), 0.0)
-    if model.linear_below > -np.inf and heights.max() > noise:
+    if heights.max() > least:
         brightest_of_row(middles, y, x, brightest)
         for k in range(min(width, nx - x)):
             predictable = brightest[k] < np.inf and middles[y, x + k] < model.linear_below
-            if predictable and heights[k] > noise and count[k] >= LEAST_FRAMES:
+            if predictable and heights[k] > least and count[k] >= LEAST_FRAMES:
                 rough = 0.0 if brightest[k] < model.linear_below else ROUGH_ERROR * heights[k]
                 _clip_star(values, k, middles, y, x + k, rough, model)
                 heights[k] = np.inf  # what remains is kept
