@@ -48,7 +48,12 @@ def run(package: Path, **environment: str) -> list[str]:
     result = subprocess.run(
         [sys.executable, "-m", "scripts.lightstack.outer"],
         cwd=package.parents[1],
-        env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **environment},
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ["HOME"],
+            "PYTHONDONTWRITEBYTECODE": "1",  # Python does not see a change within a second
+            **environment,
+        },
         capture_output=True,
         text=True,
         check=True,
