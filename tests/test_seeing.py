@@ -104,9 +104,8 @@ def test_no_trail_and_no_cosmic_ray_is_left_in_a_star(field: Field) -> None:
 
 
 def test_without_the_seeing_cosmic_rays_are_left(field: Field) -> None:
-    options = {"noise": NOISE, "gain": GAINS}
     clean, dirty = (
-        combine(cube, ["noise_clip"], **options).images["noise_clip"]  # type: ignore[arg-type]
+        combine(cube, ["noise_clip"], noise=NOISE, gain=GAINS).images["noise_clip"]
         for cube in (field.clean, field.dirty)
     )
     assert (np.abs(dirty - clean) > 5 * noise_of_stack(field.light)).sum() > 20

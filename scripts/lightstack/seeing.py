@@ -97,7 +97,7 @@ class Seeing(NamedTuple):
     @property
     def amplification(self) -> Floats:
         """(n,) variance of what is moved, where the light has white noise of variance one."""
-        return np.array([_amplification(kernel) for kernel in self.kernels])
+        return _amplification(self.kernels)
 
 
 class Starlight(NamedTuple):
@@ -213,7 +213,7 @@ def _fit(
     kernel, scatter = np.zeros(len(pixels.responses)), np.array([FIRST_ERROR**2, 0.0])
     change = values - pixels.light
     for _ in range(N_ROUNDS):
-        shared = 1 + MIDDLE_VARIANCE / len(pixels.values) * _amplification(kernel)
+        shared = 1 + MIDDLE_VARIANCE / len(pixels.values) * _amplification(kernel[np.newaxis])[0]
         known = (sky + shot * light) * shared
         variance = known + _combined(growth, scatter)
         kept = (change - _combined(pixels.responses, kernel)) ** 2 < FIT_SIGMA**2 * variance
@@ -226,8 +226,9 @@ def _fit(
     return kernel, float(np.sqrt(scatter[0])), shot + float(scatter[1])
 
 
-def _amplification(kernel: Floats) -> float:
-    return float((_combined(TERMS.T, kernel) ** 2).sum())
+def _amplification(kernels: Floats) -> Floats:
+    places: Floats = (kernels[:, :, np.newaxis] * TERMS.T).sum(axis=1)
+    return np.asarray((places**2).sum(axis=1))
 
 
 def _combined(terms: Floats, factors: Floats) -> Floats:
