@@ -4,7 +4,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from scripts.lightstack.settings import has_settings
+from scripts.lightstack.planning.settings import has_settings
 
 min_version("9.19")
 

@@ -26,8 +26,8 @@ import yaml
 
 from benchmarks.siril import CASES, SETTINGS, Case, make_night
 from scripts import combine_darks, detect_sources, grade_frame, subtract_background, subtract_dark
-from scripts.lightstack.recipes import SETTINGS_OF
-from scripts.lightstack.settings import complete_settings
+from scripts.lightstack.planning.recipes import SETTINGS_OF
+from scripts.lightstack.planning.settings import complete_settings
 
 PROFILE = Path(__file__).parents[1] / "profiles" / "default" / "profile.yaml"
 

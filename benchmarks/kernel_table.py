@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from benchmarks.star_kernel import star
-from scripts.lightstack.resampling import WEIGHTS, resample
-from scripts.lightstack.transform import Transform
+from scripts.lightstack.alignment.transform import Transform
+from scripts.lightstack.stacking.resampling import WEIGHTS, resample
 
 Floats = NDArray[np.float64]
 Kernel = Callable[[Floats], Floats]

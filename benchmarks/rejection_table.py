@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.combining import combine
-from scripts.lightstack.rejection import smallest_stack
+from scripts.lightstack.stacking.combining import combine
+from scripts.lightstack.stacking.rejection import smallest_stack
 
 METHODS: dict[str, tuple[str, dict[str, float]]] = {
     "median": ("median", {}),

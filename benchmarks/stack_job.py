@@ -22,10 +22,11 @@ import numpy as np
 from astropy.io import fits
 
 from scripts import align_frames, stack_frames
-from scripts.lightstack.fits import Frame, write_frame, write_table
-from scripts.lightstack.records import write_json
+from scripts.lightstack.detection.sources import SOURCE
+from scripts.lightstack.files.frame_file import Frame, write_frame
+from scripts.lightstack.files.records import write_json
+from scripts.lightstack.files.table_file import write_table
 from scripts.lightstack.simulator import Light, add_star, make_sky
-from scripts.lightstack.sources import SOURCE
 
 SIX = ("mean", "median", "max", "min", "std", "sigma_clip")
 FILES = 12

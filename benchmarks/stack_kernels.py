@@ -14,9 +14,9 @@ from functools import partial
 
 import numpy as np
 
-from scripts.lightstack.combining import MODES, combine
-from scripts.lightstack.resampling import resample
-from scripts.lightstack.transform import Transform, identity
+from scripts.lightstack.alignment.transform import Transform, identity
+from scripts.lightstack.stacking.combining import MODES, combine
+from scripts.lightstack.stacking.resampling import resample
 
 SHAPE = (3000, 4096)
 ROWS = (1000, 1500)

@@ -5,21 +5,25 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from scripts.lightstack.dark_choice import choose_darks
-from scripts.lightstack.fingerprints import fingerprints
-from scripts.lightstack.frames import find_frames
-from scripts.lightstack.ledger import summary
-from scripts.lightstack.recipes import FRAME_CHAIN, Recipes
-from scripts.lightstack.records import read_json
-from scripts.lightstack.recovery import (
+from scripts.lightstack.files.ledger import summary
+from scripts.lightstack.files.records import read_json
+from scripts.lightstack.planning.dark_choice import choose_darks
+from scripts.lightstack.planning.fingerprints import fingerprints
+from scripts.lightstack.planning.frames import find_frames
+from scripts.lightstack.planning.recipes import FRAME_CHAIN, Recipes
+from scripts.lightstack.planning.recovery import (
     discard_damage,
     is_locked,
     lack_of_space,
     loss_of_records,
     mark_unrecorded,
 )
-from scripts.lightstack.rejection import blindness
-from scripts.lightstack.settings import SettingsError, check_folders, complete_settings
+from scripts.lightstack.planning.settings import (
+    SettingsError,
+    check_folders,
+    complete_settings,
+)
+from scripts.lightstack.stacking.rejection import blindness
 
 DARK_SUBTRACTED = "work/dark_subtracted/{frame}.fits"
 CLEANED = "work/cleaned/{frame}.fits"

@@ -4,12 +4,13 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.lightstack.fits import read_table
+from scripts.lightstack.alignment.registration import Alignment, UnalignedError, align
+from scripts.lightstack.alignment.stars import Stars
+from scripts.lightstack.alignment.transform import identity
+from scripts.lightstack.detection.quality import stars
+from scripts.lightstack.files.records import read_json, write_json
+from scripts.lightstack.files.table_file import read_table
 from scripts.lightstack.job import job_log
-from scripts.lightstack.quality import stars
-from scripts.lightstack.records import read_json, write_json
-from scripts.lightstack.registration import Alignment, Stars, UnalignedError, align
-from scripts.lightstack.transform import identity
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

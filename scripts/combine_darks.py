@@ -9,10 +9,12 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.darks import Exposure, exposure_of
-from scripts.lightstack.fits import atomic_write, printable
-from scripts.lightstack.images import UnusableFrameError, read_image
+from scripts.lightstack.files.atomic import atomic_write
 from scripts.lightstack.job import JobError, job_log
+from scripts.lightstack.raw.exposure import Exposure, exposure_of
+from scripts.lightstack.raw.image import UnusableFrameError
+from scripts.lightstack.raw.images import read_image
+from scripts.lightstack.text import printable
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -70,7 +72,7 @@ def _describe(exposure: Exposure, count: int) -> str:
 
 def _median(darks: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Median of images, a band of rows at a time."""
-    from scripts.lightstack.combining import combine
+    from scripts.lightstack.stacking.combining import combine
 
     ny, nx = darks[0].shape
     rows = max(1, BAND_BYTES // (len(darks) * nx * 4))

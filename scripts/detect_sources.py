@@ -4,9 +4,10 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.lightstack.fits import pass_on_failure, read_frame, write_table
+from scripts.lightstack.detection.sources import detect, measure
+from scripts.lightstack.files.frame_file import pass_on_failure, read_frame
+from scripts.lightstack.files.table_file import write_table
 from scripts.lightstack.job import job_log
-from scripts.lightstack.sources import detect, measure
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -27,10 +28,10 @@ def run(
     frame : Path
         What `subtract_background` wrote.
     sources : Path
-        FITS table to write; its columns are those of `lightstack.sources.SOURCE`. The primary
-        header has the frame's size and the cards that the ledger needs.
+        FITS table to write; its columns are those of `lightstack.detection.sources.SOURCE`. The
+        primary header has the frame's size and the cards that the ledger needs.
     threshold_sigma, minarea, smoothing_sigma
-        As in `lightstack.sources.detect`.
+        As in `lightstack.detection.sources.detect`.
     """
     if pass_on_failure(frame, sources):
         return

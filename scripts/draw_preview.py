@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from scripts.lightstack.fits import atomic_write
+from scripts.lightstack.files.atomic import atomic_write
 from scripts.lightstack.job import job_log
 
 if TYPE_CHECKING:

@@ -4,11 +4,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.lightstack.darks import exposure_time
-from scripts.lightstack.fits import FAILURE, read_header, read_table, text_of
+from scripts.lightstack.detection.quality import Limits, grade
+from scripts.lightstack.files.frame_file import FAILURE, read_header
+from scripts.lightstack.files.records import write_json
+from scripts.lightstack.files.table_file import read_table
 from scripts.lightstack.job import job_log
-from scripts.lightstack.quality import Limits, grade
-from scripts.lightstack.records import write_json
+from scripts.lightstack.raw.exposure import exposure_time
+from scripts.lightstack.text import text_of
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -26,7 +28,7 @@ def run(sources: Path, quality: Path, *, frame: str, limits: dict[str, Any]) -> 
     frame : str
         The frame's name.
     limits : dict
-        The values of `lightstack.quality.Limits`.
+        The values of `lightstack.detection.quality.Limits`.
     """
     header = read_header(sources)
     record: dict[str, Any] = {"frame": frame, "sha256": header["RAWSHA"]}

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.lightstack.frames import natural_order
+from scripts.lightstack.alignment.transform import Transform
+from scripts.lightstack.files.ledger import COLUMNS
+from scripts.lightstack.files.records import read_json, write_csv
 from scripts.lightstack.job import job_log
-from scripts.lightstack.ledger import COLUMNS
-from scripts.lightstack.records import read_json, write_csv
-from scripts.lightstack.transform import Transform
+from scripts.lightstack.text import natural_order
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -25,7 +25,7 @@ def run(
     alignment : Path
         What `align_frames` wrote.
     ledger : Path
-        CSV file to write; its columns are `lightstack.ledger.COLUMNS`.
+        CSV file to write; its columns are `lightstack.files.ledger.COLUMNS`.
     refused : dict of str to str
         Frames whose files could not be opened at all, with the sentences that say why.
     """

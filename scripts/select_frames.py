@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.lightstack.digest import code_digest
-from scripts.lightstack.fits import atomic_write
+from scripts.lightstack.files.atomic import atomic_write
+from scripts.lightstack.files.output_folder import files_of_others, note_files, written_files
+from scripts.lightstack.files.records import read_json, write_csv
 from scripts.lightstack.job import JobError, job_log
-from scripts.lightstack.output_folder import files_of_others, note_files, written_files
-from scripts.lightstack.records import read_json, write_csv
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

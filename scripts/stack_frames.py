@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.combining import (
+from scripts.lightstack.alignment.transform import Transform
+from scripts.lightstack.files.atomic import atomic_write
+from scripts.lightstack.files.frame_file import PixelFile, read_header
+from scripts.lightstack.files.records import read_json
+from scripts.lightstack.files.stack_file import StackWriter
+from scripts.lightstack.job import JobError, job_log
+from scripts.lightstack.raw.exposure import exposure_time, first_number
+from scripts.lightstack.stacking.combining import (
     CLIP_MODES,
     MODES,
     NEIGHBOURHOOD,
@@ -23,13 +30,7 @@ from scripts.lightstack.combining import (
     combine,
     find_centres,
 )
-from scripts.lightstack.darks import exposure_time, first_number
-from scripts.lightstack.fits import PixelFile, StackWriter, atomic_write, read_header
-from scripts.lightstack.job import JobError, job_log
-from scripts.lightstack.records import read_json
-from scripts.lightstack.rejection import blindness
-from scripts.lightstack.resampling import resample, source_rows
-from scripts.lightstack.seeing import (
+from scripts.lightstack.stacking.psf_matching import (
     N_PIXELS,
     REACH,
     Seeing,
@@ -37,7 +38,8 @@ from scripts.lightstack.seeing import (
     measure_seeing,
     starlight,
 )
-from scripts.lightstack.transform import Transform
+from scripts.lightstack.stacking.rejection import blindness
+from scripts.lightstack.stacking.resampling import resample, source_rows
 
 if TYPE_CHECKING:
     from astropy.io import fits

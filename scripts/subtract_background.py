@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.fits import Frame, pass_on_failure, read_frame, write_failure, write_frame
-from scripts.lightstack.images import UnusableFrameError
+from scripts.lightstack.files.frame_file import (
+    Frame,
+    pass_on_failure,
+    read_frame,
+    write_failure,
+    write_frame,
+)
 from scripts.lightstack.job import job_log
+from scripts.lightstack.raw.image import UnusableFrameError
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

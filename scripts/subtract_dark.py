@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.fits import Frame, in_native_order, printable, write_failure, write_frame
-from scripts.lightstack.images import (
-    UnusableFrameError,
-    central_region,
-    check_usable,
-    read_image,
-)
+from scripts.lightstack.files.frame_file import Frame, in_native_order, write_failure, write_frame
 from scripts.lightstack.job import JobError, job_log
+from scripts.lightstack.raw.image import UnusableFrameError, central_region, check_usable
+from scripts.lightstack.raw.images import read_image
+from scripts.lightstack.text import printable
 
 if TYPE_CHECKING:
     from astropy.io import fits

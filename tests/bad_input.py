@@ -456,7 +456,7 @@ def strange_names(good: bytes) -> dict[str, tuple[bytes, Case]]:
 
 def write(folder: Path, files: dict[str, tuple[bytes, Case]]) -> dict[str, Case]:
     """Write files below a folder; the cases by frame name."""
-    from scripts.lightstack.frames import frame_name
+    from scripts.lightstack.planning.frames import frame_name
 
     cases = {}
     for name, (content, case) in files.items():

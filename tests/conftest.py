@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from scripts.lightstack.records import read_csv
+from scripts.lightstack.files.records import read_csv
 from scripts.lightstack.simulator import Night, make_night
 
 ROOT = Path(__file__).parents[1]

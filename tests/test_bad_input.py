@@ -17,14 +17,16 @@ import pytest
 from astropy.io import fits
 
 from scripts import detect_sources, grade_frame, stack_frames, subtract_background, subtract_dark
-from scripts.lightstack import images
-from scripts.lightstack.darks import EXPOSURE_CARDS, exposure_of
-from scripts.lightstack.fits import PixelFile, read_header
-from scripts.lightstack.frames import on_one_line
-from scripts.lightstack.images import UnusableFrameError, read_cards, read_image
-from scripts.lightstack.records import read_json
+from scripts.lightstack.alignment.transform import Transform
+from scripts.lightstack.files.frame_file import PixelFile, read_header
+from scripts.lightstack.files.records import read_json
+from scripts.lightstack.raw import fits_reader
+from scripts.lightstack.raw.exposure import EXPOSURE_CARDS, exposure_of
+from scripts.lightstack.raw.image import UnusableFrameError
+from scripts.lightstack.raw.images import read_cards, read_image
+from scripts.lightstack.raw.isolation import computed_apart
 from scripts.lightstack.simulator import make_night
-from scripts.lightstack.transform import Transform
+from scripts.lightstack.text import on_one_line
 from tests import bad_input
 from tests.bad_input import Case
 from tests.conftest import ROOT, SMALL_SETTINGS, Run, snakemake, write_settings
@@ -202,7 +204,8 @@ from typing import Any
 from PIL import Image, JpegImagePlugin, PngImagePlugin
 import imagecodecs, tifffile
 from astropy.io import fits
-from scripts.lightstack.images import UnusableFrameError, read_image
+from scripts.lightstack.raw.image import UnusableFrameError
+from scripts.lightstack.raw.images import read_image
 
 answers = {}
 for path in sorted(Path(sys.argv[1]).iterdir()):
@@ -305,7 +308,7 @@ def test_a_decoder_that_fails_in_any_way_is_a_sentence(
     decoder: Callable[[], None], cause: str
 ) -> None:
     with pytest.raises(UnusableFrameError, match=cause):
-        images._computed_apart(lambda _: decoder(), (4, 5), 100)
+        computed_apart(lambda _: decoder(), (4, 5), 100)
 
 
 @pytest.mark.parametrize("name", ["EIO", "EMFILE", "ENOMEM", "ENOSPC", "EACCES"])
@@ -319,7 +322,7 @@ def test_a_failure_of_the_machine_is_no_verdict_on_a_frame(
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(images, "_read_header", fail)
+    monkeypatch.setattr(fits_reader, "_read_header", fail)
     with pytest.raises(OSError, match=os.strerror(number)) as failure:
         read_image(path)
     assert failure.value.filename == str(path)
@@ -337,7 +340,7 @@ def test_what_a_decoder_says_is_a_verdict(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(images, "_read_header", fail)
+    monkeypatch.setattr(fits_reader, "_read_header", fail)
     with pytest.raises(UnusableFrameError, match=r"a\.fits: .*damaged"):
         read_image(path)
 
@@ -345,7 +348,7 @@ def test_what_a_decoder_says_is_a_verdict(
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_decoder_that_is_killed_is_no_verdict_on_a_frame(sent: signal.Signals) -> None:
     with pytest.raises(OSError, match="its decoder was ended from outside"):
-        images._computed_apart(lambda _: os.kill(os.getpid(), sent), (4, 5), 100)
+        computed_apart(lambda _: os.kill(os.getpid(), sent), (4, 5), 100)
 
 
 @pytest.mark.parametrize(

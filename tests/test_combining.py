@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from benchmarks.seeing_table import changes, nights
-from scripts.lightstack.combining import (
+from scripts.lightstack.stacking.combining import (
     CLIP_MODES,
     MODES,
     NEIGHBOURHOOD,
@@ -21,7 +21,7 @@ from scripts.lightstack.combining import (
     combine,
     sorting_network,
 )
-from scripts.lightstack.rejection import smallest_stack
+from scripts.lightstack.stacking.rejection import smallest_stack
 
 Cube = NDArray[np.float32]
 SIX = ("mean", "median", "max", "min", "std", "sigma_clip")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.lightstack import compiling
+from scripts.lightstack import compiling, modules
 
 OUTER = """
 from scripts.lightstack.compiling import compiled
@@ -33,7 +33,9 @@ def package(tmp_path: Path) -> Path:
     """Give a package of a module that calls a compiled function of another."""
     package = tmp_path / "scripts" / "lightstack"
     package.mkdir(parents=True)
-    (package / "compiling.py").write_bytes(Path(compiling.__file__).read_bytes())
+    for module in (compiling, modules):
+        name = Path(str(module.__file__)).name
+        (package / name).write_bytes(Path(str(module.__file__)).read_bytes())
     write_outer(package, "from scripts.lightstack.inner import twice", "twice")
     (package / "inner.py").write_text(INNER.format(factor=2))
     return package
@@ -66,6 +68,27 @@ def test_machine_code_is_used_again(package: Path) -> None:
     assert run(package) == ["11", "1"]
 
 
+def test_machine_code_follows_a_module_in_another_room(package: Path) -> None:
+    (package / "room").mkdir()
+    (package / "inner.py").rename(package / "room" / "inner.py")
+    write_outer(package, "from scripts.lightstack.room.inner import twice", "twice")
+    assert run(package) == ["11", "0"]
+    (package / "room" / "inner.py").write_text(INNER.format(factor=3))
+    assert run(package) == ["16", "0"]
+
+
+def test_machine_code_of_old_versions_is_cleaned_up(package: Path) -> None:
+    run(package)
+    (old,) = (package / "__pycache__").glob("compiled-outer-*")
+    recent = old.with_name("compiled-recent")
+    recent.mkdir()
+    os.utime(old, (0, 0))
+    (package / "inner.py").write_text(INNER.format(factor=3))
+    run(package)
+    assert not old.exists()
+    assert recent.exists()
+
+
 @pytest.mark.parametrize(
     ("imported", "twice"),
     [
@@ -95,7 +118,7 @@ def test_read_only_checkout_has_its_machine_code_in_the_home(
 def test_the_wish_of_the_user_comes_first(package: Path, tmp_path: Path) -> None:
     wished = tmp_path / "wished"
     assert run(package, NUMBA_CACHE_DIR=str(wished)) == ["11", "0"]
-    assert list(wished.glob("compiled-*/*/*.nbi"))
+    assert list(wished.glob("compiled-outer-*/*/*.nbi"))
     assert run(package, NUMBA_CACHE_DIR=str(wished)) == ["11", "1"]
 
 

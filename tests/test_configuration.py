@@ -152,7 +152,7 @@ def test_whole_numbers_may_be_written_with_a_point(folder: Path) -> None:
 @pytest.mark.parametrize("key", ["input_dir", "darkfield_dir", "output_dir", "results_dir"])
 @pytest.mark.parametrize("name", ["a{b}", "a<b>", "a\0b", "a\nb"])
 def test_folders_that_snakemake_cannot_handle_are_refused(key: str, name: str) -> None:
-    from scripts.lightstack.settings import SettingsError, complete_settings
+    from scripts.lightstack.planning.settings import SettingsError, complete_settings
 
     with pytest.raises(SettingsError, match=f"^{key}: .* has one of"):
         complete_settings({key: name})

@@ -8,12 +8,13 @@ import pytest
 from astropy.io import fits
 
 from scripts import combine_darks, subtract_dark
-from scripts.lightstack import dark_choice
-from scripts.lightstack.dark_choice import DarkChoice, choose_darks
-from scripts.lightstack.darks import Exposure, closest_master, exposure_of, kinds
-from scripts.lightstack.frames import find_frames
-from scripts.lightstack.images import sha256_of
+from scripts.lightstack.calibration.darks import closest_master, kinds
 from scripts.lightstack.job import JobError
+from scripts.lightstack.planning import dark_choice
+from scripts.lightstack.planning.dark_choice import DarkChoice, choose_darks
+from scripts.lightstack.planning.fingerprints import sha256_of
+from scripts.lightstack.planning.frames import find_frames
+from scripts.lightstack.raw.exposure import Exposure, exposure_of
 
 SHAPE = (10, 20)
 FRAME = Exposure(SHAPE, exptime=60.0, gain=1.0, binning=(2, 2), temperature=-10.0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.lightstack import digest
+from scripts.lightstack import digest, modules
 from tests.conftest import ROOT
 
 Edit = Callable[[str, Callable[[str], str]], dict[str, bool]]
@@ -17,12 +17,12 @@ Edit = Callable[[str, Callable[[str], str]], dict[str, bool]]
 def changed_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
     """Return which scripts' digests an edit of one file of a copied checkout changes."""
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
-    monkeypatch.setattr(digest, "ROOT", tmp_path)
+    monkeypatch.setattr(modules, "ROOT", tmp_path)
     scripts = [f"scripts/{path.name}" for path in (tmp_path / "scripts").glob("[a-z]*.py")]
 
     def forget() -> None:
         digest.code_digest.cache_clear()
-        digest._parsed.cache_clear()
+        modules.parsed.cache_clear()
 
     def digests() -> dict[str, str]:
         forget()
@@ -40,13 +40,18 @@ def changed_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
 
 
 def test_a_library_change_reaches_exactly_the_scripts_that_import_it(changed_by: Edit) -> None:
-    changed = changed_by("lightstack/quality.py", lambda code: code + "\nNEW = 1\n")
+    changed = changed_by("lightstack/detection/quality.py", lambda code: code + "\nNEW = 1\n")
     assert {name for name, new in changed.items() if new} == {"grade_frame", "align_frames"}
 
 
 def test_a_change_two_imports_away_counts(changed_by: Edit) -> None:
-    changed = changed_by("lightstack/images.py", lambda code: code + "\nNEW = 1\n")
-    assert changed["grade_frame"]  # through the FITS module
+    changed = changed_by("lightstack/raw/image.py", lambda code: code + "\nNEW = 1\n")
+    assert changed["grade_frame"]  # through the files that the steps hand to each other
+
+
+def test_a_reader_of_raw_files_reaches_only_what_reads_them(changed_by: Edit) -> None:
+    changed = changed_by("lightstack/raw/pictures.py", lambda code: code + "\nNEW = 1\n")
+    assert {name for name, new in changed.items() if new} == {"combine_darks", "subtract_dark"}
 
 
 def test_comments_docstrings_and_blank_lines_do_not_count(changed_by: Edit) -> None:
@@ -55,7 +60,7 @@ def test_comments_docstrings_and_blank_lines_do_not_count(changed_by: Edit) -> N
         assert ast.parse(code)
         return code
 
-    assert not any(changed_by("lightstack/fits.py", edit).values())
+    assert not any(changed_by("lightstack/files/frame_file.py", edit).values())
 
 
 def test_a_script_counts_for_itself(changed_by: Edit) -> None:

@@ -16,8 +16,8 @@ import psutil
 import pytest
 from snakemake.persistence.file import FilePersistence
 
-from scripts.lightstack import recovery
-from scripts.lightstack.recovery import RECORDS, lack_of_space
+from scripts.lightstack.planning import recovery
+from scripts.lightstack.planning.recovery import RECORDS, lack_of_space
 from tests.conftest import ROOT, snakemake
 
 SMALL_NIGHT = Callable[..., Path]

@@ -17,7 +17,8 @@ import pytest
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from scripts.lightstack.images import UnusableFrameError, read_image
+from scripts.lightstack.raw.image import UnusableFrameError
+from scripts.lightstack.raw.images import read_image
 from tests import bad_input
 from tests.conftest import ROOT
 

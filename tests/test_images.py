@@ -14,14 +14,8 @@ from astropy.io import fits
 from numpy.typing import NDArray
 from PIL import Image
 
-from scripts.lightstack.images import (
-    RawImage,
-    UnusableFrameError,
-    central_region,
-    check_usable,
-    read_cards,
-    read_image,
-)
+from scripts.lightstack.raw.image import RawImage, UnusableFrameError, central_region, check_usable
+from scripts.lightstack.raw.images import read_cards, read_image
 
 PIXELS = np.arange(12 * 15, dtype=np.uint16).reshape(12, 15) * 300
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from scripts.lightstack.quality import Limits, fwhm_range, grade, stars
-from scripts.lightstack.sources import SOURCE
+from scripts.lightstack.detection.quality import Limits, fwhm_range, grade, stars
+from scripts.lightstack.detection.sources import SOURCE
 
 LIMITS = Limits(
     min_star_count=50,

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scripts.lightstack import guesses, registration
-from scripts.lightstack.registration import Alignment, Stars, UnalignedError, align
-from scripts.lightstack.transform import Transform
+from scripts.lightstack.alignment import guesses
+from scripts.lightstack.alignment.registration import Alignment, UnalignedError, align
+from scripts.lightstack.alignment.stars import Stars, voters
+from scripts.lightstack.alignment.transform import Transform
 
 Floats = NDArray[np.float64]
 
@@ -358,7 +359,7 @@ def test_same_stars_in_any_order_give_the_same_bytes(scene: Scene) -> None:
 def test_astroalign_guesses_the_same_each_time_and_numpy_keeps_its_generator() -> None:
     # In such a field astroalign's own shuffle leads to another guess at each run.
     scene = Scene(30, distortion=0.02, missing=0.2, rotation=5, shift=(80, 60))
-    pair = [registration._voters(stars) for stars in scene.observe(4)]
+    pair = [voters(stars) for stars in scene.observe(4)]
     found = {
         guess.matrix.tobytes() for _ in range(10) for guess in guesses._guess_by_astroalign(*pair)
     }

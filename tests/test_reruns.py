@@ -242,9 +242,9 @@ def plan_with(
     ("module", "expected"),
     [
         ("draw_preview.py", {"draw_preview": 1, "all": 1}),
-        ("lightstack/registration.py", jobs() | {"select_frames": 0}),
-        ("lightstack/resampling.py", {"stack_frames": 1, "draw_preview": 1, "all": 1}),
-        ("lightstack/quality.py", jobs(5, "grade_frame")),
+        ("lightstack/alignment/registration.py", jobs() | {"select_frames": 0}),
+        ("lightstack/stacking/resampling.py", {"stack_frames": 1, "draw_preview": 1, "all": 1}),
+        ("lightstack/detection/quality.py", jobs(5, "grade_frame")),
         ("lightstack/simulator.py", {}),
     ],
 )
@@ -261,7 +261,7 @@ def test_a_comment_or_docstring_changes(
     plan_with: Callable[[str, Callable[[str], str]], dict[str, int]],
 ) -> None:
     changed = plan_with(
-        "lightstack/quality.py",
+        "lightstack/detection/quality.py",
         lambda code: "# A comment.\n" + code.replace('"""The verdict', '"""Our verdict'),
     )
     assert changed == {}

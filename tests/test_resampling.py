@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scripts.lightstack.resampling import PHASES, UNDERSHOOT, resample, source_rows
-from scripts.lightstack.transform import POWERS, Transform, identity
+from scripts.lightstack.alignment.transform import POWERS, Transform, identity
+from scripts.lightstack.stacking.resampling import PHASES, UNDERSHOOT, resample, source_rows
 
 Image = NDArray[np.float32]
 SHAPE = (61, 64)

@@ -11,9 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import convolve, distance_transform_edt, maximum_filter
 
-from scripts.lightstack.combining import Combined, combine, find_centres
-from scripts.lightstack.noise_clip import MEDIAN_VARIANCE
-from scripts.lightstack.seeing import (
+from scripts.lightstack.simulator import Light, star_profile
+from scripts.lightstack.stacking.combining import Combined, combine, find_centres
+from scripts.lightstack.stacking.noise_clip import MEDIAN_VARIANCE
+from scripts.lightstack.stacking.psf_matching import (
     MIDDLE_VARIANCE,
     N_FINE,
     N_PIXELS,
@@ -24,7 +25,6 @@ from scripts.lightstack.seeing import (
     measure_seeing,
     starlight,
 )
-from scripts.lightstack.simulator import Light, star_profile
 from tests.conftest import ROOT, older_processor
 
 Floats = NDArray[np.float64]

@@ -7,8 +7,8 @@ import pytest
 from astropy.io import fits
 
 from scripts import select_frames
-from scripts.lightstack.fits import Frame, write_frame
-from scripts.lightstack.records import write_json
+from scripts.lightstack.files.frame_file import Frame, write_frame
+from scripts.lightstack.files.records import write_json
 
 
 @pytest.fixture

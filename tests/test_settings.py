@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scripts.lightstack.frames import Frames, find_frames
-from scripts.lightstack.output_folder import MANIFEST
-from scripts.lightstack.settings import (
+from scripts.lightstack.files.output_folder import MANIFEST
+from scripts.lightstack.planning.frames import Frames, find_frames
+from scripts.lightstack.planning.settings import (
     SettingsError,
     check_folders,
     complete_settings,

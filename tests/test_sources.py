@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
+from scripts.lightstack.detection.sources import detect, measure
 from scripts.lightstack.simulator import Light, Sky, make_sky, star_profile
-from scripts.lightstack.sources import detect, measure
 
 NOISE = 25.0
 

@@ -9,14 +9,14 @@ from astropy.io import fits
 from scipy.stats import spearmanr
 
 from scripts import stack_frames
-from scripts.lightstack.combining import MODES
-from scripts.lightstack.fits import read_frame
+from scripts.lightstack.alignment.transform import Transform
+from scripts.lightstack.files.frame_file import read_frame
+from scripts.lightstack.files.records import read_json, write_json
 from scripts.lightstack.job import JobError
-from scripts.lightstack.records import read_json, write_json
-from scripts.lightstack.resampling import resample
-from scripts.lightstack.seeing import TERMS
 from scripts.lightstack.simulator import Night
-from scripts.lightstack.transform import Transform
+from scripts.lightstack.stacking.combining import MODES
+from scripts.lightstack.stacking.psf_matching import TERMS
+from scripts.lightstack.stacking.resampling import resample
 from scripts.stack_frames import AlignedFrame
 from tests.conftest import Run
 

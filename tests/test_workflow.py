@@ -10,14 +10,15 @@ import yaml
 from astropy.io import fits
 from PIL import Image
 
-from scripts.lightstack import combining
-from scripts.lightstack.fits import PixelFile, read_table
-from scripts.lightstack.ledger import COLUMNS
-from scripts.lightstack.quality import stars
-from scripts.lightstack.records import read_json
-from scripts.lightstack.resampling import resample
+from scripts.lightstack.alignment.transform import Transform
+from scripts.lightstack.detection.quality import stars
+from scripts.lightstack.files.frame_file import PixelFile
+from scripts.lightstack.files.ledger import COLUMNS
+from scripts.lightstack.files.records import read_json
+from scripts.lightstack.files.table_file import read_table
 from scripts.lightstack.simulator import Night
-from scripts.lightstack.transform import Transform
+from scripts.lightstack.stacking import combining
+from scripts.lightstack.stacking.resampling import resample
 from tests.conftest import Run, older_processor, planned_jobs, snakemake
 
 MODES = ("mean", "median", "max", "min", "std", "sigma_clip")

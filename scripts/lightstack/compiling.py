@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-import re
+import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
@@ -11,9 +12,12 @@ from typing import Any, TypeVar, cast
 
 from numba import config, njit
 
+from scripts.lightstack.modules import code_of
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-IMPORT = re.compile(r"\bscripts\.lightstack(?:\.| import )(\w+)")
+KEPT_S = 30 * 86400
+"""How long machine code is kept after it was made, once newer code takes its place [s]."""
 
 
 def compiled(function: Function) -> Function:
@@ -40,33 +44,30 @@ def _folder_for(module: Path) -> Path | None:
     Numba itself looks at the module alone, but what is compiled has the constants and functions
     of others in it.
     """
-    code = "\n".join(path.read_text("utf-8") for path in _reached(module))
-    name = f"compiled-{hashlib.sha256(code.encode()).hexdigest()[:12]}"
-    for parent in _places(module):
+    code = hashlib.sha256(code_of(module).encode()).hexdigest()[:12]
+    for place in _places():
+        folder = place / f"compiled-{module.stem}-{code}"
+        if folder.is_dir() and os.access(folder, os.W_OK):
+            return folder
         with suppress(OSError):
-            (parent / name).mkdir(parents=True, exist_ok=True)
-        if os.access(parent / name, os.W_OK):
-            return parent / name
+            folder.mkdir(parents=True)
+            _discard_outdated(place)
+            return folder
     return None
 
 
-def _reached(module: Path) -> list[Path]:
-    """List a module and those of its folder that it imports, directly or not."""
-    reached = [module]
-    for path in reached:
-        imported = (
-            path.with_name(f"{name}.py") for name in IMPORT.findall(path.read_text("utf-8"))
-        )
-        reached += [
-            found for found in dict.fromkeys(imported) if found.exists() and found not in reached
-        ]
-    return reached
+def _discard_outdated(place: Path) -> None:
+    """Remove machine code that nobody has made anew for long: its modules have changed since."""
+    for folder in place.glob("compiled-*"):
+        with suppress(OSError):
+            if time.time() - folder.stat().st_mtime > KEPT_S:
+                shutil.rmtree(folder)
 
 
-def _places(module: Path) -> Iterator[Path]:
+def _places() -> Iterator[Path]:
     """Name the folders for machine code: the user's wish, the checkout's, the home's."""
     if wished := os.environ.get("NUMBA_CACHE_DIR"):
         yield Path(wished)
-    yield module.parent / "__pycache__"
+    yield Path(__file__).parent / "__pycache__"
     with suppress(RuntimeError):  # nobody's home
         yield Path.home() / ".cache" / "lightstack"

@@ -1,0 +1,216 @@
+"""Fit of a transform to matched stars, and the choice of its model.
+
+All models are polynomials of a position on the frame, at most cubic. A lens displaces stars along
+the radius from the image's middle, by the third power of it; both images have the frame's optics
+or ones of their own, so that two coefficients describe what takes twenty of a free cubic.
+"""
+
+from dataclasses import replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lightstack.alignment.transform import (
+    POWERS,
+    Transform,
+    centre_and_extent,
+    cubic_terms,
+    inside,
+)
+from scripts.lightstack.linear import least_squares
+
+Floats = NDArray[np.float64]
+
+
+class Model(NamedTuple):
+    """Kind of transform.
+
+    Attributes
+    ----------
+    terms : {0, 3, 6, 10}
+        Polynomial terms, up to first, second and third order; with none it is a similarity.
+    radial : {0, 1, 2}
+        Coefficients of radial distortion: one for both images, or one for each.
+    """
+
+    terms: Literal[0, 3, 6, 10]
+    radial: Literal[0, 1, 2] = 0
+
+
+SIMILARITY = Model(0)
+
+RICHER_MODELS = (
+    Model(0, radial=1),
+    Model(0, radial=2),
+    Model(3),
+    Model(3, radial=1),
+    Model(3, radial=2),
+    Model(6),
+    Model(10),
+)
+"""What may replace a similarity, in this order."""
+
+N_ERRORS = 2
+"""By how many standard errors a richer model has to be better."""
+
+
+def fit(model: Model, like: Transform, xy: Floats, target: Floats, weight: Floats) -> Transform:
+    """Find the transform with the least weighted sum of squared distances.
+
+    Parameters
+    ----------
+    model : Model
+        Kind of transform to fit.
+    like : Transform
+        One between the same images.
+    xy, target : (n, 2) ndarray of float64
+        Positions on the frame and on the reference [pixels].
+    weight : (n,) ndarray of float64
+        Inverse variance of each pair [1 / pixels^2].
+
+    Returns
+    -------
+    Transform
+        Without `backward_cubic`.
+    """
+    terms = cubic_terms(xy, like.frame_shape)
+    coefficients = _fit_terms(model.terms, terms, target, weight)
+    if model.radial:
+        fields = _radial_fields(model, coefficients, like)
+        values = [_evaluate(field, terms) for field in fields]
+        rest = [
+            at - _evaluate(_fit_terms(model.terms, terms, at, weight), terms)
+            for at in (target, *values)
+        ]
+        bent = sum(
+            amount * field
+            for amount, field in zip(_amounts(rest[0], rest[1:], weight), fields, strict=True)
+        )
+        straight = target - _evaluate(bent, terms)
+        coefficients = bent + _fit_terms(model.terms, terms, straight, weight)
+    return _transform(model, like, coefficients)
+
+
+def predicts_better(
+    richer: Model, poorer: Model, like: Transform, xy: Floats, target: Floats, weight: Floats
+) -> bool:
+    """Whether a richer model comes nearer to stars that it was not fitted to.
+
+    Five folds, and a number of standard errors (Breiman et al. 1984, CART, section 3.4.3).
+    Parameters as in `fit`.
+    """
+    if len(xy) < 4 * (max(richer.terms, 2) + richer.radial):
+        return False
+
+    def misfit(model: Model, used: NDArray[np.bool_], held: NDArray[np.bool_]) -> Floats:
+        fitted = fit(model, like, xy[used], target[used], weight[used])
+        squared = np.sum((fitted.forward(xy[held]) - target[held]) ** 2, axis=1)
+        return np.asarray(np.minimum(weight[held] * squared, 25), np.float64)
+
+    def gain(used: NDArray[np.bool_], held: NDArray[np.bool_]) -> Floats:
+        return misfit(poorer, used, held) - misfit(richer, used, held)
+
+    def stands_out(gain: Floats) -> bool:
+        error = gain.std() / np.sqrt(len(gain))
+        return bool(gain.mean() > max(1e-3, N_ERRORS * error))
+
+    everything = np.ones(len(xy), bool)
+    if not stands_out(gain(everything, everything)):
+        return False  # what does not even fit better need not be tried on stars left out
+    fold = np.arange(len(xy)) % 5
+    return stands_out(np.concatenate([gain(fold != k, fold == k) for k in range(5)]))
+
+
+def with_backward(transform: Transform) -> Transform:
+    """Add the cubic that undoes the forward one where the images overlap."""
+    if transform.forward_cubic is None:
+        return transform
+    ny, nx = transform.frame_shape
+    x, y = np.meshgrid(np.linspace(0, nx - 1, 40), np.linspace(0, ny - 1, 40))
+    xy = np.stack([x.ravel(), y.ravel()], axis=1)
+    mapped = transform.forward(xy)
+    common = inside(mapped, transform.reference_shape)
+    terms = cubic_terms(mapped[common], transform.reference_shape)
+    missing = xy[common] - transform.backward(mapped[common])
+    backward = least_squares(terms, missing, np.ones(len(terms))).T
+    return replace(transform, backward_cubic=backward)
+
+
+def _fit_terms(n_terms: int, terms: Floats, values: Floats, weight: Floats) -> Floats:
+    """(2, 10) coefficients of the polynomial next to (n, 2) values; a similarity without terms."""
+    coefficients = np.zeros((2, len(POWERS)))
+    if n_terms:
+        coefficients[:, :n_terms] = least_squares(terms[:, :n_terms], values, weight).T
+        return coefficients
+    (_, u, v), (x, y) = terms[:, :3].T, values.T
+    u_mean, v_mean, x_mean, y_mean = (np.average(at, weights=weight) for at in (u, v, x, y))
+    du, dv, dx, dy = u - u_mean, v - v_mean, x - x_mean, y - y_mean
+    size = np.sum(weight * (du * du + dv * dv))
+    a = np.sum(weight * (du * dx + dv * dy)) / size
+    b = np.sum(weight * (du * dy - dv * dx)) / size
+    coefficients[0, :3] = x_mean - (a * u_mean - b * v_mean), a, -b
+    coefficients[1, :3] = y_mean - (b * u_mean + a * v_mean), b, a
+    return coefficients
+
+
+def _evaluate(coefficients: Floats, terms: Floats) -> Floats:
+    return np.stack([(terms * row).sum(axis=1) for row in coefficients], axis=1)
+
+
+def _radial_fields(model: Model, coefficients: Floats, like: Transform) -> list[Floats]:
+    """(2, 10) coefficients of what the frame's and the reference's distortion do to positions.
+
+    Each is ``|p|**2 p`` of the position p from the middle of its image, turned as the reference.
+    Where both images share the distortion, it is the difference: undone on the one, done on the
+    other.
+    """
+    centre, extent = centre_and_extent(like.reference_shape)
+    on_reference = coefficients[:, :3].copy()
+    on_reference[:, 0] -= centre
+    on_reference /= extent
+    x, y = _cubed(np.eye(3)[1:])
+    turned = [row[1] * x + row[2] * y for row in on_reference]
+    fields = [np.array(turned), _cubed(on_reference)]
+    return fields if model.radial == 2 else [fields[1] - fields[0]]
+
+
+def _cubed(position: Floats) -> Floats:
+    """(2, 10) coefficients of ``|p|**2 p`` for the position ``p = position @ (1, u, v)``."""
+    one = np.zeros((4, 4))  # coefficients, by the powers of u and v
+    one[0, 0] = 1
+    x, y = position
+    squared = _times(_times(one, x), x) + _times(_times(one, y), y)
+    cubes = [_times(squared, row) for row in position]
+    return np.array([[cube[i, j] for i, j in POWERS] for cube in cubes])
+
+
+def _times(polynomial: Floats, linear: Floats) -> Floats:
+    """Multiply by ``linear @ (1, u, v)``."""
+    product: Floats = linear[0] * polynomial
+    product[1:] += linear[1] * polynomial[:-1]
+    product[:, 1:] += linear[2] * polynomial[:, :-1]
+    return product
+
+
+def _amounts(target: Floats, fields: list[Floats], weight: Floats) -> Floats:
+    """How much of each (n, 2) field makes up a (n, 2) target."""
+    columns = np.stack([field.ravel() for field in fields], axis=1)
+    values = target.reshape(-1, 1)
+    amounts: Floats = least_squares(columns, values, np.repeat(weight, 2))[:, 0]
+    return amounts
+
+
+def _transform(model: Model, like: Transform, coefficients: Floats) -> Transform:
+    centre, extent = centre_and_extent(like.frame_shape)
+    matrix = np.eye(3)
+    matrix[:2, :2] = coefficients[:, 1:3] / extent
+    matrix[:2, 2] = coefficients[:, 0] - (matrix[:2, :2] * centre).sum(axis=1)
+    shapes = like.frame_shape, like.reference_shape
+    if model == SIMILARITY:
+        return Transform(matrix, *shapes)
+    if model == Model(3):
+        return Transform(matrix, *shapes, "affine")
+    cubic = coefficients.copy()
+    cubic[:, :3] = 0
+    return Transform(matrix, *shapes, "polynomial", forward_cubic=cubic)

@@ -1,0 +1,72 @@
+"""The stars of one frame, as the alignment sees them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lightstack.detection.quality import SHARPEST_STAR
+
+Floats = NDArray[np.float64]
+
+Indices = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Stars:
+    """Sources of one frame.
+
+    Parameters
+    ----------
+    xy : (n, 2) ndarray of float64
+        Positions ``(x, y)``, 0-based, pixel centres at integers [pixels].
+    flux : (n,) ndarray of float64
+        [ADU]
+    fwhm : (n,) ndarray of float64
+        [pixels]
+    shape : (int, int)
+        ``(ny, nx)`` of the image [pixels].
+    saturated : (n,) ndarray of bool, optional
+        Sources whose flux is cut; default: none.
+    """
+
+    xy: Floats
+    flux: Floats
+    fwhm: Floats
+    shape: tuple[int, int]
+    saturated: NDArray[np.bool_] | None = None
+
+    def __getitem__(self, chosen: slice | NDArray[Any]) -> "Stars":
+        """Pick some of the sources, by slice, index or mask."""
+        saturated = None if self.saturated is None else self.saturated[chosen]
+        return Stars(self.xy[chosen], self.flux[chosen], self.fwhm[chosen], self.shape, saturated)
+
+    def without(self, dropped: Indices) -> "Stars":
+        """Leave out some of the sources, by index."""
+        return self[np.setdiff1d(np.arange(len(self)), dropped)]
+
+    @property
+    def cut(self) -> NDArray[np.bool_]:
+        """Which fluxes saturation has cut."""
+        return np.zeros(len(self), bool) if self.saturated is None else self.saturated
+
+    def __len__(self) -> int:
+        """How many sources there are."""
+        return len(self.flux)
+
+
+def voters(stars: Stars) -> Stars:
+    """Keep what may be stars, the brightest first: an order that the input's has no part in.
+
+    Hot pixels may outnumber the stars, so the stars' width is not that of the majority: an
+    absolute limit comes first.
+    """
+    usable = np.isfinite(stars.xy).all(axis=1) & np.isfinite(stars.flux) & (stars.flux > 0)
+    stars = stars[usable & (stars.fwhm >= SHARPEST_STAR)]
+    stars = stars[np.lexsort((stars.xy[:, 1], stars.xy[:, 0], -stars.flux))]
+    if len(stars):
+        # The brightest may be saturated, the rest may be hot pixels: the smaller is safe.
+        typical = min(np.median(stars.fwhm), np.median(stars.fwhm[:50]))
+        stars = stars[stars.fwhm >= 0.6 * typical]
+    return stars

@@ -1,0 +1,133 @@
+"""The verdict on a frame."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SHARPEST_STAR = 1.2
+"""FWHM [pixels] below which nothing is a star: light is spread by the optics and by the pixel."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The settings that decide on a frame; their meanings stand in ``config/schema.yaml``."""
+
+    min_star_count: int
+    fwhm0: float
+    fwhm_max_ratio: float
+    ellip_max: float
+    outlier_mad_thresh: float
+    saturated_max_fraction: float
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What a frame's stars say about it.
+
+    Parameters
+    ----------
+    n_sources, n_stars : int
+        Sources found, and those of them that are stars.
+    fwhm_px, ellipticity : float or None
+        Medians over the stars [pixels; 1 - b/a]; None without stars.
+    saturated_fraction : float or None
+        Share of the stars that are saturated.
+    star_fwhm_px : (float, float) or None
+        FWHM of the sharpest and of the widest star [pixels]: `stars` picks them again.
+    reasons : tuple of str
+        Every reason to reject the frame, each with value and limit.
+    """
+
+    n_sources: int
+    n_stars: int
+    fwhm_px: float | None
+    ellipticity: float | None
+    saturated_fraction: float | None
+    star_fwhm_px: tuple[float, float] | None
+    reasons: tuple[str, ...]
+
+
+def fwhm_range(fwhm: NDArray[np.floating], outlier_mad_thresh: float) -> tuple[float, float]:
+    """FWHM between which sources are stars.
+
+    Parameters
+    ----------
+    fwhm : (n,) ndarray of float
+        Of all sources [pixels].
+    outlier_mad_thresh : float
+        Half the width of the range, in units of 1.4826 MAD, which is the standard deviation of
+        a normal distribution.
+
+    Returns
+    -------
+    (float, float)
+        [pixels]; neither the median nor the MAD looks at sources that are too sharp for any
+        star, so that a cloud of hot pixels does not pass for the stars. Not a number if no
+        source is left.
+    """
+    possible = fwhm[fwhm >= SHARPEST_STAR].astype(float)
+    if possible.size == 0:
+        return float("nan"), float("nan")
+    median = float(np.median(possible))
+    spread = 1.4826 * float(np.median(np.abs(possible - median)))
+    reach = outlier_mad_thresh * spread
+    return max(median - reach, SHARPEST_STAR), median + reach
+
+
+def stars(sources: NDArray[Any], star_fwhm_px: tuple[float, float] | None) -> NDArray[Any]:
+    """Pick the sources whose FWHM lies within a range [pixels]."""
+    if star_fwhm_px is None:
+        return sources[:0]
+    low, high = star_fwhm_px
+    return sources[(sources["fwhm"] >= low) & (sources["fwhm"] <= high)]
+
+
+def grade(sources: NDArray[Any], limits: Limits) -> Quality:
+    """Judge a frame by its sources.
+
+    Parameters
+    ----------
+    sources : (n,) structured ndarray
+        As `lightstack.detection.sources.measure` gives them.
+    limits : Limits
+
+    Returns
+    -------
+    Quality
+        The frame is accepted if it has no reasons.
+    """
+    low, high = fwhm_range(sources["fwhm"], limits.outlier_mad_thresh)
+    chosen = stars(sources, (low, high))
+    n_stars = len(chosen)
+    reasons = []
+    if n_stars < limits.min_star_count:
+        reasons.append(f"{n_stars} stars < min_star_count {limits.min_star_count}")
+    if n_stars == 0:
+        return Quality(len(sources), 0, None, None, None, None, tuple(reasons))
+    fwhm = float(np.median(chosen["fwhm"]))
+    ellipticity = float(np.median(chosen["ellipticity"]))
+    saturated = float(np.mean(chosen["saturated"]))
+    widest = limits.fwhm_max_ratio * limits.fwhm0
+    if fwhm > widest:
+        reasons.append(
+            f"FWHM {fwhm:.2f} px > {widest:.2f} px "
+            f"(fwhm_max_ratio {limits.fwhm_max_ratio:g} x fwhm0 {limits.fwhm0:g})"
+        )
+    if ellipticity > limits.ellip_max:
+        reasons.append(f"ellipticity {ellipticity:.3f} > ellip_max {limits.ellip_max:g}")
+    if saturated > limits.saturated_max_fraction:
+        reasons.append(
+            f"saturated fraction {saturated:.3f} > "
+            f"saturated_max_fraction {limits.saturated_max_fraction:g}"
+        )
+    return Quality(
+        len(sources),
+        n_stars,
+        fwhm,
+        ellipticity,
+        saturated,
+        (float(chosen["fwhm"].min()), float(chosen["fwhm"].max())),
+        tuple(reasons),
+    )

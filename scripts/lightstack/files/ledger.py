@@ -1,0 +1,64 @@
+"""The ledger's columns, and what it says in a few lines."""
+
+from pathlib import Path
+
+from scripts.lightstack.files.records import read_csv
+from scripts.lightstack.text import on_one_line
+
+COLUMNS = (
+    "frame",
+    "status",
+    "reasons",
+    "n_sources",
+    "n_stars",
+    "fwhm_px",
+    "ellipticity",
+    "saturated_fraction",
+    "background_adu",
+    "noise_adu",
+    "dark",
+    "exptime_s",
+    "date_obs",
+    "n_matched",
+    "residual_px",
+    "shift_x_px",
+    "shift_y_px",
+    "rotation_deg",
+    "scale",
+    "flux_scale",
+    "sha256",
+)
+
+
+def summary(ledger: Path) -> list[str]:
+    """Tell what became of the frames.
+
+    Parameters
+    ----------
+    ledger : Path
+        CSV file with the columns `COLUMNS`.
+
+    Returns
+    -------
+    list of str
+        A line per frame that is not in the stacks, a line if frames went without a dark, and one
+        line for all.
+    """
+    rows = read_csv(ledger)
+    lines = [
+        f"{on_one_line(row['frame'])}: {row['status']}: {row['reasons']}"
+        for row in rows
+        if row["status"] != "stacked"
+    ]
+    counts = {
+        status: sum(row["status"] == status for row in rows)
+        for status in ("stacked", "rejected", "unaligned", "failed")
+    }
+    undarkened = sum(row["dark"] == "none" and row["status"] == "stacked" for row in rows)
+    others = [
+        f"{count} {status}" for status, count in counts.items() if status != "stacked" and count
+    ]
+    if undarkened:
+        others.append(f"{undarkened} without a dark")
+    stacked = f"{counts['stacked']} of {len(rows)} frames stacked"
+    return [*lines, "; ".join([stacked, *others])]

@@ -1,0 +1,37 @@
+"""Structured arrays as FITS tables."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lightstack.files.atomic import atomic_write
+
+COLUMN_TYPES = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
+"""How numbers are stored in the columns of a FITS table."""
+
+
+def write_table(path: Path, table: NDArray[Any], cards: dict[str, Any]) -> None:
+    """Write a structured array as a FITS table, and cards into the primary header."""
+    from astropy.io import fits
+
+    with atomic_write(path) as file:
+        fits.HDUList(
+            [fits.PrimaryHDU(header=fits.Header(list(cards.items()))), fits.BinTableHDU(table)]
+        ).writeto(file)
+
+
+def read_table(path: Path) -> NDArray[Any]:
+    """Read the structured array that `write_table` wrote, in native byte order."""
+    from astropy.io import fits
+
+    with path.open("rb") as file:
+        fits.Header.fromfile(file)
+        header = fits.Header.fromfile(file)
+        columns = range(1, header["TFIELDS"] + 1)
+        stored = [(header[f"TTYPE{n}"], COLUMN_TYPES[header[f"TFORM{n}"]]) for n in columns]
+        table = np.fromfile(file, stored, header["NAXIS2"])
+    if len(table) < header["NAXIS2"]:
+        raise EOFError(f"{path} is shorter than its header says.")
+    return table.astype(table.dtype.newbyteorder("="))

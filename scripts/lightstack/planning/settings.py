@@ -1,0 +1,241 @@
+"""The settings of a run: defaults, checks, and one sentence per mistake."""
+
+import contextlib
+import difflib
+import math
+import os
+import re
+import reprlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scripts.lightstack.files.output_folder import files_of_others
+from scripts.lightstack.modules import ROOT
+from scripts.lightstack.planning.frames import Frames
+
+SCHEMA = ROOT / "config" / "schema.yaml"
+
+WORK_DIR = "work"
+
+QUOTES = "'\""
+
+FOLDERS = ("input_dir", "output_dir", "darkfield_dir", "results_dir")
+
+
+class SettingsError(Exception):
+    """All that is wrong with the settings, a line each."""
+
+
+def has_settings(path: Path) -> bool:
+    """Check that a configuration file can be read.
+
+    Parameters
+    ----------
+    path : Path
+        YAML file; it may be absent.
+
+    Returns
+    -------
+    bool
+        Whether there are settings in it.
+
+    Raises
+    ------
+    snakemake.exceptions.WorkflowError
+        With a sentence that names the file and the line if it is no YAML, states a key twice or
+        has anything but keys and values.
+    """
+    from snakemake.exceptions import WorkflowError
+
+    if not os.path.lexists(path):
+        return False
+    try:
+        content = yaml.load(path.read_bytes().decode(), _Loader)  # noqa: S506 - a SafeLoader
+    except OSError as error:
+        raise WorkflowError(f"{path}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise WorkflowError(f"{path}: not a text in UTF-8.") from None
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
+        raise WorkflowError(f"{path}{line}: not valid YAML: {error.problem}.") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        cause = str(error).partition("\n")[0]
+        raise WorkflowError(f"{path}: not valid YAML: {cause}.") from None
+    if content is not None and not isinstance(content, dict):
+        raise WorkflowError(
+            f"{path}: expected lines such as 'min_star_count: 200', found "
+            f"{'a list' if isinstance(content, list) else _shown(content)}."
+        )
+    return bool(content)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that does not keep the last of two values for one key in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        first = {key.value: key for key in reversed(keys)}
+        for key in keys:
+            if first[key.value] is not key:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value} is set twice", key.start_mark
+                )
+        return super().construct_mapping(node, deep=deep)
+
+
+def complete_settings(given: dict[str, Any]) -> dict[str, Any]:
+    """Check settings against the schema and fill in the defaults.
+
+    Parameters
+    ----------
+    given : dict
+        Keys and values from the configuration files and the command line.
+
+    Returns
+    -------
+    dict
+        A value for each key of the schema; folders without a trailing slash or ``./``.
+
+    Raises
+    ------
+    SettingsError
+        With a line for every unknown key, wrong type and value out of bounds.
+    """
+    import jsonschema
+
+    problems = [
+        f"{_path(error)}: {_sentence(error)}"
+        for error in jsonschema.Draft202012Validator(schema()).iter_errors(given)
+        if error.validator != "additionalProperties"
+    ]
+    known = schema()["properties"]
+    for key, value in given.items():
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "README.md lists them all."
+            problems.append(f"{_shown(key).strip(QUOTES)}: there is no such setting; {hint}")
+        elif known[key].get("type") == "number" and _is_nan(value):
+            problems.append(f"{key}: not a number.")
+        elif key in FOLDERS and re.search(r"[{}<>\x00-\x1f]", str(value)):
+            problems.append(f"{key}: {_shown(value)} has one of {{ }} < > or a control character.")
+    if problems:
+        raise SettingsError("\n".join(sorted(set(problems))))
+    settings = {key: given.get(key, rules["default"]) for key, rules in known.items()}
+    for key, rules in known.items():
+        if key in FOLDERS:
+            settings[key] = os.path.normpath(settings[key])
+        elif rules.get("type") == "integer":
+            # 5.0 is an integer in JSON Schema, but not to the functions that get it.
+            settings[key] = int(settings[key])
+    return settings
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """JSON Schema of the settings."""
+    content: dict[str, Any] = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    return content
+
+
+def check_folders(settings: dict[str, Any], frames: Frames) -> None:
+    """Refuse folders that are missing or would overwrite or swallow each other.
+
+    Parameters
+    ----------
+    settings : dict
+        As `complete_settings` returns them.
+    frames : Frames
+        What was found in the input folder.
+
+    Raises
+    ------
+    SettingsError
+        With a sentence that names the folder and what to change.
+    """
+    source = Path(settings["input_dir"])
+    if not source.is_dir():
+        raise SettingsError(
+            f"input_dir: there is no folder {source} in {Path.cwd()}. Put your frames there, or "
+            "set input_dir, for instance with --config input_dir=my_night"
+        )
+    for key in ("output_dir", "results_dir"):
+        _check_apart(key, Path(settings[key]), "input_dir", source)
+        _check_apart(key, Path(settings[key]), "darkfield_dir", Path(settings["darkfield_dir"]))
+        _check_apart(key, Path(settings[key]), "the working files in", Path(WORK_DIR))
+    _check_apart(
+        "output_dir", Path(settings["output_dir"]), "results_dir", Path(settings["results_dir"])
+    )
+    _check_apart("input_dir", source, "the working files in", Path(WORK_DIR))
+    _check_apart("darkfield_dir", Path(settings["darkfield_dir"]), "input_dir", source)
+    strangers = files_of_others(Path(settings["output_dir"]))
+    if strangers:
+        raise SettingsError(
+            f"output_dir: {settings['output_dir']} holds files that the workflow did not write "
+            f"({', '.join(strangers[:3])}{', …' if len(strangers) > 3 else ''}). They are left "
+            "alone: move them, or set output_dir to another folder."
+        )
+    if not frames.names:
+        raise SettingsError(
+            f"input_dir: no frame below {source} (looked for .fits .fit .fts, also with .gz or "
+            ".fz, .png .jpg .jpeg .tif .tiff)."
+        )
+
+
+def _check_apart(key: str, folder: Path, other_key: str, other: Path) -> None:
+    first, second = folder.resolve(), other.resolve()
+    if first == second or first in second.parents or second in first.parents:
+        raise SettingsError(
+            f"{key}: {folder} and {other_key} {other} must be separate folders, neither inside "
+            "the other."
+        )
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+_KINDS = {"string": "text", "integer": "an integer", "number": "a number", "array": "a list"}
+
+
+def _path(error: Any) -> str:
+    return ".".join(map(str, error.absolute_path)) or "settings"
+
+
+def _sentence(error: Any) -> str:
+    value = error.instance
+    match error.validator:
+        case "type":
+            kind = _KINDS[error.validator_value]
+            return f"{_shown(value)} is not {kind}{_advice(value, kind)}."
+        case "minimum":
+            return f"{_shown(value)} is below the smallest legal value {error.validator_value}."
+        case "exclusiveMinimum":
+            return f"{_shown(value)} must be above {error.validator_value}."
+        case "maximum":
+            return f"{_shown(value)} is above the largest legal value {error.validator_value}."
+        case "enum":
+            return f"{_shown(value)} is none of {', '.join(map(str, error.validator_value))}."
+        case _:
+            return f"{error.message}."
+
+
+def _advice(value: object, kind: str) -> str:
+    """How to write what was probably meant."""
+    if kind == "text" and isinstance(value, int | float):
+        return ": write it in quotes"
+    if kind == "a list" and isinstance(value, str):
+        return f": write it as [{value}]"
+    if kind == "a number" and isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return f", but text to YAML: write it as {float(value):g}"
+    return ""
+
+
+def _shown(value: object) -> str:
+    """Write a value for a sentence: on one line and of bounded length."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 80
+    return short.repr(value)

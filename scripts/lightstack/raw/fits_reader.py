@@ -1,0 +1,289 @@
+"""FITS files of any origin, read within bounds.
+
+astropy believes what a header says about sizes and positions, and reads on where a file ends or
+lies: this walk from header to header believes nothing, and takes no memory for what is not there.
+"""
+
+import contextlib
+import gzip
+import io
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lightstack.raw.cards import clean_header
+from scripts.lightstack.raw.image import (
+    MAX_PIXELS,
+    TRUNCATED,
+    RawImage,
+    UnusableFrameError,
+    check_density,
+    check_size,
+    without_data,
+)
+from scripts.lightstack.raw.isolation import computed_apart
+
+if TYPE_CHECKING:
+    from astropy.io import fits
+
+
+RawFile = gzip.GzipFile | io.BufferedReader
+
+FITS_BLOCK = 2880
+
+MAX_HEADER_BYTES = 1_000 * FITS_BLOCK
+
+MAX_PARTS = 1_000
+"""Header and data units that are looked at in search of an image."""
+
+MAX_EXPANDED_BYTES = 16 * MAX_PIXELS
+"""Where the image of a gzipped file begins, at most: a few bytes can expand to terabytes."""
+
+BAND_PIXELS = 1 << 21
+
+_PIXEL_TYPES = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
+
+
+def read_fits(path: Path, start: bytes, keys: tuple[str, ...] | None) -> RawImage:
+    """Read the first 2-D image of a FITS file, or only these of its cards.
+
+    Parameters
+    ----------
+    path : Path
+        The file, plain or gzipped.
+    start : bytes
+        Its first bytes.
+    keys : tuple of str or None
+        Cards to read without any pixels; None reads all.
+
+    Raises
+    ------
+    UnusableFrameError
+        If there is no usable image in the file.
+    """
+    zipped = start.startswith(b"\x1f\x8b")
+    if not zipped and not start.startswith(b"SIMPLE"):
+        raise UnusableFrameError("not a FITS file.")
+    try:
+        with (
+            # Odd cards are the camera's habit and do no harm: what cannot be read is left out.
+            warnings.catch_warnings(action="ignore"),
+            gzip.open(path) if zipped else path.open("rb") as file,
+        ):
+            image = _first_image(file, path.stat().st_size, keys, zipped=zipped)
+            if zipped and keys is None:
+                _check_rest(file)
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise UnusableFrameError(TRUNCATED) from error
+    return image
+
+
+def _check_rest(file: RawFile) -> None:
+    """Read a gzipped file to its end, where its checksum is."""
+    for _ in range(MAX_EXPANDED_BYTES >> 20):
+        if not file.read(1 << 20):
+            break
+
+
+def _first_image(
+    file: RawFile, size: int, keys: tuple[str, ...] | None, *, zipped: bool
+) -> RawImage:
+    """Read the first 2-D image of a FITS file that takes so many bytes on the disk."""
+    seen: list[str] = []
+    primary = None
+    for number in range(MAX_PARTS):
+        content = _read_header(file, number)
+        if content is None:
+            break
+        header = _parsed(content)
+        primary = header if primary is None else primary
+        shape, n_bytes = _layout(header, "")
+        offset = file.tell()
+        end = offset + n_bytes
+        if end > (MAX_EXPANDED_BYTES if zipped else size):
+            raise UnusableFrameError(TRUNCATED)
+        tiled = header.get("ZIMAGE") is True
+        if tiled:
+            shape, _ = _layout(header, "Z")
+        elif number and header.get("XTENSION") not in ("IMAGE", "IUEIMAGE"):
+            shape = ()
+        if len(shape) >= 2 and set(shape[:-2]) <= {1} and min(shape[-2:]) > 0:
+            check_size(shape)
+            if tiled or zipped:
+                check_density(shape, size)
+            clean = clean_header(header, primary, keys)
+            scaling = _Scaling.of(header, "Z" if tiled else "")
+            plane = (shape[-2], shape[-1])
+            if keys is not None:
+                return without_data(plane, clean)
+            if tiled:
+                data = _read_tiles(content, header, file.read(n_bytes), plane, scaling)
+            else:
+                data = _read_pixels(file, plane, scaling)
+            return RawImage(data, data, scaling.ceiling, clean)
+        if shape:
+            seen.append(" x ".join(map(str, shape[::-1])))
+        file.seek(end + -end % FITS_BLOCK)
+    found = f"; it holds {', '.join(seen)} pixels" if seen else ""
+    raise UnusableFrameError(f"no 2-D image in the file{found}.")
+
+
+def _read_header(file: RawFile, number: int) -> bytes | None:
+    """Read the next header; None where the file has no more of them."""
+    content = b""
+    while len(content) < MAX_HEADER_BYTES:
+        block = file.read(FITS_BLOCK)
+        if number and not content and not block.startswith(b"XTENSION"):
+            return None
+        content += block
+        if any(card[:3] == b"END" and not card[3:].strip(b" \0") for card in _cards(block)):
+            return content
+        if len(block) < FITS_BLOCK:
+            break
+    raise UnusableFrameError("cannot be read: the header is truncated or damaged, it has no end.")
+
+
+def _cards(content: bytes) -> list[bytes]:
+    return [content[first : first + 80] for first in range(0, len(content), 80)]
+
+
+def _parsed(content: bytes) -> "fits.Header":
+    """Parse a header without the cards that would spoil others."""
+    from astropy.io import fits
+
+    kept = [b""]
+    for card in _cards(content):
+        if card.startswith(b"END     ") or (
+            card.startswith(b"CONTINUE") and b"&'" not in kept[-1]
+        ):
+            continue
+        kept.append(card)
+    return fits.Header.fromstring(b"".join(kept))
+
+
+def _layout(header: "fits.Header", prefix: str) -> tuple[tuple[int, ...], int]:
+    """Shape of an array, the first axis being the slowest, and the size of its part [bytes]."""
+    bitpix = _integer(header, f"{prefix}BITPIX")
+    if bitpix not in _PIXEL_TYPES:
+        raise UnusableFrameError(f"cannot be read: {prefix}BITPIX {bitpix} is no FITS data type.")
+    axes = _integer(header, f"{prefix}NAXIS")
+    shape = tuple(_integer(header, f"{prefix}NAXIS{axis}") for axis in range(axes, 0, -1))
+    # "Random groups" begin with an axis of length zero that does not count.
+    counted = shape[:-1] if shape and shape[-1] == 0 and header.get("GROUPS") is True else shape
+    values = int(np.prod(counted, dtype=object)) if counted else 0
+    values += _integer(header, "PCOUNT", 0)
+    return shape, abs(bitpix) // 8 * _integer(header, "GCOUNT", 1) * values
+
+
+def _integer(header: "fits.Header", key: str, default: int | None = None) -> int:
+    from astropy.io import fits
+
+    try:
+        value = header.get(key, default)
+    except fits.VerifyError:
+        value = None
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UnusableFrameError(f"cannot be read: the header has no usable {key}.")
+    if value < 0 and not key.endswith("BITPIX"):
+        raise UnusableFrameError(f"cannot be read: {key} is {value} in the header.")
+    return value
+
+
+@dataclass(frozen=True)
+class _Scaling:
+    """How the numbers in a FITS file become pixels."""
+
+    dtype: np.dtype[Any]
+    scale: float
+    zero: float
+    blank: int | None
+
+    @classmethod
+    def of(cls, header: "fits.Header", prefix: str) -> "_Scaling":
+        from astropy.io import fits
+
+        values = []
+        for key, default in (("BSCALE", 1.0), ("BZERO", 0.0)):
+            try:
+                value = float(header.get(key, default))
+            except (TypeError, ValueError, fits.VerifyError):
+                value = np.nan
+            if not np.isfinite(value):
+                raise UnusableFrameError(f"cannot be read: {key} in the header is no number.")
+            values.append(value)
+        blank = None
+        with contextlib.suppress(fits.VerifyError):
+            blank = header.get("BLANK", header.get("ZBLANK") if prefix else None)
+        is_integer = isinstance(blank, int) and not isinstance(blank, bool)
+        dtype = np.dtype(_PIXEL_TYPES[header[f"{prefix}BITPIX"]])
+        return cls(dtype, values[0], values[1], blank if is_integer else None)
+
+    @property
+    def ceiling(self) -> float:
+        """Largest pixel that the file's integers can hold [ADU]."""
+        if self.dtype.kind == "f":
+            return np.inf
+        limits = np.iinfo(self.dtype)
+        return max(limits.min * self.scale, limits.max * self.scale) + self.zero
+
+    def apply(self, raw: NDArray[Any], out: NDArray[np.float32]) -> None:
+        """Put physical values into `out`; 32 bits and more are scaled in float64."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            if (self.scale, self.zero) == (1.0, 0.0):
+                out[...] = raw
+            elif raw.dtype.itemsize <= 2:
+                out[...] = raw
+                out *= np.float32(self.scale)
+                out += np.float32(self.zero)
+            else:
+                out[...] = raw.astype(np.float64) * self.scale + self.zero
+        if raw.dtype.kind in "iu" and self.blank is not None:
+            out[raw == self.blank] = np.nan
+        out[~np.isfinite(out)] = np.nan
+
+
+def _read_pixels(file: RawFile, shape: tuple[int, int], scaling: _Scaling) -> NDArray[np.float32]:
+    """Read an image some rows at a time, so that it is in memory only once."""
+    data = np.empty(shape, np.float32)
+    height = max(1, BAND_PIXELS // shape[1])
+    for first in range(0, shape[0], height):
+        band = data[first : first + height]
+        content = file.read(band.size * scaling.dtype.itemsize)
+        if len(content) < band.size * scaling.dtype.itemsize:
+            raise UnusableFrameError(TRUNCATED)
+        scaling.apply(np.frombuffer(content, scaling.dtype).reshape(band.shape), band)
+    return data
+
+
+def _read_tiles(
+    content: bytes,
+    header: "fits.Header",
+    table: bytes,
+    shape: tuple[int, int],
+    scaling: _Scaling,
+) -> NDArray[np.float32]:
+    """Decompress a tile-compressed image from its header and its table."""
+    from astropy.io import fits
+
+    if len(table) < _layout(header, "")[1]:
+        raise UnusableFrameError(TRUNCATED)
+    # Tiles are whole rows unless the header says otherwise.
+    sides = [_integer(header, f"ZTILE{axis}", shape[-1] if axis == 1 else 1) for axis in (1, 2)]
+    if 0 in sides:
+        raise UnusableFrameError("cannot be read: the image's tiles have no size.")
+    if -(-shape[1] // sides[0]) * -(-shape[0] // sides[1]) > _integer(header, "NAXIS2"):
+        raise UnusableFrameError(TRUNCATED)
+    primary = fits.PrimaryHDU().header.tostring().encode()
+    whole = b"".join([primary, content, table, bytes(-len(table) % FITS_BLOCK)])
+
+    def decompress(out: NDArray[np.float32]) -> None:
+        with fits.open(io.BytesIO(whole), do_not_scale_image_data=True) as hdus:
+            raw = hdus[1].data.reshape(shape)
+        scaling.apply(raw, out)
+
+    return computed_apart(decompress, shape, len(whole))

@@ -1,0 +1,116 @@
+"""An image as it came from the camera, and the bounds that every reader keeps."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from astropy.io import fits
+
+
+MAX_PIXELS = 250_000_000
+"""Larger images are refused before they are decoded: none is a camera's."""
+
+MAX_PIXELS_PER_BYTE = 250
+"""Fewer bytes cannot hold a frame: the noise of a sensor does not compress."""
+
+
+class UnusableFrameError(Exception):
+    """The file holds no usable image; the message is a sentence for the ledger."""
+
+
+@dataclass(frozen=True)
+class RawImage:
+    """An image as it came from the camera.
+
+    Parameters
+    ----------
+    data : (ny, nx) ndarray of float32
+        Pixels [ADU], native byte order, NaN where there is no data.
+    peak : (ny, nx) ndarray of float32
+        Brightest channel of each pixel [ADU]: `data` itself if the image is grey.
+    ceiling : float
+        Largest value that the file's integers can hold [ADU]; infinite for floats.
+    header : astropy.io.fits.Header
+        Cards that a stack may keep: none of those that describe the file's layout.
+    """
+
+    data: NDArray[np.float32]
+    peak: NDArray[np.float32]
+    ceiling: float
+    header: "fits.Header"
+
+
+def check_usable(data: NDArray[np.float32]) -> None:
+    """Refuse pixels that show nothing.
+
+    Parameters
+    ----------
+    data : (ny, nx) ndarray of float32
+        Pixels [ADU], NaN where there is no data.
+
+    Raises
+    ------
+    UnusableFrameError
+        If no pixel has data, or all have the same value.
+    """
+    low, high = np.fmin.reduce(data, axis=None), np.fmax.reduce(data, axis=None)
+    if np.isnan(low):
+        raise UnusableFrameError("no pixel has data.")
+    if low == high:
+        raise UnusableFrameError("every pixel has the same value.")
+
+
+def central_region(shape: tuple[int, int], size: int) -> tuple[slice, slice]:
+    """Rows and columns of the central `size` x `size` pixels; all of them if `size` is 0."""
+    starts = [max(0, (length - size) // 2) if size else 0 for length in shape]
+    rows, columns = (slice(start, start + size if size else None) for start in starts)
+    return rows, columns
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let a failure to read say of which file: the system does so only when it opens one."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+def damage(error: BaseException) -> str:
+    """Say that a decoder gave up, in its own words as far as they mean anything."""
+    words = " ".join(str(error).split())[:200]
+    cause = f"{type(error).__name__}: {words}" if words else type(error).__name__
+    return f"cannot be read: the file is damaged or of an unknown kind ({cause})."
+
+
+def check_size(shape: tuple[int, ...]) -> None:
+    """Refuse an image that has more pixels than any camera's."""
+    if int(np.prod(shape, dtype=object)) > MAX_PIXELS:
+        raise UnusableFrameError(
+            f"{' x '.join(map(str, shape[::-1]))} pixels are more than the {MAX_PIXELS:,} allowed."
+        )
+
+
+TRUNCATED = "cannot be read: the data is truncated or damaged."
+
+
+def without_data(shape: tuple[int, int], header: "fits.Header") -> RawImage:
+    """Stand for an image whose pixels are not read; it takes no memory."""
+    data = np.broadcast_to(np.float32(np.nan), shape)
+    return RawImage(data, data, np.inf, header)
+
+
+def check_density(shape: tuple[int, ...], n_bytes: int) -> None:
+    """Refuse an image that is too large for its file, before memory is taken for it."""
+    if int(np.prod(shape, dtype=object)) > MAX_PIXELS_PER_BYTE * n_bytes:
+        raise UnusableFrameError(
+            f"cannot be read: {n_bytes} bytes are too few for "
+            f"{' x '.join(map(str, shape[::-1]))} pixels."
+        )

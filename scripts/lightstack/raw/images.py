@@ -1,0 +1,96 @@
+"""Raw images of any kind, read as what the pipeline works on."""
+
+import errno
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.lightstack.raw.fits_reader import read_fits
+from scripts.lightstack.raw.image import RawImage, UnusableFrameError, damage, naming
+from scripts.lightstack.raw.pictures import read_picture
+
+if TYPE_CHECKING:
+    from astropy.io import fits
+
+
+def read_image(path: Path) -> RawImage:
+    """Read a FITS, PNG, JPEG or TIFF file.
+
+    Parameters
+    ----------
+    path : Path
+        A FITS file gives its first 2-D image; colours become grey.
+
+    Returns
+    -------
+    RawImage
+
+    Raises
+    ------
+    UnusableFrameError
+        If there is no usable image in the file; the sentence names it and the cause.
+    OSError, MemoryError
+        If it is not the file's fault: the disk or the machine fails, or permission is lacking.
+    """
+    return _read(path, None)
+
+
+def read_cards(path: Path, keys: tuple[str, ...]) -> tuple[tuple[int, int], "fits.Header"]:
+    """Read an image's shape and some of its cards, but no pixels.
+
+    Parameters
+    ----------
+    path : Path
+        As for `read_image`, and with the same exceptions as far as the file is looked at.
+    keys : tuple of str
+        The cards.
+
+    Returns
+    -------
+    shape : (int, int)
+        ``(ny, nx)`` [pixels].
+    header : astropy.io.fits.Header
+        Those of the cards that `read_image` finds, among others perhaps.
+    """
+    image = _read(path, keys)
+    return image.data.shape, image.header
+
+
+def _read(path: Path, keys: tuple[str, ...] | None) -> RawImage:
+    """Read an image, or only these cards: it has no data then."""
+    with naming(path):
+        with path.open("rb") as file:
+            start = file.read(26)
+        if not start:
+            raise UnusableFrameError(f"{path.name}: the file is empty.")
+        try:
+            if _is_fits_name(path):
+                image = read_fits(path, start, keys)
+            else:
+                image = read_picture(path, start, keys)
+        except UnusableFrameError as error:
+            raise UnusableFrameError(f"{path.name}: {error}") from error
+        except Exception as error:
+            if _is_of_the_machine(error):
+                raise
+            # Decoders meet damaged files with exceptions of every kind.
+            raise UnusableFrameError(f"{path.name}: {damage(error)}") from error
+    return image
+
+
+def _is_of_the_machine(error: BaseException) -> bool:
+    """Whether a file is not to blame: the system numbers its errors, and decoders do not.
+
+    A damaged file can ask only for a place that does not exist.
+    """
+    if isinstance(error, OSError):
+        return error.errno not in (None, errno.EINVAL, errno.EOVERFLOW)
+    return isinstance(error, MemoryError)
+
+
+def _is_fits_name(path: Path) -> bool:
+    return (
+        path.name.lower()
+        .removesuffix(".gz")
+        .removesuffix(".fz")
+        .endswith((".fits", ".fit", ".fts"))
+    )

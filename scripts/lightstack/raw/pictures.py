@@ -1,0 +1,220 @@
+"""PNG, JPEG and TIFF files of any origin, read within bounds."""
+
+import contextlib
+import struct
+import warnings
+import zlib
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lightstack.raw.image import (
+    MAX_PIXELS,
+    TRUNCATED,
+    RawImage,
+    UnusableFrameError,
+    check_density,
+    check_size,
+    without_data,
+)
+
+if TYPE_CHECKING:
+    from PIL import Image as PillowImage
+
+
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+"""Weights of red, green and blue in a grey (ITU-R BT.601)."""
+
+EXIF_EXPOSURE, EXIF_TIME = 0x829A, 0x9003
+
+
+def read_picture(path: Path, start: bytes, keys: tuple[str, ...] | None) -> RawImage:
+    """Read a PNG, JPEG or TIFF file; parameters and exceptions as in `fits_reader.read_fits`."""
+    from astropy.io import fits
+    from PIL import Image, UnidentifiedImageError
+
+    if start.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        if keys is not None:
+            return without_data(_tiff_shape(path), fits.Header())
+        return _grey(_tiff_pixels(path))
+    # The size is checked here, before any decoding, by this project's own bound.
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            picture = Image.open(path, formats=("PNG", "JPEG"))
+        except UnidentifiedImageError as error:
+            raise UnusableFrameError("not a PNG, JPEG or TIFF image.") from error
+        except Image.DecompressionBombError as error:
+            raise UnusableFrameError("far more pixels than any camera has.") from error
+        with picture:
+            check_size(picture.size[::-1])
+            check_density(picture.size[::-1], path.stat().st_size)
+            if keys is not None:
+                cards = fits.Header(list(_exif_cards(picture).items()))
+                return without_data(picture.size[::-1], cards)
+            if picture.format == "PNG":
+                content = path.read_bytes()
+                _check_png(content)
+            if picture.format == "PNG" and start[24] == 16:
+                import imagecodecs
+
+                pixels = imagecodecs.png_decode(content)
+            else:
+                pixels = _pillow_pixels(picture)
+            cards = _exif_cards(picture)
+    return _grey(pixels, cards)
+
+
+def _check_png(content: bytes) -> None:
+    """Refuse a PNG that is damaged or not whole: decoders do not look at every checksum."""
+    position = 8
+    while position + 12 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, position)
+        end = position + 12 + length
+        if end > len(content) or (kind == b"IHDR") != (position == 8):
+            break
+        (checksum,) = struct.unpack_from(">I", content, end - 4)
+        # Chunks whose names begin with a small letter have no part in the pixels.
+        if kind[:1].isupper() and zlib.crc32(content[position + 4 : end - 4]) != checksum:
+            break
+        if kind == b"IEND":
+            return
+        position = end
+    raise UnusableFrameError(TRUNCATED)
+
+
+def _tiff_shape(path: Path) -> tuple[int, int]:
+    """Shape of the first page of a TIFF, ``(ny, nx)`` [pixels]."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        return page.imagelength, page.imagewidth
+
+
+def _tiff_pixels(path: Path) -> NDArray[Any]:
+    """Pixels of the first page of a TIFF."""
+    import tifffile
+
+    kinds, codes = tifffile.PHOTOMETRIC, tifffile.COMPRESSION
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        _check_tiff(page, path.stat().st_size)
+        is_jpeg = page.compression == codes.JPEG
+        if page.photometric not in (
+            kinds.MINISWHITE,
+            kinds.MINISBLACK,
+            kinds.RGB,
+            kinds.PALETTE,
+            kinds.CFA,
+            kinds.LINEAR_RAW,
+            kinds.YCBCR if is_jpeg else None,
+        ):
+            raise UnusableFrameError(
+                f"TIFF colours of the kind {_tag_name(page.photometric)} are not supported."
+            )
+        pixels: NDArray[Any] = page.asarray(maxworkers=1)
+        if page.photometric == kinds.PALETTE and page.colormap is not None:
+            pixels = np.moveaxis(page.colormap[:, pixels], 0, -1)
+        elif page.photometric == kinds.MINISWHITE and pixels.dtype.kind in "iu":
+            pixels = np.iinfo(pixels.dtype).max - pixels
+        elif page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
+            pixels = np.moveaxis(pixels, 0, -1)
+    return pixels
+
+
+def _check_tiff(page: Any, n_bytes: int) -> None:
+    """Refuse a page whose decoder would be risky, or would make up pixels that are not there."""
+    import tifffile
+
+    codes = tifffile.COMPRESSION
+    supported = (
+        codes.NONE,
+        codes.LZW,
+        codes.ADOBE_DEFLATE,
+        codes.DEFLATE,
+        codes.PACKBITS,
+        codes.JPEG,
+        codes.ZSTD,
+        codes.LZMA,
+    )
+    if page.dtype is None or not page.shape or min(page.shape) < 1:
+        raise UnusableFrameError("cannot be read: the TIFF page has no pixels of a known type.")
+    check_size(page.shape)
+    if page.compression not in supported:
+        raise UnusableFrameError(
+            f"TIFF compression {_tag_name(page.compression)} is not supported."
+        )
+    check_size(page.chunks)
+    for shape in (page.shape, page.chunks):
+        check_density(shape, n_bytes)
+    offsets, counts = page.dataoffsets, page.databytecounts
+    present = all(
+        offset > 0 and count > 0 and offset + count <= n_bytes
+        for offset, count in zip(offsets, counts, strict=False)
+    )
+    enough = len(offsets) == len(counts) >= int(np.prod(page.chunked))
+    if page.is_contiguous:
+        enough = bool(offsets) and offsets[0] + page.nbytes <= n_bytes
+    if not (present and enough):
+        raise UnusableFrameError(TRUNCATED)
+
+
+def _tag_name(value: Any) -> str:
+    return str(getattr(value, "name", value))
+
+
+def _pillow_pixels(picture: "PillowImage.Image") -> NDArray[Any]:
+    if "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+    elif picture.mode not in ("L", "LA", "RGB", "RGBA", "I", "I;16", "F"):
+        picture = picture.convert("L" if picture.mode == "1" else "RGB")
+    return np.asarray(picture)
+
+
+def _exif_cards(picture: "PillowImage.Image") -> dict[str, Any]:
+    """Exposure time [s] and date from a camera's EXIF block, as FITS cards."""
+    cards: dict[str, Any] = {}
+    try:
+        exif = picture.getexif().get_ifd(0x8769)
+    except (OSError, SyntaxError, ValueError, KeyError, TypeError, struct.error):
+        # The pixels are good without it.
+        return cards
+    with contextlib.suppress(KeyError, TypeError, ValueError, ZeroDivisionError):
+        exposure = float(exif[EXIF_EXPOSURE])
+        if np.isfinite(exposure):
+            cards["EXPTIME"] = exposure
+    date, _, time = str(exif.get(EXIF_TIME, "")).partition(" ")
+    with contextlib.suppress(ValueError):
+        moment = datetime.fromisoformat(f"{date.replace(':', '-')}T{time}")
+        cards["DATE-OBS"] = moment.replace(tzinfo=None).isoformat()
+    return cards
+
+
+def _grey(pixels: NDArray[Any], cards: dict[str, Any] | None = None) -> RawImage:
+    """Turn grey, grey + alpha, RGB or RGBA pixels into a frame; transparent ones are no data."""
+    from astropy.io import fits
+
+    if pixels.ndim == 2:
+        pixels = pixels[..., np.newaxis]
+    if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or pixels.dtype.kind not in "buif":
+        shape = " x ".join(map(str, pixels.shape))
+        raise UnusableFrameError(f"an array of {shape} {pixels.dtype.name} is no image.")
+    ceiling = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else np.inf
+    channels = pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., :1]
+    with np.errstate(over="ignore", invalid="ignore"):
+        if channels.shape[2] == 3:
+            data = channels.astype(np.float32) @ LUMA
+            peak = channels.max(axis=2).astype(np.float32)
+        else:
+            data = peak = channels[..., 0].astype(np.float32)
+    no_data = ~np.isfinite(data)
+    if pixels.shape[2] in (2, 4):
+        no_data |= pixels[..., -1] == 0
+    data[no_data] = np.nan
+    header = fits.Header(list((cards or {}).items()))
+    header["ROWORDER"] = ("TOP-DOWN", "the first row is the top of the picture")
+    return RawImage(data, peak, float(ceiling), header)

@@ -1,0 +1,205 @@
+"""The mode "noise_clip": values are left out that neither noise nor seeing explains.
+
+The noise of a frame is known, it need not be guessed from a few values: that of its background
+and, given a gain, of the light. What is expected of a value is
+
+- on the sky the lower median: of two values that contradict each other the lower is kept, as
+  trails and cosmic rays add light, and a single value always;
+- beside a star the lower median of all values less what the seeing of their frames has moved to
+  the pixel, and that (`seeing`);
+- without a prediction, as in the core of a saturated star, the lower median again, but a value
+  may be off by the height of the light.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lightstack.compiling import compiled
+from scripts.lightstack.stacking.psf_matching import (
+    LEAST_FRAMES,
+    MIDDLE_VARIANCE,
+    N_FINE,
+    TERMS,
+    Seeing,
+    brightest_of_row,
+    heights_of_row,
+    respond,
+)
+
+UNKNOWN_ERROR = 0.3
+"""Error of the guess that a frame has the light of the others [height of the light]."""
+
+ROUGH_ERROR = 0.05
+"""Error of a prediction beside a star that saturates, at most [height of the light]."""
+
+LEAST_VALUES = 5
+"""With so many values, their own scatter tells this error."""
+
+LEAST_HEIGHT = 3.0
+"""Of light that is predicted; less is not worth the time [noise of a frame]."""
+
+MEDIAN_VARIANCE = 1.57
+"""Variance of a median, over that of a mean."""
+
+N_TERMS = TERMS.shape[1]
+
+Stack = NDArray[np.float32]
+
+Floats = NDArray[np.float64]
+
+
+class NoiseModel(NamedTuple):
+    """What may make a value differ from what is expected; arrays have one row for each frame.
+
+    Attributes
+    ----------
+    sigma : float
+        How far it may be off [standard deviations].
+    weights : (n,) ndarray of float64
+        Of the frames in averages.
+    variances : (n,) ndarray of float64
+        Of the frames' backgrounds [units of the stack, squared].
+    shot : (n,) ndarray of float64
+        Variance that light adds [units of the stack].
+    kernels : (n, 12) ndarray of float64
+    errors : (n,) ndarray of float64
+    linear_below : float
+        See `Seeing`; minus infinity where it is unknown.
+    amplification : (n,) ndarray of float64
+        What a kernel makes of the noise of the light that it moves.
+    """
+
+    sigma: float
+    weights: Floats
+    variances: Floats
+    shot: Floats
+    kernels: Floats
+    errors: Floats
+    linear_below: float
+    amplification: Floats
+
+
+def noise_model(
+    sigma: float, weights: Floats, noise: Floats, gain: Floats, seeing: Seeing | None
+) -> NoiseModel:
+    """Collect what `clip_by_noise` is given.
+
+    Parameters
+    ----------
+    sigma : float
+        How far values may be off [standard deviations].
+    weights, noise, gain : (n,) ndarray of float64
+        Of the frames; see `combining.combine`.
+    seeing : Seeing or None
+        None if it is unknown.
+
+    Returns
+    -------
+    NoiseModel
+    """
+    n = len(noise)
+    seeing = seeing or Seeing(np.zeros((n, N_TERMS)), np.zeros(n), -np.inf)
+    return NoiseModel(sigma, weights, noise**2, 1 / gain, *seeing, seeing.amplification)
+
+
+@compiled
+def clip_by_noise(
+    values: Stack,
+    count: NDArray[np.int64],
+    centres: Stack,
+    middles: Stack,
+    y: int,
+    x: int,
+    model: NoiseModel,
+) -> None:
+    """Replace by NaN what is to be left out of a block of one row, and put the rest right for it.
+
+    Parameters
+    ----------
+    values : (n, w) ndarray of float32
+        The frames' pixels from (x, y) on, NaN where there is no data or the image has ended.
+    count : (w,) ndarray of int64
+        How many frames have data.
+    centres, middles : (k, nx) ndarray of float32
+        Light that the frames share, as from `combining.find_centres`.
+    y, x : int
+        Where the block is in them.
+    model : NoiseModel
+    """
+    width, nx = values.shape[1], centres.shape[1]
+    expected, heights, brightest = np.empty(width), np.empty(width), np.empty(width)
+    noise = np.sqrt(model.variances.mean())
+    least = LEAST_HEIGHT * noise if model.linear_below > -np.inf else np.inf
+    heights_of_row(centres, y, x, heights)
+    for k in range(width):
+        expected[k] = centres[y, x + k] if x + k < nx else np.nan
+        heights[k] = max(heights[k] - 6 * noise / np.sqrt(count[k]), 0.0)
+    if heights.max() > least:
+        brightest_of_row(middles, y, x, brightest)
+        for k in range(min(width, nx - x)):
+            predictable = brightest[k] < np.inf and middles[y, x + k] < model.linear_below
+            if predictable and heights[k] > least and count[k] >= LEAST_FRAMES:
+                rough = 0.0 if brightest[k] < model.linear_below else ROUGH_ERROR * heights[k]
+                _clip_star(values, k, middles, y, x + k, rough, model)
+                heights[k] = np.inf  # what remains is kept
+    _clip_sky(values, expected, heights, model)
+
+
+@compiled
+def _clip_sky(values: Stack, expected: Floats, heights: Floats, model: NoiseModel) -> None:
+    """Compare all values with the same, and grant them a part of the heights."""
+    limit = model.sigma**2
+    light, granted = np.maximum(expected, 0.0), (UNKNOWN_ERROR * heights) ** 2
+    for i in range(values.shape[0]):
+        noise, shot = model.variances[i], model.shot[i]
+        for k in range(values.shape[1]):
+            off = values[i, k] - expected[k]
+            far = off * off > limit * (noise + light[k] * shot + granted[k])
+            values[i, k] = np.float32(np.nan) if far else values[i, k]
+
+
+@compiled
+def _clip_star(
+    values: Stack, k: int, middles: Stack, y: int, x: int, rough: float, model: NoiseModel
+) -> None:
+    """Compare the values of a pixel with what their frames' seeing makes of its light.
+
+    What is left out had its share in the seeing of the mean. The others are given it, or the star
+    would have another profile where a cosmic ray was.
+    """
+    n, weights = values.shape[0], model.weights
+    present = ~np.isnan(values[:, k])
+    count = np.count_nonzero(present)
+    responses = np.empty(N_TERMS)
+    respond(middles, y, x, TERMS, responses)
+    detail = np.sqrt((responses[:N_FINE] ** 2).sum())
+    moved = np.zeros(n)
+    for i in range(n):
+        for term in range(N_TERMS):
+            moved[i] += model.kernels[i, term] * responses[term]
+    unmoved = values[:, k] - moved
+    centre = np.sort(unmoved[present])[(count - 1) // 2]
+    if rough > 0 and count >= LEAST_VALUES:
+        rough = min(rough, 1.4826 * np.median(np.abs(unmoved[present] - centre)))
+    variances = np.empty(n)
+    for i in range(n):
+        noise = model.variances[i] + max(centre + moved[i], 0.0) * model.shot[i]
+        error = rough if rough > 0 else model.errors[i] * detail
+        variances[i] = noise * (1 + MIDDLE_VARIANCE / count * model.amplification[i]) + error**2
+    of_centre = MEDIAN_VARIANCE / count * variances[present].mean()
+    kept = present & (np.abs(unmoved - centre) <= model.sigma * np.sqrt(variances + of_centre))
+    share = _average(moved, weights, present) - _average(moved, weights, kept)
+    for i in range(n):
+        values[i, k] = values[i, k] + share if kept[i] else np.nan
+
+
+@compiled
+def _average(values: Floats, weights: Floats, used: NDArray[np.bool_]) -> float:
+    total = weight = 0.0
+    for i in range(values.size):
+        if used[i]:
+            total += weights[i] * values[i]
+            weight += weights[i]
+    return total / weight

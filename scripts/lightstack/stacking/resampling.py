@@ -1,0 +1,388 @@
+"""A frame's pixels on the reference's grid.
+
+Each pixel of the reference is mapped back to a position on the frame, where the image is
+interpolated from 6 x 6 pixels by a kernel that is fitted to stars: see `kernel_weights`. Three
+rules complete it; `docs/methods.md` has the measurements behind them.
+
+Clamp
+    A result is never below the lowest of the inner 4 x 4 pixels by more than `UNDERSHOOT` of the
+    range of the 6 x 6: the kernel's negative lobes dig no ring around a saturated star or a cosmic
+    ray. There is no limit from above, as the peak of a star between two pixels is above both.
+No data
+    A pixel that is NaN or beyond the frame's edge is left out, and the weights of the others are
+    raised to a sum of one; where one of the inner 2 x 2 is missing, the result is NaN. So a bad
+    pixel costs four pixels and not 36, the frame's border stays, and no invented value enters.
+Flux
+    Results are multiplied by the area of a reference pixel on the frame (the determinant of the
+    backward map's derivative), which keeps the total flux of a star under a change of scale.
+
+A shift by whole pixels makes the kernel a delta: the reference frame itself passes through this
+code and comes out unchanged, bit by bit. The difference to its neighbours in the stack is its
+noise, as interpolation averages: see *Noise* in `docs/methods.md`.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lightstack.alignment.transform import POWERS, Transform, centre_and_extent
+from scripts.lightstack.compiling import compiled
+from scripts.lightstack.linear import affine_inverse
+
+RADIUS = 3
+"""Reach of the kernel [pixels]: taps are -2 … 3 from the pixel left of or below a position."""
+
+PHASES = 1024
+"""Steps in which a position between two pixels is known to the kernel."""
+
+UNDERSHOOT = 0.0018
+"""How far a result may be below its surroundings [range of the 6 x 6 pixels]."""
+
+TAPS = 2 * RADIUS
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class _Frame(NamedTuple):
+    """Rows of a frame, in one line.
+
+    Attributes
+    ----------
+    pixels : (k * nx,) ndarray of float32
+        Rows from `first_row` on.
+    first_row : int
+        The frame's row that comes first.
+    ny, nx : int
+        Shape of the whole frame.
+    """
+
+    pixels: NDArray[np.float32]
+    first_row: int
+    ny: int
+    nx: int
+
+
+class _RowMaps(NamedTuple):
+    """The backward map along each of some rows of the reference.
+
+    Attributes
+    ----------
+    rows : (n,) ndarray of int64
+        The rows' numbers.
+    inverse : (3, 3) ndarray of float64
+        The matrix's inverse [pixels].
+    cubics : (n, 4, 4) ndarray of float64
+        Coefficients of ``1, u, u**2, u**3``, where u is the place along the row, of what is added
+        to x and to y, and of the derivatives of both along the other axis [pixels].
+    centre, extent : float
+        ``u = (x - centre) / extent`` [pixels].
+    """
+
+    rows: NDArray[np.int64]
+    inverse: NDArray[np.float64]
+    cubics: NDArray[np.float64]
+    centre: float
+    extent: float
+
+
+def kernel_weights(phases: int = PHASES) -> NDArray[np.float32]:
+    """Weights of the taps for positions ``0, 1 / phases, …`` between two pixels.
+
+    The kernel has three smooth lobes, quartics of the distance. Interpolating a pixel's centre, a
+    constant and a slope are exact, which leaves three coefficients free: they are those with the
+    least squared error on Gaussian stars of FWHM 2 to 4 pixels, each place on a star counted by
+    its brightness, rounded to 0.01 (least-squares design of local interpolators: Schaum 1993,
+    CVGIP: Graph. Models Image Process. 55, 464). `benchmarks/star_kernel.py` makes the fit.
+
+    Returns
+    -------
+    (phases, 6) ndarray of float32
+        For the pixels -2 … 3 from the position's lower neighbour. Their sum is one, and their
+        centre of mass is the position: without that, the flux of a star depends on where it falls
+        between the pixels of a grid of another scale.
+    """
+    place = np.arange(phases) / phases
+    return np.stack([*_lobes(place), *reversed(_lobes(1 - place))], axis=1).astype(np.float32)
+
+
+def _lobes(t: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Kernel at the distances ``2 + t``, ``1 + t`` and ``t``, for t from 0 to 1."""
+    return [
+        t * (0.13 + t * (0.11 + t * (-0.61 + t * 0.37))),
+        t * (-0.76 + t * (0.61 + t * (0.93 - t * 0.78))),
+        1 + t * t * (-1.83 + t * (0.42 + t * 0.41)),
+    ]
+
+
+WEIGHTS = kernel_weights()
+
+
+def source_rows(transform: Transform, rows: tuple[int, int]) -> tuple[int, int]:
+    """Rows of the frame from which rows of the reference are interpolated.
+
+    Parameters
+    ----------
+    transform : Transform
+        Map between the frame and the reference.
+    rows : (int, int)
+        First row of the reference, and the one after the last.
+
+    Returns
+    -------
+    (int, int)
+        First row of the frame, and the one after the last; both alike where the frame does not
+        reach these rows.
+    """
+    ny = transform.frame_shape[0]
+    start, stop = rows
+    if stop <= start:
+        return 0, 0
+    numbers = np.arange(start, stop)
+    if transform.backward_cubic is None:
+        numbers = numbers[[0, -1]]  # a plane is highest and lowest on its border
+    lowest, highest = _extent(_row_maps(transform, numbers), transform.reference_shape[1])
+    first = min(max(lowest - RADIUS + 1, 0), ny)
+    return first, max(min(highest + RADIUS + 1, ny), first)
+
+
+def resample(
+    source: NDArray[np.float32],
+    first_row: int,
+    transform: Transform,
+    rows: tuple[int, int],
+    *,
+    scale: float = 1.0,
+    out: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    """Interpolate rows of the reference's grid from a frame.
+
+    The GIL is released: several frames, or several bands of one, can be resampled in threads. A
+    pixel's value does not depend on the band that it is computed in.
+
+    Parameters
+    ----------
+    source : (k, frame nx) ndarray of float32
+        Rows ``first_row … first_row + k`` of the frame [ADU]; at least those that `source_rows`
+        names. NaN is no data. Native byte order.
+    first_row : int
+        The frame's row with which `source` starts.
+    transform : Transform
+        Map between the frame and the reference.
+    rows : (int, int)
+        First row of the reference to compute, and the one after the last.
+    scale : float
+        Factor that brings the frame's fluxes to the reference's.
+    out : (n_rows, reference nx) ndarray of float32, C-contiguous, optional
+        Where the result is written.
+
+    Returns
+    -------
+    (n_rows, reference nx) ndarray of float32
+        The frame in units of the reference; NaN where it has no data. It is `out`, if given.
+
+    Raises
+    ------
+    ValueError
+        If `source` lacks rows or columns, or `out` has another shape, type or memory layout.
+    """
+    start, stop = rows
+    shape = (stop - start, transform.reference_shape[1])
+    if out is None:
+        out = np.empty(shape, np.float32)
+    if out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
+        raise ValueError(f"out must be a C-contiguous float32 array of shape {shape}")
+    first, last = source_rows(transform, rows)
+    if first == last:
+        out.fill(np.nan)
+        return out
+    if source.ndim != 2 or source.shape[1] != transform.frame_shape[1]:
+        raise ValueError(f"source {source.shape} is not cut from {transform.frame_shape} by rows")
+    if first < first_row or last > first_row + source.shape[0]:
+        raise ValueError(
+            f"rows {start}-{stop} of the reference need rows {first}-{last} of the frame, "
+            f"source holds {first_row}-{first_row + source.shape[0]}"
+        )
+    source = np.ascontiguousarray(source, np.float32)
+    frame = _Frame(source.reshape(-1), first_row, *transform.frame_shape)
+    maps = _row_maps(transform, np.arange(start, stop))
+    _resample_rows(frame, maps, float(scale), WEIGHTS, out)
+    return out
+
+
+def _row_maps(transform: Transform, rows: NDArray[np.int64]) -> _RowMaps:
+    """Collect what `_locate` needs to map rows of the reference to the frame."""
+    (centre_x, centre_y), extent = centre_and_extent(transform.reference_shape)
+    v = ((rows - centre_y) / extent)[:, np.newaxis]
+    powers = [np.ones_like(v), v, v * v, v * v * v]
+    cubics = np.zeros((rows.size, 4, 4))
+    if transform.backward_cubic is not None:
+        for term, (i, j) in zip(transform.backward_cubic.T, POWERS, strict=True):
+            cubics[:, :2, i] += powers[j] * term
+            if j > 0:
+                cubics[:, 2:, i] += j * powers[j - 1] * term / extent
+    return _RowMaps(rows, affine_inverse(transform.matrix), cubics, float(centre_x), float(extent))
+
+
+@compiled
+def _cubic(c: NDArray[np.float64], u: float) -> float:
+    return float(c[0] + u * (c[1] + u * (c[2] + u * c[3])))
+
+
+@compiled
+def _slope(c: NDArray[np.float64], u: float) -> float:
+    return float(c[1] + u * (2 * c[2] + u * 3 * c[3]))
+
+
+@compiled
+def _locate(maps: _RowMaps, row: int, steps: NDArray[np.int64]) -> None:
+    """Map a row of the reference to positions (x, y) on the frame [1 / PHASES pixel]."""
+    inverse, cubics, y = maps.inverse, maps.cubics[row], maps.rows[row]
+    for x in range(steps.shape[1]):
+        u = (x - maps.centre) / maps.extent
+        to_x = inverse[0, 0] * x + (inverse[0, 1] * y + inverse[0, 2]) + _cubic(cubics[0], u)
+        to_y = inverse[1, 0] * x + (inverse[1, 1] * y + inverse[1, 2]) + _cubic(cubics[1], u)
+        steps[0, x] = np.int64(np.floor(to_x * PHASES + 0.5))
+        steps[1, x] = np.int64(np.floor(to_y * PHASES + 0.5))
+
+
+@compiled
+def _measure(maps: _RowMaps, row: int, areas: NDArray[np.float32]) -> None:
+    """Measure the areas on the frame of a row of the reference's pixels [frame pixels]."""
+    inverse, cubics = maps.inverse, maps.cubics[row]
+    for x in range(areas.size):
+        u = (x - maps.centre) / maps.extent
+        xx = inverse[0, 0] + _slope(cubics[0], u) / maps.extent
+        xy = inverse[0, 1] + _cubic(cubics[2], u)
+        yx = inverse[1, 0] + _slope(cubics[1], u) / maps.extent
+        yy = inverse[1, 1] + _cubic(cubics[3], u)
+        areas[x] = abs(xx * yy - xy * yx)
+
+
+@compiled
+def _extent(maps: _RowMaps, nx: int) -> tuple[int, int]:
+    """Find the lowest and the highest row of the frame on which a position lies."""
+    steps = np.empty((2, nx), np.int64)
+    lowest, highest = 2**62, -(2**62)
+    for row in range(maps.rows.size):
+        _locate(maps, row, steps)
+        for step in steps[1]:
+            lowest = min(lowest, step)
+            highest = max(highest, step)
+    return lowest // PHASES, highest // PHASES
+
+
+@compiled
+def _interpolate(
+    pixels: NDArray[np.float32],
+    corner: int,
+    nx: int,
+    weights: NDArray[np.float32],
+    step_x: int,
+    step_y: int,
+) -> np.float32:
+    """Sum 6 x 6 weighted pixels: six columns side by side, then across them.
+
+    The columns have a name each, so that the compiler can sum them in one vector without changing
+    the order of any sum. Indices are unsigned, as Numba would otherwise ask whether each of them
+    is negative, which takes as long as the sum.
+    """
+    first, stride = np.uint64(corner), np.uint64(nx)
+    phase_x, phase_y = np.uint64(step_x % PHASES), np.uint64(step_y % PHASES)
+    a = b = c = d = e = f = np.float32(0)
+    for j in range(np.uint64(TAPS)):
+        weight, k = weights[phase_y, j], first + j * stride
+        a += weight * pixels[k]
+        b += weight * pixels[k + np.uint64(1)]
+        c += weight * pixels[k + np.uint64(2)]
+        d += weight * pixels[k + np.uint64(3)]
+        e += weight * pixels[k + np.uint64(4)]
+        f += weight * pixels[k + np.uint64(5)]
+    across = weights[phase_x]
+    left = a * across[0] + b * across[1]
+    middle = c * across[2] + d * across[3]
+    right = e * across[4] + f * across[5]
+    total: np.float32 = left + middle + right
+    return total
+
+
+@compiled
+def _lowest(pixels: NDArray[np.float32], corner: int, nx: int) -> np.float32:
+    """Find the lowest of the inner 4 x 4 pixels."""
+    first, stride = np.uint64(corner + nx + 1), np.uint64(nx)
+    lowest: np.float32 = pixels[first]
+    for j in range(np.uint64(4)):
+        for i in range(np.uint64(4)):
+            lowest = min(lowest, pixels[first + j * stride + i])
+    return lowest
+
+
+@compiled
+def _highest(pixels: NDArray[np.float32], corner: int, nx: int) -> np.float32:
+    """Find the highest of the 6 x 6 pixels."""
+    highest: np.float32 = pixels[corner]
+    for j in range(TAPS):
+        for i in range(TAPS):
+            highest = max(highest, pixels[corner + j * nx + i])
+    return highest
+
+
+@compiled
+def _clamped(value: np.float32, lowest: np.float32, highest: np.float32) -> np.float32:
+    return max(value, np.float32(lowest - UNDERSHOOT * (highest - lowest)))
+
+
+@compiled
+def _resample_rows(
+    frame: _Frame,
+    maps: _RowMaps,
+    scale: float,
+    weights: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    pixels, first_row, ny, nx = frame
+    steps = np.empty((2, out.shape[1]), np.int64)
+    areas = np.empty(out.shape[1], np.float32)
+    for row in range(maps.rows.size):
+        _locate(maps, row, steps)
+        _measure(maps, row, areas)
+        for column in range(out.shape[1]):
+            step_x, step_y = steps[0, column], steps[1, column]
+            x, y = step_x // PHASES - RADIUS + 1, step_y // PHASES - RADIUS + 1
+            value = np.float32(np.nan)
+            if x >= 0 and y >= 0 and x + TAPS <= nx and y + TAPS <= ny:
+                corner = (y - first_row) * nx + x
+                value = _interpolate(pixels, corner, nx, weights, step_x, step_y)
+                lowest = _lowest(pixels, corner, nx)
+                if value < lowest:
+                    value = _clamped(value, lowest, _highest(pixels, corner, nx))
+            if np.isnan(value):
+                value = _interpolate_incomplete(frame, weights, step_x, step_y)
+            out[row, column] = value * (areas[column] * np.float32(scale))
+
+
+@compiled
+def _interpolate_incomplete(
+    frame: _Frame, weights: NDArray[np.float32], step_x: int, step_y: int
+) -> np.float32:
+    """Interpolate where a pixel of the 6 x 6 is missing, from those that are not."""
+    corner_x, corner_y = step_x // PHASES - RADIUS + 1, step_y // PHASES - RADIUS + 1
+    total, total_weight = 0.0, 0.0
+    lowest, highest = np.float32(np.inf), np.float32(-np.inf)
+    for j in range(TAPS):
+        for i in range(TAPS):
+            x, y = corner_x + i, corner_y + j
+            weight = weights[step_x % PHASES, i] * weights[step_y % PHASES, j]
+            value = np.float32(np.nan)
+            if x >= 0 and y >= 0 and x < frame.nx and y < frame.ny:
+                value = frame.pixels[(y - frame.first_row) * frame.nx + x]
+            if not np.isnan(value):
+                total += weight * value
+                total_weight += weight
+                highest = max(highest, value)
+                if 1 <= i <= 4 and 1 <= j <= 4:
+                    lowest = min(lowest, value)
+            elif weight != 0 and 2 <= i <= 3 and 2 <= j <= 3:
+                return np.float32(np.nan)
+    return _clamped(np.float32(total / total_weight), lowest, highest)
