@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+DEVELOPING := .venv/developing
 
 .PHONY: install demo test clean
 
@@ -15,13 +16,17 @@ $(INSTALLED): envs/requirements.txt $(wildcard executor/pyproject.toml executor/
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --force-reinstall ./executor
 	touch $@
 
+$(DEVELOPING): $(INSTALLED) envs/develop.txt
+	$(BIN)/python -m pip install --quiet --requirement envs/develop.txt
+	touch $@
+
 # A simulated night, from raw frames to stacks, in the folder demo/.
 demo: $(INSTALLED)
 	$(BIN)/python -m scripts.lightstack.simulator demo
 	$(BIN)/snakemake --directory demo --cores all
 
 # All checks and tests.
-test: $(INSTALLED)
+test: $(DEVELOPING)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
