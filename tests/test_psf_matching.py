@@ -300,7 +300,9 @@ def test_surroundings_of_an_edge_or_a_hole_are_incomplete() -> None:
 
 
 def test_terms_have_the_same_bytes_on_an_older_processor() -> None:
-    command = "from scripts.lightstack.seeing import TERMS; print(TERMS.tobytes().hex())"
+    command = (
+        "from scripts.lightstack.stacking.psf_matching import TERMS; print(TERMS.tobytes().hex())"
+    )
     told = subprocess.run(
         [sys.executable, "-c", command],
         cwd=ROOT,
