@@ -2,13 +2,14 @@
 
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.calibration.median import median
 from scripts.lightstack.files.atomic import atomic_write
 from scripts.lightstack.job import JobError, job_log
 from scripts.lightstack.raw.exposure import Exposure, exposure_of
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 BAND_BYTES = 30_000_000
+
+Image = tuple["fits.Header", NDArray[np.float32]]
 
 log = logging.getLogger(__name__)
 
@@ -38,25 +41,40 @@ def run(darks: list[Path], master: Path) -> None:
     """
     from astropy.io import fits
 
-    with atomic_write(master) as file, tempfile.TemporaryFile(dir=master.parent) as scratch:
-        headers, pixels = zip(*(_store(dark, scratch) for dark in darks), strict=True)
-        header = headers[0]
+    with atomic_write(master) as file:
+        images = (_read(dark) for dark in darks)
+        header, pixels = next(images) if len(darks) == 1 else _combined(images, master.parent)
         header["NCOMBINE"] = (len(darks), "darks combined")
-        header["DARKNAME"] = printable(_describe(exposure_of(header, pixels[0].shape), len(darks)))
+        header["DARKNAME"] = printable(_describe(exposure_of(header, pixels.shape), len(darks)))
         log.info("%s: %s", header["DARKNAME"], ", ".join(map(str, darks)))
-        fits.PrimaryHDU(_median(pixels), header).writeto(file)
+        fits.PrimaryHDU(pixels, header).writeto(file)
 
 
-def _store(dark: Path, scratch: IO[bytes]) -> tuple["fits.Header", NDArray[np.float32]]:
-    """Read a dark and keep its pixels on disk: darks need not fit into memory together."""
+def _combined(images: Iterable[Image], folder: Path) -> Image:
+    """Give the first dark's header and the median of all.
+
+    They are kept in a file of this folder meanwhile: they need not fit into memory together.
+    """
+    with tempfile.TemporaryFile(dir=folder) as scratch:
+        headers, pixels = zip(*(_stored(image, scratch) for image in images), strict=True)
+        return headers[0], _median(pixels)
+
+
+def _read(dark: Path) -> Image:
     try:
         image = read_image(dark)
     except UnusableFrameError as error:
         raise JobError(f"{error} It was another file when the run began: run again.") from error
+    return image.header, image.data
+
+
+def _stored(image: Image, scratch: IO[bytes]) -> Image:
+    """Move the pixels of an image to a file."""
+    header, pixels = image
     offset = scratch.tell()
-    scratch.write(np.ascontiguousarray(image.data).data)
+    scratch.write(np.ascontiguousarray(pixels).data)
     scratch.flush()
-    return image.header, np.memmap(scratch, np.float32, "r", offset, image.data.shape)
+    return header, np.memmap(scratch, np.float32, "r", offset, pixels.shape)
 
 
 def _describe(exposure: Exposure, count: int) -> str:
@@ -72,14 +90,12 @@ def _describe(exposure: Exposure, count: int) -> str:
 
 def _median(darks: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Median of images, a band of rows at a time."""
-    from scripts.lightstack.stacking.combining import combine
-
     ny, nx = darks[0].shape
     rows = max(1, BAND_BYTES // (len(darks) * nx * 4))
     master = np.empty((ny, nx), np.float32)
     for start in range(0, ny, rows):
         band = np.stack([dark[start : start + rows] for dark in darks])
-        master[start : start + rows] = combine(band, ("median",)).images["median"]
+        master[start : start + rows] = median(band)
     return master
 
 

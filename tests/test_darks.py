@@ -1,6 +1,7 @@
 """Each frame gets the dark that matches it."""
 
 import gzip
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from astropy.io import fits
 
 from scripts import combine_darks, subtract_dark
 from scripts.lightstack.calibration.darks import closest_master, kinds
+from scripts.lightstack.calibration.median import median
 from scripts.lightstack.job import JobError
 from scripts.lightstack.planning import dark_choice
 from scripts.lightstack.planning.dark_choice import DarkChoice, choose_darks
@@ -94,6 +96,30 @@ def test_master_is_the_median_of_its_darks(
         assert hdus[0].header["NCOMBINE"] == 4
         assert hdus[0].header["DARKNAME"] == "master of 4: 60 s 30 x 40"
     assert [path.name for path in master.parent.iterdir()] == ["master.fits"]
+
+
+@pytest.mark.parametrize("n", range(1, 8))
+def test_median_leaves_out_what_has_no_data(n: int) -> None:
+    rng = np.random.default_rng(n)
+    cube = rng.integers(300, 310, (n, 50, 60)).astype(np.float32)
+    cube[rng.random(cube.shape) < 0.3] = np.nan
+    cube[:, 7, 8] = np.nan
+    with warnings.catch_warnings(action="ignore"):
+        expected = np.nanmedian(cube.astype(float), axis=0)
+    np.testing.assert_array_equal(median(cube), expected.astype(np.float32))
+
+
+def test_a_single_dark_is_its_own_master(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(1).normal(100, 5, (40, 30)).astype(np.float32)
+    pixels[3, 4] = np.nan
+    fits.writeto(tmp_path / "d.fits", pixels, fits.Header([("EXPTIME", 60.0)]))
+    fits.writeto(tmp_path / "copy.fits", pixels)
+    combine_darks.run([tmp_path / "d.fits", tmp_path / "copy.fits"], tmp_path / "two.fits")
+    monkeypatch.delattr(combine_darks, "median")
+    combine_darks.run([tmp_path / "d.fits"], tmp_path / "one.fits")
+    one, two = (fits.getdata(tmp_path / f"{name}.fits") for name in ("one", "two"))
+    assert one.tobytes() == two.tobytes()
+    assert fits.getval(tmp_path / "one.fits", "DARKNAME") == "master of 1: 60 s 30 x 40"
 
 
 def subtract(raw: Path, dark: Path | None, saturation_limit: float = 1) -> None:
