@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.files.frame_file import (
-    Frame,
     pass_on_failure,
     read_frame,
     write_failure,
@@ -24,10 +23,8 @@ DIGITIZATION_NOISE = 12**-0.5
 """Standard deviation of the rounding to whole ADU: what is left where a sky is clipped to zero."""
 
 
-def subtract_background(
-    data: NDArray[np.float32], box: int
-) -> tuple[NDArray[np.float32], float, float]:
-    """Subtract a smooth model of the sky.
+def subtract_background(data: NDArray[np.float32], box: int) -> tuple[float, float]:
+    """Subtract a smooth model of the sky, in place.
 
     Parameters
     ----------
@@ -38,8 +35,6 @@ def subtract_background(
 
     Returns
     -------
-    cleaned : (ny, nx) ndarray of float32
-        Pixels without the sky [ADU].
     level, noise : float
         The sky's typical value and standard deviation [ADU].
 
@@ -58,11 +53,11 @@ def subtract_background(
 
     no_data = np.isnan(data)
     sky = sep.Background(data, mask=no_data if no_data.any() else None, bw=box, bh=box)
-    cleaned = data - sky.back(dtype=np.float32)
     level, noise = float(sky.globalback), float(sky.globalrms)
     if not (math.isfinite(level) and math.isfinite(noise)):
         raise UnusableFrameError("the sky cannot be measured: the pixels have absurd values.")
-    return cleaned, level, max(noise, DIGITIZATION_NOISE)
+    sky.subfrom(data)
+    return level, max(noise, DIGITIZATION_NOISE)
 
 
 def run(frame: Path, cleaned: Path, *, background_box: int) -> None:
@@ -83,14 +78,14 @@ def run(frame: Path, cleaned: Path, *, background_box: int) -> None:
     dark_subtracted = read_frame(frame)
     header = dark_subtracted.header
     try:
-        data, level, noise = subtract_background(dark_subtracted.data, background_box)
+        level, noise = subtract_background(dark_subtracted.data, background_box)
     except UnusableFrameError as error:
         write_failure(cleaned, error, {"RAWSHA": header["RAWSHA"]})
         return
     header["BKGADU"] = (level, "[ADU] level of the sky that was subtracted")
     header["SATURATE"] -= level
     header["NOISEADU"] = (noise, "[ADU] standard deviation of the sky")
-    write_frame(cleaned, Frame(data, header, dark_subtracted.saturated))
+    write_frame(cleaned, dark_subtracted)
 
 
 if "snakemake" in globals():

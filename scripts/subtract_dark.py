@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.files.frame_file import Frame, in_native_order, write_failure, write_frame
+from scripts.lightstack.files.frame_file import (
+    Frame,
+    PixelFile,
+    read_header,
+    write_failure,
+    write_frame,
+)
 from scripts.lightstack.job import JobError, job_log
 from scripts.lightstack.raw.image import UnusableFrameError, central_region, check_usable
 from scripts.lightstack.raw.images import read_image
@@ -16,6 +22,12 @@ from scripts.lightstack.text import printable
 if TYPE_CHECKING:
     from astropy.io import fits
     from snakemake.iocontainers import snakemake
+
+BAND_ROWS = 64
+"""Rows of a dark that are in memory at a time; a multiple of `SAMPLING`."""
+
+SAMPLING = 8
+"""A dark's typical value is the median of every eighth pixel along both axes."""
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +64,7 @@ def run(
     """
     try:
         image = read_image(raw)
-        name, pixels = _read_dark(dark, master)
+        name, pixels = _open_dark(dark, master)
         if pixels is not None and pixels.shape != image.data.shape:
             raise JobError(f"{raw}: it had another shape when the run began: run again.")
         region = central_region(image.data.shape, debug_region)
@@ -61,10 +73,8 @@ def run(
         level = min(saturation_limit, image.ceiling, float(np.finfo(np.float32).max))
         saturated = peak >= level
         if pixels is not None:
-            data -= pixels[region]
+            level -= _subtract(data, pixels, region)
             check_usable(data)
-            some = pixels[::8, ::8]
-            level -= float(np.median(some[np.isfinite(some)])) if np.isfinite(some).any() else 0
     except UnusableFrameError as error:
         told = str(error).removeprefix(f"{raw.name}: ")
         named = UnusableFrameError(f"{raw.name}: {told}")
@@ -81,21 +91,50 @@ def run(
     write_frame(frame, Frame(np.ascontiguousarray(data), header, saturated))
 
 
-def _read_dark(dark: Path | None, master: Path | None) -> tuple[str, NDArray[np.float32] | None]:
-    """Name and pixels of the dark to subtract; "none" and None if there is none."""
-    from astropy.io import fits
+class DarkInMemory:
+    """A frame's own dark, read as a master is."""
 
+    def __init__(self, pixels: NDArray[np.float32]) -> None:
+        self.shape, self._pixels = pixels.shape, pixels
+
+    def read_rows(self, first: int, last: int) -> NDArray[np.float32]:
+        """Give rows `first` to `last`, the latter not included."""
+        return self._pixels[first:last]
+
+
+def _open_dark(
+    dark: Path | None, master: Path | None
+) -> tuple[str, DarkInMemory | PixelFile | None]:
+    """Name and pixels of the dark to subtract; "none" and None if there is none."""
     if dark is not None:
         try:
-            return dark.name, read_image(dark).data
+            return dark.name, DarkInMemory(read_image(dark).data)
         except UnusableFrameError as error:
             raise JobError(
                 f"{error} It was another file when the run began: run again."
             ) from error
     if master is None:
         return "none", None
-    with fits.open(master, memmap=False) as hdus:
-        return hdus[0].header["DARKNAME"], in_native_order(hdus[0].data)
+    return read_header(master)["DARKNAME"], PixelFile(master)
+
+
+def _subtract(
+    data: NDArray[np.float32], dark: DarkInMemory | PixelFile, region: tuple[slice, slice]
+) -> float:
+    """Subtract a region of a dark, some rows at a time; return the dark's typical value [ADU]."""
+    rows, columns = region
+    top = rows.start
+    some = []
+    for first in range(0, dark.shape[0], BAND_ROWS):
+        last = min(first + BAND_ROWS, dark.shape[0])
+        band = dark.read_rows(first, last)
+        some.append(band[::SAMPLING, ::SAMPLING])
+        start, stop = max(first, top), min(last, top + len(data))
+        if start < stop:
+            data[start - top : stop - top] -= band[start - first : stop - first, columns]
+    values = np.concatenate(some)
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) if values.size else 0.0
 
 
 def _shift_wcs(header: "fits.Header", region: tuple[slice, slice]) -> None:

@@ -149,6 +149,37 @@ def test_the_level_of_saturated_pixels_is_that_without_the_dark(
     assert fits.getval(tmp_path / "frame.fits", "SATURATE") == pytest.approx(level)
 
 
+@pytest.mark.parametrize("side", [0, 20])
+def test_a_dark_is_subtracted_alike_in_one_piece_or_in_bands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int
+) -> None:
+    rng = np.random.default_rng(3)
+    raw, dark = rng.normal(500, 9, (50, 41)), rng.normal(100, 9, (50, 41)).astype(np.float32)
+    dark[8, 16] = np.nan
+    fits.writeto(tmp_path / "raw.fits", raw.astype(np.float32))
+    fits.writeto(tmp_path / "dark.fits", dark)
+    combine_darks.run([tmp_path / "dark.fits"], tmp_path / "master.fits")
+    files = []
+    for rows in (8, 64):
+        monkeypatch.setattr(subtract_dark, "BAND_ROWS", rows)
+        for name in ("dark", "master"):
+            files.append(tmp_path / f"{name}{rows}.fits")
+            subtract_dark.run(
+                tmp_path / "raw.fits",
+                files[-1],
+                sha256="",
+                dark=tmp_path / "dark.fits" if name == "dark" else None,
+                master=tmp_path / "master.fits" if name == "master" else None,
+                saturation_limit=1000,
+                debug_region=side,
+            )
+    region = np.s_[15:35, 10:30] if side else np.s_[:]
+    for file in files:
+        with fits.open(file) as hdus:
+            np.testing.assert_array_equal(hdus[0].data, (raw.astype(np.float32) - dark)[region])
+            assert hdus[0].header["SATURATE"] == 1000 - float(np.nanmedian(dark[::8, ::8]))
+
+
 def test_a_dark_that_changes_during_the_run_is_told(tmp_path: Path) -> None:
     dark = tmp_path / "dark.fits"
     dark.write_text("no dark")
