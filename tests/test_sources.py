@@ -1,13 +1,19 @@
 """Sources are measured as they are, not as detection sees them."""
 
+import hashlib
+import os
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
+from scripts.lightstack.detection.moments import centred_moments
 from scripts.lightstack.detection.sources import detect, measure
 from scripts.lightstack.simulator import Light, Sky, make_sky, star_profile
+from tests.conftest import ROOT, older_processor
 
 NOISE = 25.0
 
@@ -93,6 +99,60 @@ def test_missing_data_hides_only_what_it_covers() -> None:
 def test_no_source_is_an_empty_table() -> None:
     noise = np.random.default_rng(1).normal(0, NOISE, (60, 60)).astype(np.float32)
     assert len(find(noise)) == 0
+
+
+def star_field(n_stars: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    """Give an image with missing data, and guesses of its sources."""
+    shape = (200, 300)
+    sky = make_sky(np.random.default_rng(3), shape, n_stars, margin=-5)
+    image = expose(sky, Light(fwhm=3), shape)
+    image[90:93, 100:220] = np.nan
+    return image, detect(image, NOISE, threshold_sigma=5, minarea=5, smoothing_sigma=1)
+
+
+def test_moments_of_a_source_do_not_depend_on_the_others() -> None:
+    image, guesses = star_field()
+    moments = centred_moments(image, guesses, 1.3)
+    assert np.isfinite(moments).all(axis=1).sum() > 20
+    order = np.random.default_rng(1).permutation(len(guesses))[::2]
+    assert centred_moments(image, guesses[order], 1.3).tobytes() == moments[order].tobytes()
+
+
+def test_moments_are_those_of_their_definition() -> None:
+    image, guesses = star_field()
+    window = 1.3
+    moments = centred_moments(image, guesses, window)
+    for x, y, flux, cxx, cyy, cxy in moments[np.isfinite(moments[:, 0])]:
+        inverse = np.linalg.inv([[cxx, cxy], [cxy, cyy]])
+        weighted = np.linalg.inv(inverse + np.eye(2) / window**2)
+        j, i = np.indices(image.shape)
+        light = np.nan_to_num(image) * np.exp(-((i - x) ** 2 + (j - y) ** 2) / 2 / window**2)
+        mean = np.array([(light * (i - x)).sum(), (light * (j - y)).sum()]) / light.sum()
+        spread = [[(light * a * b).sum() for a in (i - x, j - y)] for b in (i - x, j - y)]
+        found = np.array(spread) / light.sum() - np.outer(mean, mean)
+        step = np.array([[cxx, cxy], [cxy, cyy]]) @ np.linalg.inv(weighted) @ mean
+        assert np.hypot(*step) < 1e-3
+        assert found == pytest.approx(weighted, abs=3e-3)
+        gain = np.sqrt(np.linalg.det([[cxx, cxy], [cxy, cyy]]) / np.linalg.det(weighted))
+        assert flux == pytest.approx(light.sum() * gain, rel=3e-3)
+
+
+def test_a_table_has_the_same_bytes_on_an_older_processor() -> None:
+    code = """
+import hashlib
+from tests.test_sources import find, star_field
+print(hashlib.sha256(find(star_field()[0]).tobytes()).hexdigest())
+"""
+    here = hashlib.sha256(find(star_field()[0]).tobytes()).hexdigest()
+    there = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, **older_processor()},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert there.stdout.strip() == here
 
 
 def test_a_star_with_a_wide_flat_top_costs_no_more_than_others() -> None:
