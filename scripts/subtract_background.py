@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.detection.dithering import dithered, step_of
 from scripts.lightstack.files.frame_file import (
     pass_on_failure,
     read_frame,
@@ -47,13 +48,18 @@ def subtract_background(data: NDArray[np.float32], box: int) -> tuple[float, flo
     -----
     In each cell of the mesh the mode is estimated from clipped pixels, the cells are median
     filtered 3 x 3 and joined by a bicubic spline (Bertin & Arnouts 1996, A&AS 117, 393), as the
-    package SEP does it.
+    package SEP does it. Of pixels with steps, such as whole numbers, the sky between the steps is
+    found by dithering; the product is not dithered, and the dither's noise is taken out again.
     """
     import sep
 
     no_data = np.isnan(data)
-    sky = sep.Background(data, mask=no_data if no_data.any() else None, bw=box, bh=box)
+    step = step_of(data)
+    seen = dithered(data, step) if step else data
+    sky = sep.Background(seen, mask=no_data if no_data.any() else None, bw=box, bh=box)
     level, noise = float(sky.globalback), float(sky.globalrms)
+    if step:
+        noise = math.sqrt(max(noise**2 - step**2 / 12, 0.0))
     if not (math.isfinite(level) and math.isfinite(noise)):
         raise UnusableFrameError("the sky cannot be measured: the pixels have absurd values.")
     sky.subfrom(data)
