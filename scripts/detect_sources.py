@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.lightstack.detection.sources import detect, measure
-from scripts.lightstack.files.frame_file import pass_on_failure, read_frame
+from scripts.lightstack.files.frame_file import pass_on_failure, read_frame, write_failure
 from scripts.lightstack.files.table_file import write_table
 from scripts.lightstack.job import job_log
+from scripts.lightstack.raw.image import UnusableFrameError
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 def run(
     frame: Path, sources: Path, *, threshold_sigma: float, minarea: int, smoothing_sigma: float
 ) -> None:
-    """Write one row per source of a cleaned frame.
+    """Write one row per source of a cleaned frame, or a file that says why there can be none.
 
     Parameters
     ----------
@@ -36,13 +37,18 @@ def run(
     if pass_on_failure(frame, sources):
         return
     cleaned = read_frame(frame)
-    guesses = detect(
-        cleaned.data,
-        cleaned.header["NOISEADU"],
-        threshold_sigma=threshold_sigma,
-        minarea=minarea,
-        smoothing_sigma=smoothing_sigma,
-    )
+    try:
+        guesses = detect(
+            cleaned.data,
+            cleaned.header["NOISEADU"],
+            threshold_sigma=threshold_sigma,
+            minarea=minarea,
+            smoothing_sigma=smoothing_sigma,
+        )
+    except UnusableFrameError as error:
+        log.warning("Unusable: %s", error)
+        write_failure(sources, error, {"RAWSHA": cleaned.header["RAWSHA"]})
+        return
     table = measure(cleaned.data, cleaned.saturated, guesses, cleaned.header["NOISEADU"])
     log.info("%d sources found, %d of them measured.", len(guesses), len(table))
     ny, nx = cleaned.data.shape

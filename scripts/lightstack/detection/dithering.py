@@ -29,6 +29,7 @@ GOLDEN = (5**0.5 - 1) / 2
 """Its multiples, without their whole numbers, fill the unit interval evenly from the first."""
 
 _PIXELS_AT_A_TIME = 2**16
+"""Few enough for a processor's cache."""
 
 
 def step_of(data: NDArray[np.float32]) -> float:

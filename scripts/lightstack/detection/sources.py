@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.detection.extraction import extract
 from scripts.lightstack.detection.moments import centred_moments, cores
 
 SIGMA_TO_FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
@@ -36,8 +37,10 @@ A Gaussian comes out 1.5 % wider than it is, a seeing disc (Moffat, beta 4.765: 
 """
 
 _NARROWEST_WINDOW = 1.0
+"""Least width of the window [pixels]: in a narrower one too few pixels have weight."""
 
 _PIXELS_AT_A_TIME = 2**16
+"""How many are smoothed at a time: tuned by ``benchmarks/frame_steps.py``."""
 
 
 def detect(
@@ -69,23 +72,22 @@ def detect(
         x, y [pixels] and the standard deviation of the light about them [pixels], as seen on the
         smoothed frame: first guesses for `measure`.
 
+    Raises
+    ------
+    UnusableFrameError
+        If what exceeds the threshold cannot be stars.
+
     Notes
     -----
     Thresholding and deblending are those of SExtractor (Bertin & Arnouts 1996, A&AS 117, 393) as
     the package SEP implements them.
     """
-    import sep
-
     no_data = np.isnan(data)
     mask = no_data if no_data.any() else None
     smoothed = data if mask is None else np.where(mask, np.float32(0), data)
     if smoothing_sigma > 0:
         smoothed = _smoothed(smoothed, _gaussian_kernel(smoothing_sigma))
-    threshold = np.float32(threshold_sigma * noise)
-    # SEP gives up when its pixel buffer is full; it cannot be fuller than this.
-    sep.set_extract_pixstack(max(300_000, int(np.count_nonzero(smoothed > threshold)) + 1))
-    sep.set_sub_object_limit(16_384)
-    found = sep.extract(smoothed, threshold, minarea=minarea, mask=mask, filter_kernel=None)
+    found = extract(smoothed, np.float32(threshold_sigma * noise), minarea, mask)
     width = np.sqrt((found["a"] ** 2 + found["b"] ** 2) / 2)
     guesses = np.column_stack([found["x"], found["y"], width])
     return np.asarray(guesses[np.isfinite(guesses).all(axis=1)])
