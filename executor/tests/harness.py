@@ -39,7 +39,8 @@ class Result:
         """
         text = re.sub(r"tmp\w{8}\.", "tmp.", self.messages.replace(str(self.folder), "<folder>"))
         told = [
-            re.findall(rf"^Command .*\.{rule}\.py'.*$", text, re.MULTILINE),
+            # Python's last words about another job may stand behind this in the same line.
+            re.findall(rf"^Command .*\.{rule}\.py' [\w -]*(?:<.*?>|\d+)\.", text, re.MULTILINE),
             re.findall(rf"^Error in rule {rule}:$", text, re.MULTILINE),
             re.findall(rf"^    (?:output|log): .*ends.{rule}\b.*$", text, re.MULTILINE),
             re.findall(rf"^Logfile logs/ends_{rule}\.log.*$", text, re.MULTILINE),

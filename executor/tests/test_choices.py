@@ -90,28 +90,38 @@ def test_what_it_does_not_know_runs_as_local_with_a_warning(
     assert not json.loads(result.read("out.json"))["forked"]
 
 
-LOOK_FOR_ZYGOTE = """
-import os
-from pathlib import Path
+COUNT_ZYGOTES = """
+onstart:
+    import time
+    from pathlib import Path
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    time.sleep(0.2)  # a new process has no command line yet
+    programs = [Path(f"/proc/{child}/cmdline").read_bytes() for child in children]
+    print("zygotes:", sum(b"zygote.py" in program for program in programs))
+"""
 
-children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-programs = [Path(f"/proc/{child}/cmdline").read_bytes() for child in children]
-print("zygotes:", sum(b"zygote.py" in program for program in programs))
+FORBID_ZYGOTE = """
+from snakemake_executor_plugin_warm import nursery
+def forbidden(*_, **__):
+    print("a zygote starts")
+nursery.Zygote = forbidden
 """
 
 
-@pytest.mark.parametrize(
-    ("options", "n_zygotes"),
-    [((), 1), (("--dry-run",), 0), (("-npF",), 0), (("--list-rules",), 0), (("--unlock",), 0)],
-)
-def test_the_zygote_starts_before_the_plan_is_made_if_it_is_to_be_carried_out(
-    workflow: Workflow, options: tuple[str, ...], n_zygotes: int
-) -> None:
-    workflow.write("Snakefile", LOOK_FOR_ZYGOTE + SNAKEFILE)
-    result = workflow.run(*options)
+def test_the_zygote_starts_as_soon_as_there_are_jobs(workflow: Workflow) -> None:
+    """It imports while Snakemake prepares the first of them."""
+    workflow.write("Snakefile", SNAKEFILE + COUNT_ZYGOTES)
+    result = workflow.run()
+    assert "zygotes: 1" in result.messages + result.printed
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",), ("-nF",), ("--list-rules",)])
+def test_no_zygote_starts_without_a_job(workflow: Workflow, options: tuple[str, ...]) -> None:
+    assert workflow.run().status == 0
+    result = workflow.run(*options, program=FORBID_ZYGOTE)
     assert result.status == 0, result.messages
-    assert f"zygotes: {n_zygotes}" in result.messages + result.printed
-    assert not options or not result.wrote("out.json")
+    assert "a zygote starts" not in result.messages + result.printed
+    assert "a zygote starts" in workflow.run("--forceall", program=FORBID_ZYGOTE).printed
 
 
 def test_variables_for_the_zygote_are_no_business_of_its_scripts(workflow: Workflow) -> None:

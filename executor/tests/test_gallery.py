@@ -351,20 +351,22 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
     rules = [END_RULE.format(end=end) for end in ends]
     files["Snakefile"] = "".join([f"config['ends'] = {ends}\n", SNAKEFILE, *rules])
 
-    def run(executor: str) -> Result:
-        workflow = Workflow(tmp_path_factory.mktemp(executor) / "workflow", files)
+    def run(name: str) -> Result:
+        workflow = Workflow(tmp_path_factory.mktemp(name) / "workflow", files)
         return workflow.run(
             "--keep-going",
             "--show-failed-logs",
+            "--warm-scripts-per-child",
+            "100" if name == "kept" else "1",
             "--warm-preload",
             *MODULES,
-            executor=executor,
+            executor="local" if name == "local" else "warm",
             variables={"STAIN": "0"},
         )
 
-    executors = ("local", "warm")
+    names = ("local", "warm", "kept")
     with ThreadPoolExecutor() as pool:
-        return dict(zip(executors, pool.map(run, executors), strict=True))
+        return dict(zip(names, pool.map(run, names), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -375,6 +377,12 @@ def local(gallery: dict[str, Result]) -> Result:
 @pytest.fixture(scope="module")
 def warm(gallery: dict[str, Result]) -> Result:
     return gallery["warm"]
+
+
+@pytest.fixture(params=["warm", "kept"])
+def each(request: pytest.FixtureRequest, gallery: dict[str, Result]) -> Result:
+    """Return what was left when each script had its child, and when children went on."""
+    return gallery[request.param]
 
 
 def facts(result: Result, name: str) -> dict[str, Any]:
@@ -400,9 +408,9 @@ def test_everything_else_runs_as_before(warm: Result) -> None:
         assert "zygote" not in warm.read(name), name
 
 
-def test_results_are_byte_identical(local: Result, warm: Result) -> None:
+def test_results_are_byte_identical(local: Result, each: Result) -> None:
     for name in ("frames/0.fits", "frames/1.fits", "piped.txt", "pools.json"):
-        assert (warm.folder / name).read_bytes() == (local.folder / name).read_bytes()
+        assert (each.folder / name).read_bytes() == (local.folder / name).read_bytes()
 
 
 def test_a_script_finds_what_a_fresh_interpreter_offers(local: Result, warm: Result) -> None:
@@ -424,49 +432,49 @@ def test_a_job_leaves_no_trace_in_the_next(warm: Result) -> None:
         assert facts(warm, f"isolated/{n}.json")["seen"] == [False, "0", str(warm.folder)]
 
 
-def test_no_two_jobs_draw_the_same_random_numbers(warm: Result) -> None:
-    for draws in zip(*(facts(warm, f"isolated/{n}.json")["draws"] for n in range(4)), strict=True):
+def test_no_two_jobs_draw_the_same_random_numbers(each: Result) -> None:
+    for draws in zip(*(facts(each, f"isolated/{n}.json")["draws"] for n in range(4)), strict=True):
         assert len(set(draws)) == 4, draws
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_thread_limits_hold_in_libraries_too(local: Result, warm: Result, threads: int) -> None:
-    plain, forked = (facts(result, f"threads/{threads}.json") for result in (local, warm))
+def test_thread_limits_hold_in_libraries_too(local: Result, each: Result, threads: int) -> None:
+    plain, forked = (facts(result, f"threads/{threads}.json") for result in (local, each))
     assert (plain.pop("forked"), forked.pop("forked")) == (False, True)
     assert forked == plain
     assert forked["limits"]["OMP_NUM_THREADS"] == str(threads)
 
 
-def test_shadow_directory_of_a_forked_script(warm: Result) -> None:
-    directory, variable, contents, forked = warm.read("shadowed.txt").split()
+def test_shadow_directory_of_a_forked_script(each: Result) -> None:
+    directory, variable, contents, forked = each.read("shadowed.txt").split()
     assert ".snakemake/shadow/" in directory
     assert variable == directory
     assert contents == "['shadowed.py']"
     assert forked == "True"
-    assert warm.read("logs/shadowed.log") == "a log"
-    assert not warm.wrote("litter.txt")
-    assert not list((warm.folder / ".snakemake/shadow").iterdir())
+    assert each.read("logs/shadowed.log") == "a log"
+    assert not each.wrote("litter.txt")
+    assert not list((each.folder / ".snakemake/shadow").iterdir())
 
 
-def test_benchmark_describes_the_child(warm: Result) -> None:
-    header, values = (line.split("\t") for line in warm.read("measured.tsv").splitlines())
+def test_benchmark_describes_the_child(each: Result) -> None:
+    header, values = (line.split("\t") for line in each.read("measured.tsv").splitlines())
     row = dict(zip(header, values, strict=True))
     assert float(row["s"]) > 1.2
     assert float(row["max_rss"]) > 110
     assert float(row["cpu_time"]) > 0.4
 
 
-def test_retries(warm: Result) -> None:
-    assert warm.read("retried.txt") == "second attempt"
+def test_retries(each: Result) -> None:
+    assert each.read("retried.txt") == "second attempt"
 
 
-def test_multiprocessing_inside_scripts(warm: Result) -> None:
+def test_multiprocessing_inside_scripts(each: Result) -> None:
     squares = [0, 1, 4, 9, 16]
-    assert facts(warm, "pools.json") == {"fork": squares, "spawn": squares, "pool": squares}
+    assert facts(each, "pools.json") == {"fork": squares, "spawn": squares, "pool": squares}
 
 
-def test_the_interpreter_ends_in_order(local: Result, warm: Result) -> None:
-    for result in (local, warm):
+def test_the_interpreter_ends_in_order(local: Result, each: Result) -> None:
+    for result in (local, each):
         assert result.read("order.txt") == "thread last first del "
         assert result.read("leftovers.txt") == "unclosed "
         assert result.read("kept_by_module.txt") == "kept by a module"
@@ -479,8 +487,8 @@ def test_libraries_of_a_script_are_told_of_its_end(local: Result, warm: Result) 
     assert warm.read("handled.txt") == local.read("handled.txt") == "handled"
 
 
-def test_own_standard_streams(warm: Result) -> None:
-    assert sorted(warm.read("logs/printed.log").splitlines()) == [
+def test_own_standard_streams(each: Result) -> None:
+    assert sorted(each.read("logs/printed.log").splitlines()) == [
         "by a child",
         "to stderr",
         "to stdout",
@@ -488,23 +496,23 @@ def test_own_standard_streams(warm: Result) -> None:
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_failures_are_reported_as_snakemake_does(local: Result, warm: Result, end: str) -> None:
-    assert warm.failure_of(end) == local.failure_of(end)
-    assert not warm.wrote(f"ends/{end}")
+def test_failures_are_reported_as_snakemake_does(local: Result, each: Result, end: str) -> None:
+    assert each.failure_of(end) == local.failure_of(end)
+    assert not each.wrote(f"ends/{end}")
 
 
-def test_tracebacks_begin_in_the_script(warm: Result) -> None:
-    assert "SyntaxError: unterminated string literal" in warm.messages
-    assert "zygote.py" not in warm.messages
+def test_tracebacks_begin_in_the_script(each: Result) -> None:
+    assert "SyntaxError: unterminated string literal" in each.messages
+    assert "zygote.py" not in each.messages
 
 
-def test_failed_logs_are_shown(warm: Result) -> None:
-    assert "why three" in warm.messages
-    assert "ValueError: ängstlich" in warm.messages
-    assert "ValueError: in shadow" in warm.messages
+def test_failed_logs_are_shown(each: Result) -> None:
+    assert "why three" in each.messages
+    assert "ValueError: ängstlich" in each.messages
+    assert "ValueError: in shadow" in each.messages
 
 
-def test_others_go_on_when_a_job_fails(local: Result, warm: Result) -> None:
+def test_others_go_on_when_a_job_fails(local: Result, each: Result) -> None:
     def outputs(result: Result) -> set[str]:
         hidden = (".snakemake", "cache")
         return {
@@ -513,10 +521,10 @@ def test_others_go_on_when_a_job_fails(local: Result, warm: Result) -> None:
             if path.relative_to(result.folder).parts[0] not in hidden
         }
 
-    assert warm.status == local.status == 1
-    assert outputs(warm) == outputs(local)
-    assert warm.wrote("ends/exit_0")
+    assert each.status == local.status == 1
+    assert outputs(each) == outputs(local)
+    assert each.wrote("ends/exit_0")
 
 
-def test_temporary_scripts_are_removed(warm: Result) -> None:
-    assert not list(Path(warm.folder, ".snakemake/scripts").iterdir())
+def test_temporary_scripts_are_removed(each: Result) -> None:
+    assert not list(Path(each.folder, ".snakemake/scripts").iterdir())

@@ -191,10 +191,18 @@ MODULES = {
             ],
             True,
         ),
+        (
+            ["colorsys:rgb_to_hsv", "json:no.such"],
+            [
+                "The module colorsys:rgb_to_hsv of warm-preload cannot be imported (TypeError",
+                "The module json:no.such of warm-preload cannot be imported (AttributeError",
+            ],
+            True,
+        ),
         (["deadly"], ["The process that scripts are forked from died while it imported"], False),
         (["forkless"], ["A script runs as a process of its own: no room."], False),
     ],
-    ids=["unusable", "deadly", "forkless"],
+    ids=["unusable", "functions", "deadly", "forkless"],
 )
 def test_a_bad_module_is_a_warning(
     folder: Path, preload: list[str], sentences: list[str], forked: bool

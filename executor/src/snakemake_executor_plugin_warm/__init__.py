@@ -1,11 +1,8 @@
 """Snakemake's local executor, with Python scripts forked from a process that is warm already."""
 
-import atexit
 import os
 import shutil
-import sys
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +12,8 @@ from snakemake_executor_plugin_warm import internals
 from snakemake_executor_plugin_warm.internals import (
     LocalExecutor,
     common_settings,
-    script_output,
 )
-from snakemake_executor_plugin_warm.nursery import ONE_THREAD, Nursery, Zygote
+from snakemake_executor_plugin_warm.nursery import ONE_THREAD, Nursery
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 
@@ -59,15 +55,22 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]
         },
     )
 
+    scripts_per_child: int = field(
+        default=1,
+        metadata={
+            "help": "Run up to this many scripts in the same forked process, one after another, "
+            "preferably those that read what the one before has written. For workflows whose "
+            "scripts change nothing in the modules that they import which the next one would "
+            "notice.",
+            "metavar": "NUMBER",
+            "type": int,
+        },
+    )
+
     def __post_init__(self) -> None:
-        """Start the zygote if jobs are to come: it imports while Snakemake plans."""
-        self.early: Zygote | None = None
-        if internals.obstacle() is None and internals.command_runs_jobs(sys.argv[1:]):
-            with suppress(OSError):  # the first job tries again
-                self.early = Zygote(
-                    self.modules, os.environ | ONE_THREAD, script_output(), self.own_variables
-                )
-                atexit.register(self.early.close, orderly=False)
+        """Prepare for the plan, which follows."""
+        if internals.obstacle() is None:
+            internals.collect_less_garbage()
 
     @property
     def modules(self) -> list[str]:
@@ -87,7 +90,7 @@ class Executor(LocalExecutor):  # type: ignore[misc]
     def __post_init__(self) -> None:
         """Prepare for scripts."""
         super().__post_init__()
-        self._cancelled = self._rate_limit_lifted = False
+        self._cancelled = self._scheduler_tuned = False
         self._nursery: Nursery | None = None
         obstacle = internals.obstacle()
         if obstacle is not None:
@@ -99,16 +102,19 @@ class Executor(LocalExecutor):  # type: ignore[misc]
             self._warn,
             shared=settings.share,
             own_variables=settings.own_variables,
-            early=settings.early,
+            scripts_per_child=settings.scripts_per_child,
         )
-        self._diversion = internals.Diversion(self._nursery.fork)
+        self._diversion = internals.Diversion(self._nursery)
         self._diversion.install()
+        if len(self.workflow.dag):  # it imports while Snakemake prepares the jobs
+            self._nursery.start(os.environ | ONE_THREAD, internals.script_output())
 
     def run_single_job(self, job: Any) -> "Future[None]":
         """Start a job that is not a group."""
-        if self._nursery is not None and not self._rate_limit_lifted:
-            self._rate_limit_lifted = True
+        if self._nursery is not None and not self._scheduler_tuned:
+            self._scheduler_tuned = True
             internals.lift_rate_limit(self.workflow)
+            internals.hurry_scheduler(self.workflow)
         if self._nursery is None or not internals.forks_in_shadow(job):
             return super().run_single_job(job)  # type: ignore[no-any-return]
         arguments = internals.without_shadow(self.job_args_and_prepare(job))
@@ -121,7 +127,7 @@ class Executor(LocalExecutor):  # type: ignore[misc]
         if self._nursery is None or not job.is_script:
             super().cached_or_run(job, run_func, *args)
             return
-        run = internals.ScriptRun(job.shadow_dir)
+        run = internals.ScriptRun(job, job.shadow_dir)
         with self._diversion.expect(run):
             try:
                 super().cached_or_run(job, run_func, *args)

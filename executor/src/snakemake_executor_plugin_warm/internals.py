@@ -7,8 +7,12 @@ log, benchmark, error messages and clean-up remain Snakemake's own. It takes ove
 is nothing but ``python script``; whatever Snakemake adds to it makes it an ordinary process.
 """
 
+import ast
+import gc
+import heapq
 import importlib
 import inspect
+import itertools
 import os
 import re
 import shlex
@@ -17,7 +21,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -28,16 +32,17 @@ from snakemake.executors.local import Executor as LocalExecutor
 from snakemake.executors.local import common_settings
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
-from snakemake_executor_plugin_warm.nursery import Child, ZygoteDiedError
+from snakemake_executor_plugin_warm.nursery import Child, Errand, Nursery, ZygoteDiedError
 
 __all__ = [
     "Diversion",
     "LocalExecutor",
     "ScriptRun",
     "bring_logs_out_of_shadow",
-    "command_runs_jobs",
+    "collect_less_garbage",
     "common_settings",
     "forks_in_shadow",
+    "hurry_scheduler",
     "lift_rate_limit",
     "obstacle",
     "run_wrapper",
@@ -50,20 +55,14 @@ KNOWN_VERSIONS = ("9.27.1",)
 
 DEFAULT_RATE = (100, 1)
 
-_WITHOUT_JOBS = (
-    *("--archive", "--cleanup", "--containerize", "--d3dag", "--dag", "--delete", "--detailed"),
-    *("--dry", "--filegraph", "--generate", "--lint", "--list", "--mode", "--report"),
-    *("--rulegraph", "--summary", "--touch", "--unlock"),
-)
-_LETTERS = re.compile(r"-\w*[DSlnt]")
-
 # The attribute snakemake.shell is the function of that name, not the module.
 _SHELL_MODULE: Any = importlib.import_module("snakemake.shell")
 
-Fork = Callable[[Mapping[str, str], IO[Any] | None], Child | None]
-
 _QUIET_SHELLS = frozenset({"bash", "dash", "sh"})
 _BASH_PREFIX = ["set", "-euo", "pipefail;"]
+_SEARCH_PATH = re.compile(
+    r"^import sys;sys\.path\.extend\((\[.*?\])\);import pickle;", re.MULTILINE
+)
 
 
 def obstacle() -> str | None:
@@ -76,14 +75,6 @@ def obstacle() -> str | None:
             f"{snakemake.__version__}."
         )
     return None
-
-
-def command_runs_jobs(words: Sequence[str]) -> bool:
-    """Guess whether a command line of Snakemake is there to run jobs in this process.
-
-    It is not if an option asks for a plan, a list or the like. Wrong, the guess costs time only.
-    """
-    return not any(word.startswith(_WITHOUT_JOBS) or _LETTERS.match(word) for word in words)
 
 
 def script_output() -> IO[Any] | None:
@@ -105,12 +96,116 @@ def lift_rate_limit(workflow: Any) -> None:
         scheduler.resources["_job_count"] = sys.maxsize
 
 
+def collect_less_garbage() -> None:
+    """Look for garbage seldom: Snakemake makes few cycles, and many objects that stay."""
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+
+
+class Queue:
+    """The jobs that are ready, those of the highest priority first.
+
+    Offered are as many as can start at once with what is free. Jobs that ask for the same cores
+    and resources stand in one line: where the first cannot start, none can, and another line has
+    its turn.
+
+    Parameters
+    ----------
+    scheduler
+        Snakemake's scheduler.
+    """
+
+    def __init__(self, scheduler: Any) -> None:
+        self._scheduler = scheduler
+        self._resources = [name for name in scheduler.global_resources if name != "_job_count"]
+        self._waiting: set[Any] = set()
+        self._lines: dict[tuple[int, ...], list[tuple[Any, ...]]] = {}
+        self._numbers = itertools.count()
+
+    def offer(self) -> list[Any]:
+        """Return the jobs that can start now, or one that has to wait if none can."""
+        ready = self._scheduler.workflow.dag.ready_jobs
+        self._waiting &= ready
+        for job in ready - self._waiting:
+            self._line_up(job)
+        free = tuple(self._scheduler.resources[name] for name in self._resources)
+        offered = []
+        while line := self._first_line(free):
+            job = heapq.heappop(self._lines[line])[-1]
+            self._waiting.remove(job)  # it lines up again if it is not taken
+            offered.append(job)
+            free = tuple(left - need for left, need in zip(free, line, strict=True))
+        return offered or list(itertools.islice(ready, 1))
+
+    def _line_up(self, job: Any) -> None:
+        job.reset_params_and_resources()  # as the scheduler does with what is offered
+        self._scheduler.validate_job(job)
+        line = tuple(job.scheduler_resources.get(name, 0) for name in self._resources)
+        number = -1 if job.is_group() else job.jobid
+        place = (-job.priority, number, next(self._numbers), job)
+        heapq.heappush(self._lines.setdefault(line, []), place)
+        self._waiting.add(job)
+
+    def _first_line(self, free: tuple[int, ...]) -> tuple[int, ...] | None:
+        """Return the line whose turn it is, of those whose first job can start."""
+        heads = []
+        for line, places in self._lines.items():
+            if all(need <= left for need, left in zip(line, free, strict=True)):
+                while places and places[0][-1] not in self._waiting:
+                    heapq.heappop(places)
+                if places:
+                    heads.append((places[0], line))
+        return min(heads)[1] if heads else None
+
+
+class Listed(Sequence[Any]):
+    """A list that is made when someone looks at it.
+
+    Parameters
+    ----------
+    make
+        Makes it.
+    """
+
+    def __init__(self, make: Callable[[], Sequence[Any]]) -> None:
+        self._make = make
+
+    def __len__(self) -> int:
+        """Count the items."""
+        return len(self._make())
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return an item."""
+        return self._make()[index]
+
+
+def hurry_scheduler(workflow: Any) -> None:
+    """Spare the greedy scheduler work that grows with the square of the number of jobs.
+
+    Whenever a job has ended, it goes through all jobs that are ready, and lists all that remain,
+    at which its selection does not look.
+    """
+    scheduler = workflow.scheduler
+    if workflow.scheduling_settings.scheduler != "greedy":
+        return
+    kind, queue = type(scheduler), Queue(scheduler)
+    remaining = Listed(lambda: kind.remaining_jobs.fget(scheduler))
+    members = {
+        "__module__": __name__,
+        "open_jobs": property(lambda _: queue.offer()),
+        "remaining_jobs": property(lambda _: remaining),
+    }
+    scheduler.__class__ = type(kind.__name__, (kind,), members)
+
+
 @dataclass
 class ScriptRun:
     """A job whose script is about to run in the current thread.
 
     Attributes
     ----------
+    job
+        The job.
     directory
         Where it runs, if not in the working directory: the shadow directory of the job.
     plain
@@ -119,9 +214,23 @@ class ScriptRun:
         Whether its process has vanished together with the zygote.
     """
 
+    job: Any
     directory: str | None = None
     plain: bool = False
     lost: bool = False
+
+    def errand(self, script: str) -> Errand:
+        """Describe the job, and the file that Snakemake has made of its script.
+
+        Snakemake measures processes, not scripts: one with a benchmark has its own. So has one of
+        several threads, for which the machine is to be free.
+        """
+        large = self.job.threads > 1
+        return Errand(
+            inputs=frozenset(self.job.input),
+            search_path=None if large or self.job.benchmark else search_path(script),
+            large=large,
+        )
 
 
 class Diversion:
@@ -129,13 +238,12 @@ class Diversion:
 
     Parameters
     ----------
-    fork
-        Given an environment and the standard output, returns a child that waits for its script,
-        or None if the script is to run as a process of its own.
+    nursery
+        Where the children come from.
     """
 
-    def __init__(self, fork: Fork) -> None:
-        self._fork = fork
+    def __init__(self, nursery: Nursery) -> None:
+        self._nursery = nursery
         self._thread = threading.local()
 
     def __getattr__(self, name: str) -> Any:
@@ -167,9 +275,10 @@ class Diversion:
             return subprocess.Popen(command, **options)
         script = None if run.plain else plain_script(command, options)
         if script is not None:
-            child = self._fork(options["env"], options["stdout"])
+            errand = run.errand(script)
+            child = self._nursery.child(options["env"], options["stdout"], errand)
             if child is not None:
-                return ForkedProcess(child, script, options, run)
+                return ForkedProcess(child, script, options, run, self._nursery)
         return subprocess.Popen(command, **options, cwd=run.directory)
 
 
@@ -186,25 +295,35 @@ class ForkedProcess:
         What Snakemake would have passed to ``subprocess.Popen``.
     run
         The job to which it belongs.
+    nursery
+        Where the child came from.
     """
 
     def __init__(
-        self, child: Child, script: str, options: Mapping[str, Any], run: ScriptRun
+        self,
+        child: Child,
+        script: str,
+        options: Mapping[str, Any],
+        run: ScriptRun,
+        nursery: Nursery,
     ) -> None:
         self.pid = child.pid
         self._child = child
         self._script = script
         self._run = run
+        self._nursery = nursery
         self._directory = os.path.abspath(run.directory or ".")  # noqa: PTH100
         self._environment = through_shell(options, self._directory)
 
     def wait(self) -> int:
         """Run the script to its end and return its exit status."""
         try:
-            return self._child.run(self._script, self._directory, self._environment)
+            status = self._child.run(self._script, self._directory, self._environment)
         except ZygoteDiedError:
             self._run.lost = True
             raise
+        self._nursery.take_back(self._child, frozenset(self._run.job.output))
+        return status
 
 
 def plain_script(command: str, options: Mapping[str, Any]) -> str | None:
@@ -225,6 +344,14 @@ def plain_script(command: str, options: Mapping[str, Any]) -> str | None:
     if len(words) != 2 or words[0] != sys.executable or not words[1].endswith(".py"):
         return None
     return words[1]
+
+
+def search_path(script: str) -> tuple[str, ...] | None:
+    """Return what a script appends to ``sys.path`` in the line that Snakemake has put first."""
+    found = _SEARCH_PATH.search(Path(script).read_text(encoding="utf-8"))
+    with suppress(ValueError, SyntaxError):
+        return tuple(ast.literal_eval(found[1])) if found else None
+    return None
 
 
 def through_shell(options: Mapping[str, Any], directory: str) -> dict[str, str]:

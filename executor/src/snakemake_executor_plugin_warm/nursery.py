@@ -1,11 +1,13 @@
 """The executor's side of the zygotes: start them, replace dead ones, fork from them, end them."""
 
 import contextlib
+import select
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
@@ -41,8 +43,28 @@ class ZygoteDiedError(Exception):
     """The zygote is gone, and with it its children."""
 
 
+@dataclass(frozen=True)
+class Errand:
+    """What of a job decides which child runs its script, and what that child does then.
+
+    Attributes
+    ----------
+    inputs
+        Files that the script reads.
+    search_path
+        What it appends to ``sys.path`` before all else; None if it has to have a process of its
+        own.
+    large
+        Whether it may need the memory that children keep between scripts.
+    """
+
+    inputs: frozenset[str]
+    search_path: tuple[str, ...] | None
+    large: bool
+
+
 class Child:
-    """A forked process, which waits for its script.
+    """A forked process, which waits for a script.
 
     Parameters
     ----------
@@ -50,11 +72,32 @@ class Child:
         Its process id.
     channel
         Its socket to the zygote.
+    zygote
+        What it was forked from.
+
+    Attributes
+    ----------
+    search_path
+        What its scripts append to ``sys.path``: modules that one of them has imported are those
+        that the next one would find.
+    written
+        Files that its last script has written.
+    n_left
+        How many scripts it can still run.
     """
 
-    def __init__(self, pid: int, channel: socket.socket) -> None:
+    def __init__(self, pid: int, channel: socket.socket, zygote: "Zygote") -> None:
         self.pid = pid
+        self.zygote = zygote
+        self.search_path: tuple[str, ...] = ()
+        self.written: frozenset[str] = frozenset()
+        self.n_left = 1
         self._channel = channel
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is still there: from one that waits, only news of its end can come."""
+        return not select.select([self._channel], [], [], 0)[0]
 
     def run(self, script: str, directory: str, environment: Environment) -> int:
         """Run a script and wait for its end.
@@ -69,20 +112,35 @@ class Child:
         ZygoteDiedError
             If the status will never be known.
         """
+        self.n_left -= 1
         task = protocol.Task(
             script=script,
             argv=[sys.executable, script],
             directory=directory,
             environment=dict(environment),
+            search_path=list(self.search_path),
+            last=self.n_left == 0,
         )
-        with self._channel:
-            try:
-                # A child that is killed before it has read its task still has a status.
-                with contextlib.suppress(BrokenPipeError):
-                    protocol.send(self._channel, task)
-                return int(protocol.receive(self._channel)["status"])
-            except (EOFError, OSError) as error:
-                raise ZygoteDiedError from error
+        try:
+            # A child that is killed before it has read its task still has a status.
+            with contextlib.suppress(BrokenPipeError):
+                protocol.send(self._channel, task)
+            answer = protocol.receive(self._channel)
+        except (EOFError, OSError) as error:
+            self._channel.close()
+            raise ZygoteDiedError from error
+        if "done" in answer:
+            return int(answer["done"])
+        self.n_left = 0
+        self._channel.close()
+        return int(answer["status"])
+
+    def end(self, *, wait: bool = False) -> None:
+        """Let it end instead of waiting for a script, and wait until its memory is free."""
+        with self._channel, contextlib.suppress(EOFError, OSError):
+            self._channel.shutdown(socket.SHUT_WR)
+            if wait:
+                protocol.receive(self._channel)
 
 
 class Zygote:
@@ -161,7 +219,7 @@ class Zygote:
         if "error" in answer:
             ours.close()
             raise OSError(answer["error"])
-        return Child(answer["pid"], ours)
+        return Child(answer["pid"], ours, self)
 
     def end_children(self) -> None:
         """Have the children end: SIGTERM after a grace, SIGKILL after another."""
@@ -208,8 +266,8 @@ class Nursery:
         Whether jobs of any number of threads have the same zygote, whose libraries know of one.
     own_variables
         What only zygotes find in their environment.
-    early
-        A zygote that runs already.
+    scripts_per_child
+        How many scripts a child runs at most, one after another.
     """
 
     def __init__(
@@ -219,7 +277,7 @@ class Nursery:
         *,
         shared: bool = False,
         own_variables: Environment = MappingProxyType({}),
-        early: Zygote | None = None,
+        scripts_per_child: int = 1,
     ) -> None:
         self._modules = list(modules)
         self._warn = warn
@@ -228,13 +286,20 @@ class Nursery:
         self._said: set[str] = set()
         self._lock = threading.Lock()
         self._zygotes: dict[Key, Zygote] = {}
-        if early is not None:
-            self._zygotes[_key(early.environment)] = early
+        self._scripts_per_child = scripts_per_child
+        self._idle: list[Child] = []
         self._deaths = 0
         self._ending = False
 
-    def fork(self, environment: Environment, stdout: IO[Any] | None) -> Child | None:
-        """Fork a child for a job with the given environment.
+    def start(self, environment: Environment, stdout: IO[Any] | None) -> None:
+        """Start the zygote for an environment, if there is none yet."""
+        environment = {**environment, **self._limits}
+        self._zygote(_key(environment), environment, stdout)
+
+    def child(
+        self, environment: Environment, stdout: IO[Any] | None, errand: Errand
+    ) -> Child | None:
+        """Find or fork a child for a job with the given environment.
 
         Returns
         -------
@@ -248,10 +313,12 @@ class Nursery:
         """
         environment = {**environment, **self._limits}
         key = _key(environment)
+        if errand.large:
+            self._make_room()
         while (zygote := self._zygote(key, environment, stdout)) is not None:
             try:
                 if self._accept(key, zygote):
-                    return zygote.fork()
+                    return self._kept(zygote, errand) or self._forked(zygote, errand)
             except ZygoteDiedError:
                 self._bury(key, zygote)
             except OSError as error:
@@ -259,10 +326,59 @@ class Nursery:
                 return None
         return None
 
+    def take_back(self, child: Child, written: frozenset[str]) -> None:
+        """Keep a child whose script has come to its end, if it can run another one."""
+        if child.n_left == 0:
+            return
+        child.written = written
+        with self._lock:
+            self._idle.append(child)
+            if self._ending or child.zygote not in self._zygotes.values():
+                self._end_idle()
+
+    def _kept(self, zygote: Zygote, errand: Errand) -> Child | None:
+        """Pick a child that waits, best the one that has written what is read now."""
+        with self._lock:
+            for child in [child for child in self._idle if not child.waits]:
+                self._idle.remove(child)
+                child.end()
+            fitting = [
+                child
+                for child in self._idle
+                if child.zygote is zygote and child.search_path == errand.search_path
+            ]
+            if not fitting:
+                return None
+            child = max(fitting, key=lambda child: len(child.written & errand.inputs))
+            self._idle.remove(child)
+            return child
+
+    def _forked(self, zygote: Zygote, errand: Errand) -> Child:
+        with self._lock:
+            if self._idle:  # it does not fit, and there shall be no more children than jobs
+                self._idle.pop(0).end()
+        child = zygote.fork()
+        if errand.search_path is not None:
+            child.search_path, child.n_left = errand.search_path, self._scripts_per_child
+        return child
+
+    def _make_room(self) -> None:
+        """Have the children that wait give their memory back."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for child in idle:
+            child.end(wait=True)
+
+    def _end_idle(self) -> None:
+        for child in self._idle:
+            child.end()
+        self._idle.clear()
+
     def end_children(self) -> None:
         """Have all children end, without waiting for them, and fork no more."""
         with self._lock:
             self._ending = True
+            self._end_idle()
             for zygote in self._zygotes.values():
                 zygote.end_children()
 
@@ -270,6 +386,7 @@ class Nursery:
         """End all zygotes and wait until they have gone."""
         with self._lock:
             self._ending = True
+            self._end_idle()
             for zygote in self._zygotes.values():
                 zygote.close(orderly=orderly)
             self._zygotes.clear()

@@ -1,24 +1,32 @@
 """The process that scripts are forked from, and what both ends of its sockets say.
 
 The executor runs this file as a program: a fresh interpreter with no thread of Snakemake's, which
-imports the modules that it is told to and then forks once per script. It uses the standard
-library only.
+imports the modules that it is told to and then forks children, which run the scripts. It uses the
+standard library only.
 
-On the control socket the executor sends single bytes, `FORK` with the socket of the new job
-attached, `END` and `QUIT`; the zygote sends one message, the `Report`. On the socket of a job, the
-zygote sends ``{"pid": …}``, the child receives its `Task`, and the zygote sends ``{"status": …}``
-when it has reaped the child. The child thus waits until the executor watches it.
+On the control socket the executor sends single bytes, `FORK` with the socket of the new child
+attached, `END` and `QUIT`; the zygote sends one message, the `Report`. On the socket of a child,
+the zygote sends ``{"pid": …}``, the child receives a `Task`, and the zygote sends
+``{"status": …}`` when it has reaped the child. The child thus waits until the executor watches it.
+A child that goes on to another script sends ``{"done": 0}`` itself and waits for the next task.
 """
 
 import atexit
+import builtins
 import contextlib
+import contextvars
 import ctypes
+import fcntl
 import gc
 import importlib
 import importlib.machinery
 import io
 import json
+import locale
+import logging
+import operator
 import os
+import resource
 import select
 import signal
 import socket
@@ -27,6 +35,7 @@ import sys
 import threading
 import time
 import types
+import warnings
 import weakref
 from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import takewhile
@@ -59,6 +68,10 @@ class Task(TypedDict):
     argv: list[str]
     directory: str
     environment: dict[str, str]
+    search_path: list[str]
+    """What the script is going to append to ``sys.path`` before all else."""
+    last: bool
+    """Whether the process ends with the script, whatever it leaves behind."""
 
 
 def send(channel: socket.socket, message: Mapping[str, Any]) -> None:
@@ -115,13 +128,13 @@ class Zygote:
         # What a killed script leaves behind, such as the workers of a pool, comes to the zygote.
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
-    def serve(self) -> Task | None:
+    def serve(self) -> socket.socket | None:
         """Fork children until the executor goes.
 
         Returns
         -------
-        Task or None
-            In a child its task, in the zygote None.
+        socket or None
+            In a child its socket to the executor, in the zygote None.
         """
         self._outlive_signals()
         poll = select.poll()
@@ -156,7 +169,7 @@ class Zygote:
                 self._inherited[number] = before
 
     def _obey(self) -> socket.socket | None:
-        """Do what the executor says; return the job's socket in a new child, else None."""
+        """Do what the executor says; return its socket in a new child, else None."""
         try:
             order, descriptors, _, _ = socket.recv_fds(self._control, 1, 1)
         except ConnectionError:
@@ -185,8 +198,8 @@ class Zygote:
         _answer(channel, answer)
         return None
 
-    def _become_child(self, channel: socket.socket) -> Task:
-        """Shed what belongs to the zygote and wait for the task."""
+    def _become_child(self, channel: socket.socket) -> socket.socket:
+        """Shed what belongs to the zygote."""
         signal.set_wakeup_fd(-1)
         for number, handler in self._inherited.items():
             signal.signal(number, handler)
@@ -195,12 +208,7 @@ class Zygote:
             os._exit(1)
         for own in (self._control, self._wakeup, self._signalled, *self._jobs.values()):
             own.close()
-        try:
-            with channel:
-                task: Task = receive(channel)
-        except BaseException:  # noqa: BLE001 - the executor has gone, or Ctrl-C
-            os._exit(1)
-        return task
+        return channel
 
     def _reap(self) -> None:
         with contextlib.suppress(ChildProcessError):
@@ -274,11 +282,20 @@ def _children() -> list[int]:
 
 
 def preload(modules: Iterable[str]) -> Report:
-    """Import modules, up to the first that leaves a thread running."""
+    """Import modules, up to the first that leaves a thread running.
+
+    Parameters
+    ----------
+    modules
+        Their names, or ``module:function`` to call a function of a module as well.
+    """
     failures = {}
     for name in modules:
+        module, _, function = name.partition(":")
         try:
-            importlib.import_module(name)
+            found = importlib.import_module(module)
+            if function:
+                operator.attrgetter(function)(found)()
         except BaseException as error:  # noqa: BLE001 - an import may end in SystemExit
             failures[name] = f"{type(error).__name__}: {error}"
         if _thread_remains():
@@ -305,6 +322,204 @@ def _count_threads() -> int:
     return len(os.listdir("/proc/self/task"))  # noqa: PTH208
 
 
+def run_scripts(channel: socket.socket) -> None:
+    """Run the script of a task, and those of further ones as long as this process is as before."""
+    task = _next_task(channel)
+    if task is None or task["last"]:
+        channel.close()
+        surroundings = None
+    else:
+        surroundings = Surroundings()
+    while task is not None:
+        path = [*_folder_of_script(task), *sys.path, *task["search_path"]]
+        run(task)
+        if surroundings is None or task["last"] or not surroundings.restore(path):
+            return
+        task = _next_task(channel, {"done": 0})
+
+
+def _next_task(channel: socket.socket, answer: Mapping[str, Any] | None = None) -> Task | None:
+    """Wait for a task; return None if none will come."""
+    try:
+        if answer is not None:
+            send(channel, answer)
+        task: Task = receive(channel)
+    except (EOFError, OSError):
+        return None
+    except KeyboardInterrupt:
+        os._exit(1)
+    return task
+
+
+class Surroundings:
+    """What a child has before its first script, and again before each further one.
+
+    What scripts do as a rule is undone: they redirect their standard streams, set up logging,
+    capture or filter warnings, open files and extend the search path. The arguments, environment,
+    working directory and random state are given to each script anew in any case, and context
+    variables, such as NumPy's handling of errors, are its own. Whatever else a script has changed
+    stays as it is, and with it the process ends.
+    """
+
+    def __init__(self) -> None:
+        self._streams = [(number, _duplicate(number)) for number in range(3)]
+        self._path = list(sys.path)
+        self._modules = {name: it for name, it in sys.modules.items() if name != "__main__"}
+        self._root = list(logging.root.handlers), logging.root.level
+        self._warnings = _remember_warnings()
+        self._lasting = self._lasting_state()
+        self._descriptors = _descriptors()
+
+    def restore(self, path: Sequence[str]) -> bool:
+        """Undo what a script has changed.
+
+        Parameters
+        ----------
+        path
+            The search path that every script in its place would leave.
+
+        Returns
+        -------
+        bool
+            Whether all is as it was before the first script.
+        """
+        try:
+            _flush_standard_streams()
+            if _goes_on() or sys.path != path or self._lasting_state() != self._lasting:
+                return False
+            self._undo()
+            return _descriptors() == self._descriptors
+        except BaseException:  # noqa: BLE001 - something odd among the leftovers, or Ctrl-C
+            return False
+
+    def _undo(self) -> None:
+        _destroy_modules(["__main__"])
+        sys.stdin, sys.stdout, sys.stderr = _standard_streams()
+        sys.excepthook = sys.__excepthook__
+        sys.path[:] = self._path
+        handlers, level = self._root
+        for handler in [handler for handler in logging.root.handlers if handler not in handlers]:
+            logging.root.removeHandler(handler)
+            handler.close()
+        logging.root.setLevel(level)
+        logging.captureWarnings(capture=False)
+        self._warnings.__exit__()
+        self._warnings = _remember_warnings()
+        _flush_standard_streams()
+        _LIBC.fflush(None)
+        for number, original in self._streams:
+            os.dup2(original, number)
+
+    def _lasting_state(self) -> list[object]:
+        """Describe what is not undone, such that a change shows."""
+        kept = self._modules.items()
+        replaced = [name for name, module in kept if sys.modules.get(name) is not module]
+        return [_state_of_process(), _state_of_interpreter(), _state_of_libraries(), replaced]
+
+
+def _state_of_process() -> list[object]:
+    return [
+        _umask(),
+        [resource.getrlimit(limit) for limit in _LIMITS],
+        os.sched_getaffinity(0),
+        os.getpriority(os.PRIO_PROCESS, 0),
+        (os.getpgid(0), os.getsid(0), os.getresuid(), os.getresgid()),
+        [signal.getsignal(number) for number in sorted(signal.valid_signals())],
+        signal.pthread_sigmask(signal.SIG_BLOCK, []),
+        [signal.getitimer(timer) != (0, 0) for timer in _TIMERS],
+        locale.setlocale(locale.LC_ALL),
+        time.tzname,
+    ]
+
+
+def _state_of_interpreter() -> list[object]:
+    return [
+        atexit._ncallbacks(),
+        (gc.isenabled(), gc.get_threshold(), gc.get_debug(), list(gc.callbacks)),
+        (sys.gettrace(), sys.getprofile(), threading.gettrace(), threading.getprofile()),
+        (sys.getrecursionlimit(), sys.getswitchinterval(), sys.dont_write_bytecode),
+        (sys.displayhook, sys.unraisablehook, threading.excepthook),
+        (list(sys.meta_path), list(sys.path_hooks)),
+        [stream and _settings(stream) for stream in _standard_streams()],
+        {name: id(value) for name, value in vars(builtins).items()},
+    ]
+
+
+def _state_of_libraries() -> list[object]:
+    """Describe settings of the standard library and of NumPy, no matter when it was imported."""
+    processes, random = (sys.modules.get(name) for name in ("multiprocessing", "numpy.random"))
+    faults: Any = sys.modules.get("faulthandler")
+    return [
+        _set_up_loggers(),
+        (logging.root.manager.disable, logging.getLoggerClass(), logging.getLogRecordFactory()),
+        processes and processes.get_start_method(allow_none=True),
+        random is None or type(random.get_bit_generator()).__name__ == "MT19937",
+        faults is not None and faults.is_enabled(),
+    ]
+
+
+_LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
+_TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+
+
+def _duplicate(descriptor: int) -> int:
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+
+
+def _remember_warnings() -> Any:
+    """Return what puts filters back when its ``__exit__`` is called, and shows warnings anew."""
+    found = warnings.catch_warnings()
+    found.__enter__()
+    return found
+
+
+def _goes_on() -> bool:
+    """Tell whether something of a script runs on: a thread or a process."""
+    if _count_threads() > 1:
+        return True
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _umask() -> int:
+    os.umask(mask := os.umask(0o077))
+    return mask
+
+
+def _standard_streams() -> tuple[Any, Any, Any]:
+    return sys.__stdin__, sys.__stdout__, sys.__stderr__
+
+
+def _settings(stream: Any) -> tuple[object, ...]:
+    buffering = stream.line_buffering, stream.write_through
+    return stream.closed, stream.encoding, stream.errors, *buffering
+
+
+def _set_up_loggers() -> list[tuple[object, ...]]:
+    """Describe the loggers below the root that are not as a module's ``getLogger`` leaves them."""
+    described: list[tuple[object, ...]] = []
+    for name, logger in logging.root.manager.loggerDict.items():
+        if isinstance(logger, logging.Logger):
+            # A library adds one of these when it is imported, and it does nothing.
+            handlers = [it for it in logger.handlers if not isinstance(it, logging.NullHandler)]
+            settings = logger.level, logger.propagate, logger.disabled, handlers, logger.filters[:]
+            if settings != (logging.NOTSET, True, False, [], []):
+                described.append((name, *settings))
+    return described
+
+
+def _descriptors() -> dict[str, str]:
+    """Return what each open descriptor is of."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        with contextlib.suppress(OSError):  # that of the listing itself
+            found[name] = os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115
+    return found
+
+
 def resemble_fresh_interpreter(task: Task) -> types.ModuleType:
     """Make this process what ``python script`` would be, and return its ``__main__``."""
     script = task["script"]
@@ -315,17 +530,17 @@ def resemble_fresh_interpreter(task: Task) -> types.ModuleType:
 
     sys.argv = [script]
     sys.orig_argv = task["argv"]
-    if not sys.flags.safe_path:
-        sys.path.insert(0, os.path.dirname(os.path.realpath(script)))  # noqa: PTH120
+    sys.path[:0] = _folder_of_script(task)
 
-    # What the modules took from the environment, the directory or the entropy of the zygote.
-    # The random module looks after itself.
+    # What the modules took from the environment, the directory or the entropy of before.
     if "tempfile" in sys.modules:
         sys.modules["tempfile"].tempdir = None  # type: ignore[attr-defined]
     if "multiprocessing.process" in sys.modules:
         sys.modules["multiprocessing.process"].ORIGINAL_DIR = os.getcwd()  # type: ignore[attr-defined]  # noqa: PTH109
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()
+    if "random" in sys.modules:
+        sys.modules["random"].seed()
 
     main = types.ModuleType("__main__")
     loader = importlib.machinery.SourceFileLoader("__main__", script)
@@ -340,13 +555,21 @@ def resemble_fresh_interpreter(task: Task) -> types.ModuleType:
     return main
 
 
+def _folder_of_script(task: Task) -> list[str]:
+    """Return what Python puts first in the search path."""
+    if sys.flags.safe_path:
+        return []
+    return [os.path.dirname(os.path.realpath(task["script"]))]  # noqa: PTH120
+
+
 def run(task: Task) -> None:
     """Run the script of a task as ``python script`` would."""
     main = resemble_fresh_interpreter(task)
     try:
         with open(task["script"], "rb") as file:  # noqa: PTH123
             source = file.read()
-        exec(compile(source, task["script"], "exec", dont_inherit=True), vars(main))  # noqa: S102
+        code = compile(source, task["script"], "exec", dont_inherit=True)
+        contextvars.copy_context().run(exec, code, vars(main))
     except SystemExit as error:
         if error.code not in {None, 0}:
             raise
@@ -451,7 +674,9 @@ def _flush_standard_streams() -> None:
 def _destroy_modules(names: Sequence[str]) -> None:
     """Destroy modules step by step as Python does, for the sake of the order of finalizers."""
     gc.collect()  # sorts, by who refers to whom: a text file comes before its buffer from now on
-    alive = weakref.WeakValueDictionary({name: sys.modules.pop(name) for name in names})
+    alive = weakref.WeakValueDictionary(
+        {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    )
     gc.collect()
     for name in reversed(names):
         module = alive.get(name)
@@ -484,9 +709,9 @@ def main(descriptor: str, *modules: str) -> None:
     preloaded, n_libraries = frozenset(sys.modules), count_libraries()
     gc.collect()
     gc.freeze()
-    task = zygote.serve()
-    if task is not None:
-        run(task)
+    channel = zygote.serve()
+    if channel is not None:
+        run_scripts(channel)
         end(preloaded, n_libraries)
 
 

@@ -1,0 +1,199 @@
+"""In which order jobs start, and that each gets what it asks for."""
+
+from pathlib import Path
+
+import pytest
+from harness import Workflow
+
+NOTE = """
+with open("order.txt", "a") as file:
+    file.write(f"{snakemake.rule}{snakemake.wildcards.get('n', '')} ")
+open(snakemake.output[0], "w").close()
+"""
+
+STEPS = """
+rule all:
+    input: expand("{n}.c", n=range(4)), "last"
+
+rule a:
+    output: "{n}.a"
+    script: "note.py"
+
+rule b:
+    input: "{n}.a"
+    output: "{n}.b"
+    priority: 1
+    script: "note.py"
+
+rule c:
+    input: "{n}.b"
+    output: "{n}.c"
+    priority: 2
+    script: "note.py"
+
+rule last:
+    output: "last"
+    priority: -1
+    script: "note.py"
+"""
+
+
+@pytest.mark.parametrize("option", ["", "--prioritize=last"])
+def test_jobs_of_higher_priority_come_first(folder: Path, option: str) -> None:
+    """Be it the priority of the rule, or that of a target on the command line."""
+    workflow = Workflow(folder, {"Snakefile": STEPS, "note.py": NOTE})
+    result = workflow.run(*filter(None, [option]), cores=1)
+    assert result.status == 0, result.messages
+    order = result.read("order.txt").split()
+    assert order.pop(order.index("last")) == "last"
+    assert result.read("order.txt").split()[0 if option else -1] == "last"
+    chains = [order[k : k + 3] for k in range(0, 12, 3)]
+    assert all(chain == [f"{step}{chain[0][1]}" for step in "abc"] for chain in chains)
+
+
+WAITING = """
+rule all:
+    input: "long", "small", "large.0", "large.1"
+
+rule begin:
+    output: "begun"
+    script: "note.py"
+
+rule long:
+    output: "long"
+    priority: 5
+    {holds}
+    script: "wait_for_small.py"
+
+rule large:
+    input: "begun"
+    output: "large.{{n}}"
+    priority: 9
+    {needs}
+    script: "note.py"
+
+rule small:
+    input: "begun"
+    output: "small"
+    script: "note.py"
+"""
+
+WAIT_FOR_SMALL = """
+import os, time
+end = time.monotonic() + 30
+while not os.path.exists("small"):
+    assert time.monotonic() < end, "the small job does not start"
+    time.sleep(0.02)
+assert not os.path.exists("large.0") and not os.path.exists("large.1")
+open(snakemake.output[0], "w").close()
+"""
+
+
+@pytest.mark.parametrize(
+    ("holds", "needs", "options"),
+    [
+        ("threads: 1", "threads: 2", ()),
+        ("resources: gpu=1", "resources: gpu=1", ("--resources", "gpu=1")),
+        ("resources: gpu=1", "resources: gpu=lambda wildcards: 1", ("--resources", "gpu=1")),
+    ],
+)
+def test_a_job_that_has_to_wait_keeps_none_from_starting(
+    folder: Path, holds: str, needs: str, options: tuple[str, ...]
+) -> None:
+    """It lacks cores or another resource, and comes when they are free."""
+    snakefile = WAITING.format(holds=holds, needs=needs)
+    files = {"Snakefile": snakefile, "note.py": NOTE, "wait_for_small.py": WAIT_FOR_SMALL}
+    result = Workflow(folder, files).run(*options)
+    assert result.status == 0, result.messages
+
+
+def test_no_more_is_used_at_a_time_than_there_is(folder: Path) -> None:
+    snakefile = """
+        rule all:
+            input: expand("{n}.txt", n=range(9))
+
+        rule one:
+            output: "{n}.txt"
+            resources: shelves=lambda wildcards: 1 + int(wildcards.n) % 3
+            script: "one.py"
+    """
+    script = """
+        import os, time
+        shelf = [open(f"shelf.{os.getpid()}.{k}", "x") for k in range(snakemake.resources.shelves)]
+        time.sleep(0.05)
+        assert len([name for name in os.listdir() if name.startswith("shelf.")]) <= 3
+        for file in shelf:
+            os.remove(file.name)
+        open(snakemake.output[0], "w").close()
+    """
+    workflow = Workflow(folder, {"Snakefile": snakefile, "one.py": script})
+    result = workflow.run("--resources", "shelves=3", cores=4)
+    assert result.status == 0, result.messages
+
+
+def test_all_cores_are_used(folder: Path) -> None:
+    """Twenty jobs that wait for each other."""
+    snakefile = """
+        rule all:
+            input: expand("{n}.txt", n=range(40))
+
+        rule one:
+            output: "{n}.txt"
+            script: "meet.py"
+    """
+    script = """
+        import os, time
+        open(f"here.{snakemake.wildcards.n}", "w").close()
+        end = time.monotonic() + 30
+        while sum(name.startswith("here.") for name in os.listdir()) < 20:
+            assert time.monotonic() < end, "the others do not start"
+            time.sleep(0.02)
+        open(snakemake.output[0], "w").close()
+    """
+    workflow = Workflow(folder, {"Snakefile": snakefile, "meet.py": script})
+    result = workflow.run(cores=20)
+    assert result.status == 0, result.messages
+
+
+def test_what_a_job_asks_for_at_its_second_attempt(folder: Path) -> None:
+    snakefile = """
+        rule one:
+            output: "one.txt"
+            retries: 1
+            resources: gpu=lambda wildcards, attempt: attempt
+            script: "one.py"
+    """
+    script = """
+        assert snakemake.resources.gpu == 2, "the first attempt"
+        open(snakemake.output[0], "w").close()
+    """
+    workflow = Workflow(folder, {"Snakefile": snakefile, "one.py": script})
+    result = workflow.run("--resources", "gpu=2")
+    assert result.status == 0, result.messages
+
+
+def test_a_batch_is_done_and_no_more(folder: Path) -> None:
+    workflow = Workflow(folder, {"Snakefile": STEPS, "note.py": NOTE})
+    result = workflow.run("--batch", "all=1/5", cores=1)
+    assert result.status == 0, result.messages
+    assert result.read("order.txt").split() == ["a0", "b0", "c0"]
+
+
+KINDS = """
+rule one:
+    output: "one.txt"
+    script: "note.py"
+
+onsuccess:
+    print("own queue:", "warm" in type(workflow.scheduler).__module__)
+    print("remaining:", len(workflow.scheduler.remaining_jobs))
+"""
+
+
+@pytest.mark.parametrize(("scheduler", "own"), [("greedy", "True"), ("ilp", "False")])
+def test_only_the_greedy_scheduler_is_hurried(folder: Path, scheduler: str, own: str) -> None:
+    workflow = Workflow(folder, {"Snakefile": KINDS, "note.py": NOTE})
+    result = workflow.run("--scheduler", scheduler)
+    assert result.status == 0, result.messages
+    assert f"own queue: {own}" in result.messages + result.printed
+    assert "remaining: 0" in result.messages + result.printed
