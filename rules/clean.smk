@@ -45,6 +45,7 @@ rule subtract_background:
         frame=CLEANED,
     log:
         "logs/subtract_background/{frame}.log",
+    priority: 1
     conda:
         "../envs/lightstack.yaml"
     params:

@@ -9,6 +9,7 @@ rule detect_sources:
         sources=SOURCES,
     log:
         "logs/detect_sources/{frame}.log",
+    priority: 2
     conda:
         "../envs/lightstack.yaml"
     params:
@@ -26,6 +27,7 @@ rule grade_frame:
         quality=QUALITY,
     log:
         "logs/grade_frame/{frame}.log",
+    priority: 3
     conda:
         "../envs/lightstack.yaml"
     params:
