@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.lightstack import compiling, modules
+from scripts.lightstack import caches, compiling, modules
 
 OUTER = """
 from scripts.lightstack.compiling import compiled
@@ -33,7 +33,7 @@ def package(tmp_path: Path) -> Path:
     """Give a package of a module that calls a compiled function of another."""
     package = tmp_path / "scripts" / "lightstack"
     package.mkdir(parents=True)
-    for module in (compiling, modules):
+    for module in (caches, compiling, modules):
         name = Path(str(module.__file__)).name
         (package / name).write_bytes(Path(str(module.__file__)).read_bytes())
     write_outer(package, "from scripts.lightstack.inner import twice", "twice")

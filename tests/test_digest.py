@@ -2,7 +2,7 @@
 
 import ast
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,24 @@ from scripts.lightstack import digest, modules
 from scripts.lightstack.planning.recipes import FRAME_CHAIN
 from tests.conftest import ROOT
 
+SCRIPT = "scripts/detect_sources.py"
+
 Edit = Callable[[str, Callable[[str], str]], dict[str, bool]]
+
+
+def forget() -> None:
+    """Be as a new process is."""
+    for function in (digest.code_digest, modules.parsed, modules._known):
+        function.cache_clear()
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give the file in which codes are kept."""
+    monkeypatch.setattr(modules, "places", lambda: [Path("/dev/null/none"), tmp_path])
+    forget()
+    yield tmp_path / "codes.json"
+    forget()
 
 
 @pytest.fixture
@@ -20,10 +37,6 @@ def changed_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
     monkeypatch.setattr(modules, "ROOT", tmp_path)
     scripts = [f"scripts/{path.name}" for path in (tmp_path / "scripts").glob("[a-z]*.py")]
-
-    def forget() -> None:
-        digest.code_digest.cache_clear()
-        modules.parsed.cache_clear()
 
     def digests() -> dict[str, str]:
         forget()
@@ -74,3 +87,29 @@ def test_comments_docstrings_and_blank_lines_do_not_count(changed_by: Edit) -> N
 def test_a_script_counts_for_itself(changed_by: Edit) -> None:
     changed = changed_by("draw_preview.py", lambda code: code.replace("GAP_PX = 8", "GAP_PX = 9"))
     assert {name for name, new in changed.items() if new} == {"draw_preview"}
+
+
+def test_a_file_is_parsed_once(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = digest.code_digest(SCRIPT)
+    assert [path.name for path in kept.parent.iterdir()] == ["codes.json"]
+    monkeypatch.delattr(modules, "_parse")
+    forget()
+    assert digest.code_digest(SCRIPT) == first
+
+
+DAMAGED = ("", "[]", '{"parser":', '{"parser": "PARSER", "codes": [1]}', "WHOLE[", "OTHERS")
+
+
+@pytest.mark.parametrize("text", [*DAMAGED, '{"parser": "PARSER", "codes": {"0": 1}}'])
+def test_kept_codes_that_are_damaged_or_another_pythons_are_made_again(
+    kept: Path, text: str
+) -> None:
+    first = digest.code_digest(SCRIPT)
+    whole = kept.read_text()
+    others = whole.replace(modules._parser(), "another Python").replace('["', '["other')
+    for word, meant in {"WHOLE": whole, "OTHERS": others, "PARSER": modules._parser()}.items():
+        text = text.replace(word, meant)
+    kept.write_text(text)
+    forget()
+    assert digest.code_digest(SCRIPT) == first
+    assert kept.read_text() == whole

@@ -1,10 +1,9 @@
 """Loops over pixels, compiled."""
 
-import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 from numba import config, njit
 
+from scripts.lightstack.caches import places
 from scripts.lightstack.modules import code_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -44,9 +44,8 @@ def _folder_for(module: Path) -> Path | None:
     Numba itself looks at the module alone, but what is compiled has the constants and functions
     of others in it.
     """
-    code = hashlib.sha256(code_of(module).encode()).hexdigest()[:12]
-    for place in _places():
-        folder = place / f"compiled-{module.stem}-{code}"
+    for place in places():
+        folder = place / f"compiled-{module.stem}-{code_of(module)[:12]}"
         if folder.is_dir() and os.access(folder, os.W_OK):
             return folder
         with suppress(OSError):
@@ -62,12 +61,3 @@ def _discard_outdated(place: Path) -> None:
         with suppress(OSError):
             if time.time() - folder.stat().st_mtime > KEPT_S:
                 shutil.rmtree(folder)
-
-
-def _places() -> Iterator[Path]:
-    """Name the folders for machine code: the user's wish, the checkout's, the home's."""
-    if wished := os.environ.get("NUMBA_CACHE_DIR"):
-        yield Path(wished)
-    yield Path(__file__).parent / "__pycache__"
-    with suppress(RuntimeError):  # nobody's home
-        yield Path.home() / ".cache" / "lightstack"

@@ -5,7 +5,6 @@ rule as a parameter, this digest makes a change of code, wherever it stands, rer
 rules that use it, and a new comment, docstring or checkout none.
 """
 
-import hashlib
 from functools import cache
 from importlib.metadata import version
 
@@ -42,5 +41,4 @@ def code_digest(script: str) -> str:
     str
         12 hexadecimal digits.
     """
-    code = modules.code_of(modules.ROOT / script)
-    return hashlib.sha256(code.encode()).hexdigest()[:12]
+    return modules.code_of(modules.ROOT / script)[:12]
