@@ -2,6 +2,7 @@
 
 import gc
 import os
+import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -148,6 +149,16 @@ def test_a_file_that_changed_is_read_from_disk(
         read = read_frame(path)
         assert read.data[0, 0] != before.data[0, 0]
         assert_same(read, from_disk(path))
+
+
+def test_a_file_has_a_time_that_no_quick_change_can_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: 1_700_000_000_123_456_789)
+    frame = make_frame()
+    write_frame(tmp_path / "a.fits", frame)
+    assert (tmp_path / "a.fits").stat().st_mtime_ns == 1_700_000_000_123_456_789
+    assert np.shares_memory(read_frame(tmp_path / "a.fits").data, frame.data)
 
 
 def test_a_write_that_another_overtakes_hands_nothing_over(
