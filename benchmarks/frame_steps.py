@@ -11,7 +11,6 @@ default profile: that it gets its memory is part of a step, the import of module
 
 import argparse
 import gc
-import importlib
 import os
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from snakemake_executor_plugin_warm.zygote import preload
 
 from benchmarks.siril import CASES, SETTINGS, Case, make_night
 from scripts import combine_darks, detect_sources, grade_frame, subtract_background, subtract_dark
@@ -78,8 +78,7 @@ def resemble_zygote() -> None:
     wanted = dict(text.split("=", 1) for text in profile["warm-environment"])
     if not wanted.items() <= os.environ.items():
         os.execve(sys.executable, sys.orig_argv, os.environ | wanted)  # noqa: S606 - itself
-    for module in profile["warm-preload"]:
-        importlib.import_module(module)
+    preload(profile["warm-preload"])
     gc.freeze()
 
 
