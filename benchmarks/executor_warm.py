@@ -2,6 +2,10 @@
 
 Usage: python benchmarks/executor_warm.py [--jobs 100] [--cores 2] [--repeats 1]
 
+The warm one runs twice: with a process for each script, and with processes that go on to further
+scripts. Shown is what they cost per job beside the script itself and the imports: in the children,
+and in Snakemake's main process, from the first job to the last.
+
 Each job is a ``script:`` that imports numpy, sep, astropy.io.fits and scipy.ndimage, measures a
 small synthetic frame and writes a FITS file. Both executors run the same workflow in turn, each
 time from scratch, in a temporary folder; the files that they write are compared byte by byte.
@@ -44,9 +48,16 @@ rule measure_frame:
         "measure_frame.py"
 
 
+onstart:
+    global planned
+    planned = cpu(resource.RUSAGE_SELF)
+
+
 # Executors have reaped their processes by now.
 onsuccess:
-    record = {"main": cpu(resource.RUSAGE_SELF), "children": cpu(resource.RUSAGE_CHILDREN)}
+    main = cpu(resource.RUSAGE_SELF)
+    children = cpu(resource.RUSAGE_CHILDREN)
+    record = {"main": main, "jobs": main - planned, "children": children}
     with open("cpu.json", "w") as file:
         json.dump(record, file)
 """
@@ -88,8 +99,19 @@ class Run:
 
     wall: float
     main_cpu: float
+    main_cpu_of_jobs: float
     children_cpu: float
     digest: str
+
+
+EXECUTORS = {
+    "local": ["--executor", "local"],
+    "warm": ["--executor", "warm", "--warm-preload", *MODULES],
+    "warm, 100": [
+        *("--executor", "warm", "--warm-scripts-per-child", "100", "--warm-preload"),
+        *MODULES,
+    ],
+}
 
 
 def run_workflow(folder: Path, executor: str, jobs: int, cores: int) -> Run:
@@ -109,11 +131,8 @@ def run_workflow(folder: Path, executor: str, jobs: int, cores: int) -> Run:
         "all",
         "--config",
         f"jobs={jobs}",
-        "--executor",
-        executor,
+        *EXECUTORS[executor],
     ]
-    if executor == "warm":
-        command += ["--warm-preload", *MODULES]
     begin = time.perf_counter()
     subprocess.run(command, cwd=folder, check=True)
     wall = time.perf_counter() - begin
@@ -121,7 +140,7 @@ def run_workflow(folder: Path, executor: str, jobs: int, cores: int) -> Run:
     digest = hashlib.sha256()
     for path in sorted((folder / "frames").iterdir()):
         digest.update(path.name.encode() + path.read_bytes())
-    return Run(wall, cpu["main"], cpu["children"], digest.hexdigest())
+    return Run(wall, cpu["main"], cpu["jobs"], cpu["children"], digest.hexdigest())
 
 
 def own_cpu(folder: Path) -> tuple[float, float]:
@@ -151,8 +170,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1)
     options = parser.parse_args()
 
-    runs: dict[str, list[Run]] = {"local": [], "warm": []}
-    print("executor   wall_s   cpu_main_s   cpu_children_s")
+    runs: dict[str, list[Run]] = {executor: [] for executor in EXECUTORS}
+    print("executor    wall_s   cpu_main_s   cpu_children_s")
     with tempfile.TemporaryDirectory() as folder:
         for repeat in range(options.repeats):
             for executor, done in runs.items():
@@ -161,21 +180,21 @@ def main() -> None:
                 )
                 done.append(run)
                 seconds = f"{run.wall:8.1f} {run.main_cpu:12.1f} {run.children_cpu:16.1f}"
-                print(f"{executor:8} {seconds}")
+                print(f"{executor:10} {seconds}", flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
         imports, script = own_cpu(Path(folder))
-
-    local_wall, warm_wall = (statistics.median(run.wall for run in done) for done in runs.values())
-    local, warm = (statistics.median(run.children_cpu for run in done) for done in runs.values())
-    per_job = [1000 * seconds / options.jobs for seconds in (local, warm, warm - imports)]
-    print(f"wall time, local / warm: {local_wall / warm_wall:.1f}")
-    print(f"CPU time of children, local / warm: {local / warm:.1f}")
-    print(f"CPU per job in children, ms: local {per_job[0]:.0f}, warm {per_job[1]:.0f}")
-    print(
-        f"overhead per warm job, ms: {per_job[2] - 1000 * script:.0f} (without the imports of the "
-        f"zygote, {1000 * imports:.0f} once, and the script itself, {1000 * script:.0f})"
-    )
+    print(f"imports: {1000 * imports:.0f} ms; script: {1000 * script:.1f} ms")
+    for executor, done in runs.items():
+        children = statistics.median(run.children_cpu for run in done)
+        once = 0 if executor == "local" else imports
+        beside = (children - once) / options.jobs - script
+        main_process = statistics.median(run.main_cpu_of_jobs for run in done) / options.jobs
+        print(
+            f"{executor}: {1000 * children / options.jobs:.1f} ms of CPU per job in children, "
+            f"{1000 * beside:.1f} of it beside script and preloading; "
+            f"{1000 * main_process:.1f} in the main process"
+        )
     same = len({run.digest for done in runs.values() for run in done}) == 1
     print(f"outputs byte-identical: {'yes' if same else 'NO'}")
     if not same:

@@ -3,14 +3,13 @@
 import json
 import os
 import signal
-import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from harness import Result, Workflow
-from test_processes import nothing_is_left, running
+from test_processes import nothing_is_left, running, wait_until
 
 KEPT = ("--warm-scripts-per-child", "100", "--warm-preload", "numpy")
 
@@ -236,11 +235,42 @@ rule c:
 """
 
 
+MEETING = """
+rule all:
+    input: expand("{n}.b", n=range(4))
+
+rule a:
+    output: "{n}.a"
+    script: "meet.py"
+
+rule meet:
+    input: expand("{n}.a", n=range(4))
+    output: "met"
+    shell: "touch met"
+
+rule b:
+    input: "met", "{n}.a"
+    output: "{n}.b"
+    script: "pid.py"
+"""
+
+MEET = """
+import os, time
+open(f"here.{snakemake.wildcards.n}", "w").close()
+end = time.monotonic() + 60
+while sum(name.startswith("here.") for name in os.listdir()) < 4:
+    assert time.monotonic() < end
+    time.sleep(0.02)
+"""
+
+
 def test_a_script_runs_where_what_it_reads_was_written(folder: Path) -> None:
-    workflow = Workflow(folder, {"Snakefile": CHAINS, "pid.py": PID})
-    result = workflow.run(*KEPT)
-    for n in range(6):
-        assert len(set(pids(result, *(f"{n}.{step}" for step in "abc")))) == 1
+    """Four scripts have run at the same time, and all their children wait for the next ones."""
+    workflow = Workflow(folder, {"Snakefile": MEETING, "meet.py": MEET + PID, "pid.py": PID})
+    result = workflow.run(*KEPT, cores=4)
+    first, second = (pids(result, *(f"{n}.{step}" for n in range(4))) for step in "ab")
+    assert len(set(first)) == 4
+    assert second == first
 
 
 @pytest.mark.parametrize(("options", "counts"), [((), [1]), ((*KEPT[:1], "4"), [4, 4, 4, 4, 2])])
@@ -408,10 +438,5 @@ def test_a_child_that_waits_does_not_outlive_snakemake(folder: Path, number: int
             os.killpg(process.pid, number)
         else:
             process.kill()
-            for pid in folder.glob("never"):
-                os.kill(int(pid.name), number)
-        end = time.monotonic() + 8
-        while Path(f"/proc/{child}").exists() and time.monotonic() < end:
-            time.sleep(0.05)
-        assert not Path(f"/proc/{child}").exists()
+        assert wait_until(lambda: not Path(f"/proc/{child}").exists(), 8)
         assert number == signal.SIGKILL or nothing_is_left(process, 8)
