@@ -1,6 +1,7 @@
 """Find the transform of each accepted frame to the reference."""
 
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,15 @@ from scripts.lightstack.job import job_log
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
+
+CRITERIA = {
+    "too_few_stars": "for too few stars (lower min_star_count, threshold_sigma or minarea)",
+    "too_wide": "for stars too wide (raise fwhm0 or fwhm_max_ratio)",
+    "too_elongated": "for stars too elongated (raise ellip_max)",
+    "too_saturated": "for too many saturated stars (raise saturated_max_fraction)",
+    "unusable": "could not be read",
+}
+"""What to change if no frame is accepted, by the codes of the reasons."""
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +43,7 @@ def run(
     quality, sources : dict of str to Path
         What `grade_frame` and `detect_sources` wrote, by frame.
     alignment : Path
-        JSON file to write: ``reference``, the aligned ``frames``, a sentence for each of the
+        JSON file to write: ``reference``, the aligned ``frames``, the reason for each of the
         ``unaligned``, and, where nothing can be stacked, the ``problem``.
     reference : str
         "first" accepted frame, "best", or a frame's name.
@@ -89,8 +99,8 @@ def _align_all(
             try:
                 found = align(_stars(record, sources[name]), target)
             except UnalignedError as error:
-                unaligned[name] = str(error)
-                log.warning("%s: not aligned: %s", name, error)
+                unaligned[name] = error.reason
+                log.warning("%s: not aligned: %s", name, error.reason)
                 continue
         frames[name] = {
             **found.transform.to_json(),
@@ -117,21 +127,8 @@ def _none_accepted(records: list[dict[str, Any]]) -> str:
     """Say which criterion rejected how many frames, and what to change."""
     if not records:
         return "None of the files offered could be opened: the ledger says why."
-    rejected = [record["reasons"] for record in records if record["verdict"] == "rejected"]
-    failed = sum(record["verdict"] == "failed" for record in records)
-    criteria = {
-        "stars <": "too few stars (lower min_star_count, threshold_sigma or minarea)",
-        "FWHM": "stars too wide (raise fwhm0 or fwhm_max_ratio)",
-        "ellipticity": "stars too elongated (raise ellip_max)",
-        "saturated": "too many saturated stars (raise saturated_max_fraction)",
-    }
-    counts = {
-        text: sum(any(mark in reason for reason in reasons) for reasons in rejected)
-        for mark, text in criteria.items()
-    }
-    parts = [f"{count} for {text}" for text, count in counts.items() if count]
-    if failed:
-        parts.append(f"{failed} could not be read")
+    counts = Counter(reason["code"] for record in records for reason in record["reasons"])
+    parts = [f"{counts[code]} {text}" for code, text in CRITERIA.items() if counts[code]]
     return f"None of the {len(records)} frames was accepted: {'; '.join(parts)}."
 
 

@@ -1,10 +1,11 @@
 """Give the verdict on one frame."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.lightstack.detection.quality import Limits, grade
+from scripts.lightstack.detection.quality import Limits, Reason, grade
 from scripts.lightstack.files.frame_file import FAILURE, read_header
 from scripts.lightstack.files.records import write_json
 from scripts.lightstack.files.table_file import read_table
@@ -33,7 +34,7 @@ def run(sources: Path, quality: Path, *, frame: str, limits: dict[str, Any]) -> 
     header = read_header(sources)
     record: dict[str, Any] = {"frame": frame, "sha256": header["RAWSHA"]}
     if FAILURE in header:
-        record |= {"verdict": "failed", "reasons": [text_of(header[FAILURE])]}
+        record |= {"verdict": "failed", "reasons": [_unusable(header)]}
         write_json(quality, record)
         return
     result = grade(read_table(sources), Limits(**limits))
@@ -49,6 +50,10 @@ def run(sources: Path, quality: Path, *, frame: str, limits: dict[str, Any]) -> 
         "date_obs": date if isinstance(date, str) else None,
     }
     write_json(quality, record)
+
+
+def _unusable(header: Mapping[str, Any]) -> Reason:
+    return {"code": "unusable", "cause": text_of(header[FAILURE])}
 
 
 if "snakemake" in globals():

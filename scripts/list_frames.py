@@ -7,6 +7,7 @@ from scripts.lightstack.alignment.transform import Transform
 from scripts.lightstack.files.ledger import COLUMNS
 from scripts.lightstack.files.records import read_json, write_csv
 from scripts.lightstack.job import job_log
+from scripts.lightstack.report.reasons import sentence, sentences
 from scripts.lightstack.text import natural_order
 
 if TYPE_CHECKING:
@@ -51,12 +52,10 @@ def _outcome(record: dict[str, Any], alignment: dict[str, Any]) -> dict[str, str
     """Status of a frame and its reasons."""
     name = record["frame"]
     if record["verdict"] != "accepted":
-        return {"status": record["verdict"], "reasons": "; ".join(record["reasons"])}
-    if "problem" in alignment:
-        reason = alignment["unaligned"].get(name, "nothing to stack it with")
-        return {"status": "unaligned", "reasons": reason}
-    if name in alignment["unaligned"]:
-        return {"status": "unaligned", "reasons": alignment["unaligned"][name]}
+        return {"status": record["verdict"], "reasons": sentences(record["reasons"])}
+    if name in alignment["unaligned"] or "problem" in alignment:
+        reason = alignment["unaligned"].get(name, {"code": "alone"})
+        return {"status": "unaligned", "reasons": sentence(reason)}
     return {"status": "stacked", "reasons": ""}
 
 

@@ -9,6 +9,7 @@ from scripts.lightstack.files.atomic import atomic_write
 from scripts.lightstack.files.output_folder import files_of_others, note_files, written_files
 from scripts.lightstack.files.records import read_json, write_csv
 from scripts.lightstack.job import JobError, job_log
+from scripts.lightstack.report.reasons import sentences
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -66,7 +67,7 @@ def run(quality: list[Path], cleaned: list[Path], selection: Path, *, output_dir
             marks[name] = _mark(path, record, target)
     note_files(output_dir, marks)
     log.info("%d of %d frames accepted.", len(accepted), len(records))
-    rows = [{**record, "reasons": "; ".join(record["reasons"])} for record in records]
+    rows = [{**record, "reasons": sentences(record["reasons"])} for record in records]
     write_csv(selection, COLUMNS, [{key: row[key] for key in COLUMNS} for row in rows])
 
 

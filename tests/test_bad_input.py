@@ -25,6 +25,7 @@ from scripts.lightstack.raw.exposure import EXPOSURE_CARDS, exposure_of
 from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.raw.images import read_cards, read_image
 from scripts.lightstack.raw.isolation import computed_apart
+from scripts.lightstack.report.reasons import sentences
 from scripts.lightstack.simulator import make_night
 from scripts.lightstack.text import on_one_line
 from tests import bad_input
@@ -206,6 +207,7 @@ import imagecodecs, tifffile
 from astropy.io import fits
 from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.raw.images import read_image
+from scripts.lightstack.report.reasons import sentences
 
 answers = {}
 for path in sorted(Path(sys.argv[1]).iterdir()):
@@ -381,7 +383,7 @@ def test_names_stand_in_the_ledger_as_they_are(tmp_path: Path) -> None:
     bad = tmp_path / "schlecht \xfc.fits"
     bad.write_text("no image")
     record = _through_every_step(tmp_path, bad, 0)
-    assert record["reasons"] == ["schlecht \xfc.fits: not a FITS file."]
+    assert sentences(record["reasons"]) == "schlecht \xfc.fits: not a FITS file."
 
 
 def test_hostile_headers_pass_through_every_step(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from scripts.lightstack.detection.quality import Limits, fwhm_range, grade, stars
 from scripts.lightstack.detection.sources import SOURCE
+from scripts.lightstack.report.reasons import sentences
 
 LIMITS = Limits(
     min_star_count=50,
@@ -32,7 +33,7 @@ def scattered(median: float, count: int) -> np.ndarray:
 
 def test_a_good_frame_is_accepted() -> None:
     quality = grade(sources(scattered(3, 100), n_saturated=5), LIMITS)
-    assert quality.reasons == ()
+    assert quality.reasons == []
     assert quality.n_stars == 100
     assert quality.fwhm_px == pytest.approx(3, abs=0.02)
     assert quality.saturated_fraction == pytest.approx(0.05)
@@ -56,23 +57,31 @@ def test_hot_pixels_do_not_pass_for_the_stars() -> None:
 
 def test_every_reason_is_told_with_value_and_limit() -> None:
     quality = grade(sources(scattered(7, 40), ellipticity=0.6, n_saturated=20), LIMITS)
-    assert quality.reasons == (
-        "40 stars < min_star_count 50",
-        "FWHM 7.00 px > 6.00 px (fwhm_max_ratio 2 x fwhm0 3)",
-        "ellipticity 0.600 > ellip_max 0.5",
-        "saturated fraction 0.500 > saturated_max_fraction 0.1",
+    assert [(reason["code"], reason["limit"]) for reason in quality.reasons] == [
+        ("too_few_stars", 50),
+        ("too_wide", 6.0),
+        ("too_elongated", 0.5),
+        ("too_saturated", 0.1),
+    ]
+    values = [reason["value"] for reason in quality.reasons]
+    assert values == [40, quality.fwhm_px, quality.ellipticity, quality.saturated_fraction]
+    assert sentences(quality.reasons) == (
+        "40 stars < min_star_count 50; "
+        "FWHM 7.00 px > 6.00 px (fwhm_max_ratio 2 x fwhm0 3); "
+        "ellipticity 0.600 > ellip_max 0.5; "
+        "saturated fraction 0.500 > saturated_max_fraction 0.1"
     )
 
 
 def test_a_frame_at_its_limits_is_accepted() -> None:
     limits = Limits(100, 3.5, 2.0, 0.5, 3.0, 0.1)
     quality = grade(sources(np.full(100, 7.0), ellipticity=0.5, n_saturated=10), limits)
-    assert quality.reasons == ()
+    assert quality.reasons == []
 
 
 def test_no_stars_at_all() -> None:
     for fwhm in (np.zeros(0), np.full(30, 0.4)):
         quality = grade(sources(fwhm), LIMITS)
-        assert quality.reasons == ("0 stars < min_star_count 50",)
+        assert sentences(quality.reasons) == "0 stars < min_star_count 50"
         assert quality.fwhm_px is None
         assert len(stars(sources(fwhm), quality.star_fwhm_px)) == 0

@@ -70,11 +70,15 @@ def least_squares(terms: Floats, values: Floats, weight: Floats) -> Floats:
     Returns
     -------
     (m, k) ndarray of float64
-        For ``values = terms @ result``.
+        For ``values = terms @ result``; of terms that say nothing, the smallest result: zero if
+        none of them does.
     """
     weighted = weight[:, np.newaxis] * terms
     normal = products(weighted, terms)
-    normal += np.eye(len(normal)) * np.trace(normal) * 1e-12  # stars in one row are no error
+    ridge = np.trace(normal) * 1e-12
+    if ridge == 0:
+        return np.zeros((terms.shape[1], values.shape[1]))
+    normal += np.eye(len(normal)) * ridge  # stars in one row are no error
     return solve(normal, products(weighted, values))
 
 

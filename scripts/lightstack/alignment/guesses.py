@@ -8,26 +8,40 @@ from functools import cache
 from importlib.util import find_spec, module_from_spec
 from itertools import combinations
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.alignment.stars import Floats, Indices, Stars
 from scripts.lightstack.alignment.transform import Transform, centre_and_extent
-
-if TYPE_CHECKING:
-    from scripts.lightstack.alignment.stars import Stars
-
-
-Floats = NDArray[np.float64]
-
-Indices = NDArray[np.intp]
 
 LARGEST_SCALE = 1.25
 """Ratio of the pixel scales of two frames that is still looked for, either way."""
 
+N_ASTROALIGN = 30
+"""Stars that astroalign looks at; tuned, as what follows, with `benchmarks.alignment_table`."""
 
-def guesses(frame: "Stars", reference: "Stars") -> Iterator[Transform]:
+N_BRIGHTEST = (25, 50)
+"""Stars of which all triangles are compared, fewer first: their number has the third power."""
+
+SMALLEST_TRIANGLE_PX = 30
+"""Longest side below which a triangle's shape is that of its centroids' noise [pixels]."""
+
+SHAPE_TOLERANCE = 0.007
+"""Difference of like triangles, as a fraction of their longest side."""
+
+AGREEMENT_PX = 8.0
+"""Difference of similarities that agree, where they map the frame's centre and edge [pixels]."""
+
+MOST_LIKE_TRIANGLES = 100_000
+"""Pairs of like triangles that are looked at; the densest fields of the benchmark have 66,000.
+
+In a grid or a row at equal steps every triangle is like every other, and tells nothing.
+"""
+
+
+def guesses(frame: Stars, reference: Stars) -> Iterator[Transform]:
     """Guess the transform of a frame to the reference, the most likely first.
 
     Parameters
@@ -41,7 +55,7 @@ def guesses(frame: "Stars", reference: "Stars") -> Iterator[Transform]:
         A similarity, good to a few pixels if it is right.
     """
     yield from _guess_by_astroalign(frame, reference)
-    for n_brightest in (25, 50):
+    for n_brightest in N_BRIGHTEST:
         yield from _guess_by_triangles(frame[:n_brightest], reference[:n_brightest])
         if max(len(frame), len(reference)) <= n_brightest:
             break
@@ -96,21 +110,20 @@ def _invariants(xy: Floats) -> tuple[Floats, Indices]:
     return shapes[last], np.take_along_axis(corners, order[:, [2, 0, 1]], 1)[last]
 
 
-def _guess_by_astroalign(frame: "Stars", reference: "Stars") -> Iterator[Transform]:
+def _guess_by_astroalign(frame: Stars, reference: Stars) -> Iterator[Transform]:
     """At most one guess, from triangles of neighbours (Beroiz et al. 2020, A&C 32, 100384)."""
-    with np.errstate(all="ignore"):
-        try:
-            found, _ = _seeded_astroalign().find_transform(
-                frame.xy, reference.xy, max_control_points=30
-            )
-            matrix = np.asarray(found.params, np.float64)
-        except (RuntimeError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-            return  # it has no guess, and says so in many ways
+    try:
+        found, _ = _seeded_astroalign().find_transform(
+            frame.xy, reference.xy, max_control_points=N_ASTROALIGN
+        )
+        matrix = np.asarray(found.params, np.float64)
+    except (RuntimeError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return  # it has no guess, and says so in many ways
     if np.isfinite(matrix).all():
         yield Transform(matrix, frame.shape, reference.shape)
 
 
-def _guess_by_triangles(frame: "Stars", reference: "Stars") -> Iterator[Transform]:
+def _guess_by_triangles(frame: Stars, reference: Stars) -> Iterator[Transform]:
     """Similarities on which many pairs of like triangles agree, the most voted first.
 
     All triangles of the brightest stars are compared by shape, as Groth (1986, AJ 91, 1244) did;
@@ -118,8 +131,7 @@ def _guess_by_triangles(frame: "Stars", reference: "Stars") -> Iterator[Transfor
     """
     from scipy.spatial import KDTree
 
-    shape_tolerance, agreement_px = 0.007, 8.0
-    size_weight = shape_tolerance / np.log(LARGEST_SCALE)
+    size_weight = SHAPE_TOLERANCE / np.log(LARGEST_SCALE)
     vertex, base, third = _triangles(frame.xy)
     other_vertex, other_base, other_third = _triangles(reference.xy)
     if not (len(base) and len(other_base)):
@@ -128,24 +140,26 @@ def _guess_by_triangles(frame: "Stars", reference: "Stars") -> Iterator[Transfor
         np.stack([t.real, t.imag, size_weight * np.log(np.abs(b))], axis=1)
         for t, b in ((third, base), (other_third, other_base))
     )
-    like = KDTree(features).sparse_distance_matrix(
-        KDTree(other_features), shape_tolerance, p=np.inf, output_type="ndarray"
-    )
-    if not len(like):
+    tree, other_tree = KDTree(features), KDTree(other_features)
+    n_like = tree.count_neighbors(other_tree, SHAPE_TOLERANCE, p=np.inf)
+    if not 0 < n_like <= MOST_LIKE_TRIANGLES:
         return
+    like = tree.sparse_distance_matrix(
+        other_tree, SHAPE_TOLERANCE, p=np.inf, output_type="ndarray"
+    )
     centre, extent = centre_and_extent(frame.shape)
     turn = other_base[like["j"]] / base[like["i"]]
     centre_at = other_vertex[like["j"]] + turn * (complex(*centre) - vertex[like["i"]])
     votes = np.stack([extent * turn.real, extent * turn.imag, centre_at.real, centre_at.imag], 1)
     tree = KDTree(votes)
-    count = tree.query_ball_point(votes, agreement_px, return_length=True)
+    count = tree.query_ball_point(votes, AGREEMENT_PX, return_length=True)
     for _ in range(10):
         best = int(np.argmax(count))
         if count[best] == 0:
             return
-        agreeing = tree.query_ball_point(votes[best], agreement_px)
+        agreeing = tree.query_ball_point(votes[best], AGREEMENT_PX)
         a, b, x, y = votes[agreeing].mean(axis=0)
-        yield similarity(complex(a, b) / extent, complex(x, y), frame.shape, reference.shape)
+        yield _similarity(complex(a, b) / extent, complex(x, y), frame.shape, reference.shape)
         count[agreeing] = 0
 
 
@@ -162,13 +176,12 @@ def _triangles(
     z = (xy[:, 0] + 1j * xy[:, 1])[corners]
     opposite = np.abs(z[:, [1, 2, 0]] - z[:, [2, 0, 1]])
     end, start, third = np.take_along_axis(z, np.argsort(opposite, axis=1, kind="stable"), 1).T
-    # Too small a triangle has a shape of noise.
-    large = opposite.max(axis=1) > 30
+    large = opposite.max(axis=1) > SMALLEST_TRIANGLE_PX
     start, side, third = start[large], (end - start)[large], third[large]
     return start, side, (third - start) / side
 
 
-def similarity(
+def _similarity(
     turn: complex, centre_at: complex, shape: tuple[int, int], reference_shape: tuple[int, int]
 ) -> Transform:
     """Multiply by a complex number about the frame's centre, which falls on `centre_at`."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scripts.lightstack.alignment.centroids import pair_weights
 from scripts.lightstack.alignment.fitting import (
     RICHER_MODELS,
     SIMILARITY,
@@ -19,35 +20,69 @@ from scripts.lightstack.alignment.fitting import (
 from scripts.lightstack.alignment.guesses import LARGEST_SCALE, guesses
 from scripts.lightstack.alignment.matching import (
     CHANCE,
+    FEWEST_PAIRS,
+    N_BRIGHT,
     Match,
-    crowding,
-    match_through,
-    objection_to,
-    odds,
-    pair,
-    tighter,
+    match_stars,
+    odds_of,
+    reason_to_doubt,
 )
-from scripts.lightstack.alignment.stars import Floats, Indices, Stars, voters
+from scripts.lightstack.alignment.stars import Stars
 from scripts.lightstack.alignment.transform import Transform, identity
+from scripts.lightstack.detection.quality import Reason
 
 FIRST_TOLERANCE_PX = 6.0
-"""How far a guess may be off, distortion included [pixels]."""
+"""How far a guess may be off, distortion included [pixels].
+
+Tuned with the distorted fields of `benchmarks.alignment_table`.
+"""
+
+HOPELESS = 0.01
+"""Probability of a guess's matches by accident above which it is not followed.
+
+Tuned with `benchmarks.alignment_table`: the check proper comes after the fit.
+"""
 
 LEAST_SHARE = 0.3
-"""Share of the brighter stars in the overlap that ought to have a counterpart."""
+"""Share of the brighter stars in the overlap that ought to have a counterpart.
+
+Tuned with the unrelated and the overlapping fields of `tests/test_registration.py`.
+"""
 
 LEAST_SHARE_OF_REST = 0.1
-"""The same, when what stays on its pixel is left out: most of the rest may be flickering."""
+"""The same, when what stays on its pixel is left out: most of the rest may be flickering.
+
+Tuned with the hot pixels of `tests/test_registration.py`.
+"""
 
 SETTLED_PX = 1e-4
-"""Change of a fit that is not worth another one [pixels]."""
+"""Change of a fit that is not worth another one: a hundredth of the best centroid [pixels]."""
 
-CENTROID_FLOOR_PX = 0.01
-"""No centroid is better than this [pixels]: it keeps one bright star from ruling the fit."""
+STILL_PX = 0.5
+"""What moves no farther stays on its pixel [pixels]."""
+
+STUCK_PX = 0.25
+"""By so much nearer to its pixel than to the sky is a hot pixel, tuned as LEAST_SHARE_OF_REST."""
+
+CENTRAL_PX = 0.2
+"""How near to the middle of its pixel a hot pixel's centroid is, tuned as LEAST_SHARE_OF_REST."""
+
+WIDER = 1.5
+"""Width of stars over that of hot pixels, at least; tuned as LEAST_SHARE_OF_REST."""
 
 
 class UnalignedError(Exception):
-    """No trustworthy transform; the message is one sentence that says why."""
+    """No trustworthy transform.
+
+    Attributes
+    ----------
+    reason : dict
+        Why: a ``code`` with its numbers, of which `report.reasons` makes a sentence.
+    """
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -72,6 +107,7 @@ class Alignment:
     flux_scale: float
 
 
+@np.errstate(all="ignore")  # what overflows or has no value does not come through the checks
 def align(frame: Stars, reference: Stars) -> Alignment:
     """Find the transform that lays a frame's stars on the reference's.
 
@@ -89,23 +125,18 @@ def align(frame: Stars, reference: Stars) -> Alignment:
     UnalignedError
         If no transform explains the stars better than chance or than a static pattern would.
     """
-    frame, reference = voters(frame), voters(reference)
+    frame, reference = frame.candidates, reference.candidates
     match = _search_sky(frame, reference)
     frame, reference = _without_stuck(match.transform, frame, reference)
-    match = _polish(match, frame, reference)
-    objection = objection_to(match, frame, reference, LEAST_SHARE_OF_REST)
-    if objection:
-        raise UnalignedError(objection)
-    # The faint half is biased: each list holds those of its faintest that noise made brighter.
-    whole = ~(frame.cut[match.frame] | reference.cut[match.reference])
-    pairs = np.flatnonzero(whole) if whole.any() else np.arange(len(whole))
-    bright = pairs[: max(10, len(pairs) // 2)]
-    ratio = reference.flux[match.reference[bright]] / frame.flux[match.frame[bright]]
+    match = _refine(match, frame, reference)
+    doubt = reason_to_doubt(match, frame, reference, LEAST_SHARE_OF_REST)
+    if doubt:
+        raise UnalignedError(doubt)
     return Alignment(
         transform=with_backward(match.transform),
         n_matched=len(match.frame),
         residual_px=float(np.sqrt(np.mean(match.distance**2))),
-        flux_scale=float(np.median(ratio)),
+        flux_scale=_flux_scale(match, frame, reference),
     )
 
 
@@ -116,11 +147,9 @@ def _search_sky(frame: Stars, reference: Stars) -> Match:
     that do not stay agree on a movement, it is the sky's. If they do not, the sky stands still,
     unless what stays looks like hot pixels.
     """
-    from scipy.special import bdtrc
-
     still = _still(frame, reference)
-    if len(still[0]) > 0.1 * min(len(frame), len(reference)):
-        rest = frame.without(still[0]), reference.without(still[1])
+    if len(still.frame) > 0.1 * min(len(frame), len(reference)):
+        rest = frame.without(still.frame), reference.without(still.reference)
         try:
             match = _search(*rest, LEAST_SHARE_OF_REST)
             if _moves(match.transform):
@@ -130,83 +159,93 @@ def _search_sky(frame: Stars, reference: Stars) -> Match:
     match = _search(frame, reference, LEAST_SHARE)
     if _moves(match.transform):
         return match
-    wide = 1.5 * float(np.median(frame.fwhm[match.frame]))
+    wide = WIDER * float(np.median(frame.fwhm[match.frame]))
     wider = frame[frame.fwhm > wide], reference[reference.fwhm > wide]
     n_wide_matched = int((frame.fwhm[match.frame] > wide).sum())
-    xy = np.hstack([frame.xy[match.frame], reference.xy[match.reference]])
-    n_central = int((np.abs(xy - np.rint(xy)) < 0.2).all(axis=1).sum())
-    # Hot pixels lie in the middle of pixels, of stars 0.4**2 do so; they are sharper than stars.
     if (
-        bdtrc(n_central - 1, len(xy), 0.4) < CHANCE
+        _lie_in_the_middle_of_pixels(match, frame, reference)
         or min(map(len, wider)) > 5 * n_wide_matched + 5
     ):
         try:
             return _search_sky(*wider)
         except UnalignedError:
             raise UnalignedError(
-                f"{len(xy)} sources match without any shift, but they look like hot pixels"
+                {"code": "hot_pixels", "value": len(match.frame), "limit": None}
             ) from None
     return match
 
 
 def _moves(transform: Transform) -> bool:
     still = identity(transform.frame_shape).corners
-    return bool(np.abs(transform.corners - still).max() > 0.5)
+    return bool(np.abs(transform.corners - still).max() > STILL_PX)
 
 
-def _still(frame: Stars, reference: Stars) -> tuple[Indices, Indices]:
-    """Pairs within half a pixel of the same place on either image."""
-    return pair(identity(frame.shape), frame, reference, 0.5)[:2]
+def _still(frame: Stars, reference: Stars) -> Match:
+    """Match what is at the same place on either image."""
+    return match_stars(identity(frame.shape), frame, reference, STILL_PX)
+
+
+def _lie_in_the_middle_of_pixels(match: Match, frame: Stars, reference: Stars) -> bool:
+    """Whether more of the matched sources do than stars would by chance: hot pixels do."""
+    from scipy.special import bdtrc
+
+    xy = np.hstack([frame.xy[match.frame], reference.xy[match.reference]])
+    n_central = int((np.abs(xy - np.rint(xy)) < CENTRAL_PX).all(axis=1).sum())
+    # Of stars, (2 * CENTRAL_PX)**2 do so: a larger share leaves room for doubt.
+    return bool(bdtrc(n_central - 1, len(xy), 2 * CENTRAL_PX) < CHANCE)
 
 
 def _without_stuck(transform: Transform, frame: Stars, reference: Stars) -> tuple[Stars, Stars]:
     """Leave out what stays on its pixel where the sky moves."""
-    still, still_reference = _still(frame, reference)
-    xy, target = frame.xy[still], reference.xy[still_reference]
+    still = _still(frame, reference)
+    xy, target = frame.xy[still.frame], reference.xy[still.reference]
     off_sky, off_pixel = (np.hypot(*(at - target).T) for at in (transform.forward(xy), xy))
-    stuck = off_sky - off_pixel > 0.25
-    return frame.without(still[stuck]), reference.without(still_reference[stuck])
+    stuck = off_sky - off_pixel > STUCK_PX
+    return frame.without(still.frame[stuck]), reference.without(still.reference[stuck])
 
 
 def _search(frame: Stars, reference: Stars, least_share: float) -> Match:
     """Match through the first guess that survives the check."""
-    for stars, name in ((frame, "frame"), (reference, "reference")):
-        if len(stars) < 4:
+    for stars, which in ((frame, "frame"), (reference, "reference")):
+        if len(stars) < FEWEST_PAIRS:
             raise UnalignedError(
-                f"the {name} has {len(stars)} sources as wide as stars: too few to align"
+                {
+                    "code": "too_few_sources",
+                    "value": len(stars),
+                    "limit": FEWEST_PAIRS,
+                    "which": which,
+                }
             )
-    objection = "no arrangement of bright stars is found in both lists"
+    reason: Reason = {"code": "no_arrangement", "value": 0, "limit": FEWEST_PAIRS}
     most = 0
     for guess in guesses(frame, reference):
         match = _follow(guess, frame, reference)
         if match is None:
             continue
-        doubt = objection_to(match, frame, reference, least_share)
+        doubt = reason_to_doubt(match, frame, reference, least_share)
         if not doubt:
             return match
         if len(match.frame) > most:
-            most, objection = len(match.frame), doubt
-    raise UnalignedError(objection)
+            most, reason = len(match.frame), doubt
+    raise UnalignedError(reason)
 
 
 def _follow(guess: Transform, frame: Stars, reference: Stars) -> Match | None:
     """Improve a guess on all stars; None if it is hopeless."""
-    from scipy.special import bdtrc
-
     if not _is_plausible(guess):
         return None
     # In a crowd, tell a star from its neighbour.
-    tolerance = min(FIRST_TOLERANCE_PX, 0.5 / np.sqrt(crowding(reference)))
-    match = match_through(guess, frame, reference, tolerance)
-    n_pairs, n_trials, chance = odds(match, frame, reference)
-    if n_pairs < 3 or bdtrc(n_pairs - 3, n_trials - 2, chance) > 0.01:
+    tolerance = min(FIRST_TOLERANCE_PX, 0.5 / np.sqrt(reference.density))
+    match = match_stars(guess, frame, reference, tolerance)
+    odds = odds_of(match, frame, reference)
+    if odds.n_pairs < 3 or odds.by_accident > HOPELESS:
         return None
     for _ in range(10):
         xy, target = frame.xy[match.frame], reference.xy[match.reference]
         fitted = fit(SIMILARITY, guess, xy, target, np.ones(len(xy)))
         if not _is_plausible(fitted):
             return None
-        found = match_through(fitted, frame, reference, tighter(match))
+        found = match_stars(fitted, frame, reference, match.tighter_tolerance)
         if len(found.frame) < 3:
             return None
         settled = np.array_equal(found.frame, match.frame) and found.tolerance == match.tolerance
@@ -219,21 +258,23 @@ def _follow(guess: Transform, frame: Stars, reference: Stars) -> Match | None:
 def _is_plausible(transform: Transform) -> bool:
     """Whether the scale is one that is looked for, but for the error of a guess; no mirror."""
     largest = 1.03 * LARGEST_SCALE
-    mirrored = np.linalg.det(transform.matrix) < 0
-    return bool(1 / largest < transform.scale < largest and not mirrored)
+    (a, b), (c, d) = transform.matrix[:2, :2]
+    mirrored = a * d - b * c < 0
+    finite = np.isfinite(transform.corners).all()
+    return bool(1 / largest < transform.scale < largest and not mirrored and finite)
 
 
-def _polish(match: Match, frame: Stars, reference: Stars) -> Match:
+def _refine(match: Match, frame: Stars, reference: Stars) -> Match:
     """Refit to all stars with weights, by the richest model that predicts stars left out."""
-    match = match_through(match.transform, frame, reference, match.tolerance)
+    match = match_stars(match.transform, frame, reference, match.tolerance)
     chosen = SIMILARITY
     weighed = None
     for model in (SIMILARITY, *RICHER_MODELS):
         for step in range(5):
-            if len(match.frame) < 4:
+            if len(match.frame) < FEWEST_PAIRS:
                 return match
             if match is not weighed:
-                weighed, weight = match, _weights(match, frame, reference)
+                weighed, weight = match, pair_weights(match, frame, reference)
             pairs = frame.xy[match.frame], reference.xy[match.reference], weight
             before = match.transform
             if (
@@ -242,41 +283,21 @@ def _polish(match: Match, frame: Stars, reference: Stars) -> Match:
                 and not predicts_better(model, chosen, before, *pairs)
             ):
                 break
+            transform = fit(model, before, *pairs)
+            if not _is_plausible(transform):
+                break
             chosen = model
-            transform = fit(chosen, before, *pairs)
-            match = match_through(transform, frame, reference, tighter(match))
+            match = match_stars(transform, frame, reference, match.tighter_tolerance)
             if np.abs(transform.corners - before.corners).max() < SETTLED_PX:
                 break
     return match
 
 
-def _weights(match: Match, frame: Stars, reference: Stars) -> Floats:
-    """Inverse variance of each pair [1 / pixels^2], less where the residual is an outlier's.
-
-    Centroids err by ``sqrt(floor**2 + (fwhm * noise / flux)**2)``; the floor and the noise are
-    those that the residuals show. The centroid's error is that of a background-limited star
-    (King 1983, PASP 95, 163), the weight of outliers that of Geman & McClure (1987).
-    """
-    noise = [
-        stars.fwhm[k] * np.percentile(stars.flux, 10) / stars.flux[k]
-        for stars, k in ((frame, match.frame), (reference, match.reference))
-    ]
-    faint = noise[0] ** 2 + noise[1] ** 2
-    squared = match.distance**2 / 2
-    floor = max(CENTROID_FLOOR_PX**2, 0.01 * float(np.median(squared)))
-    slope = float(np.median(squared) / np.median(faint))
-    for _ in range(10 if len(faint) >= 12 else 0):
-        constant = 1 / (floor + slope * faint)
-        linear = faint * constant
-        values = np.minimum(squared * constant, 9)
-        aa, ab, bb = (
-            np.sum(x * y) for x, y in ((constant, constant), (constant, linear), (linear, linear))
-        )
-        determinant = aa * bb - ab * ab
-        if determinant <= 1e-9 * aa * bb:
-            break
-        a, b = np.sum(constant * values), np.sum(linear * values)
-        floor = max((bb * a - ab * b) / determinant, CENTROID_FLOOR_PX**2)
-        slope = max((aa * b - ab * a) / determinant, 0)
-    variance = floor + slope * faint
-    return np.asarray(1 / variance / (1 + squared / (4 * variance)) ** 2, np.float64)
+def _flux_scale(match: Match, frame: Stars, reference: Stars) -> float:
+    """Median ratio of the fluxes of the brighter pairs, of those that saturation has not cut."""
+    # The faint half is biased: each list holds those of its faintest that noise made brighter.
+    whole = ~(frame.cut[match.frame] | reference.cut[match.reference])
+    pairs = np.flatnonzero(whole) if whole.any() else np.arange(len(whole))
+    bright = pairs[: max(N_BRIGHT, len(pairs) // 2)]
+    ratio = reference.flux[match.reference[bright]] / frame.flux[match.frame[bright]]
+    return float(np.median(ratio))

@@ -1,6 +1,7 @@
 """The stars of one frame, as the alignment sees them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,21 @@ Floats = NDArray[np.float64]
 
 Indices = NDArray[np.intp]
 
+NARROWEST = 0.6
+"""Width of the sharpest star over that of a typical one.
+
+Tuned with the tests of hot pixels (`tests/test_registration.py`).
+"""
+
+SURROUNDINGS_PX = 64
+"""Side of the squares in which stars are counted: a cluster's, but not a close pair's."""
+
 
 @dataclass(frozen=True)
 class Stars:
     """Sources of one frame.
+
+    What is derived from them is kept: one reference serves a thousand frames.
 
     Parameters
     ----------
@@ -42,31 +54,47 @@ class Stars:
         saturated = None if self.saturated is None else self.saturated[chosen]
         return Stars(self.xy[chosen], self.flux[chosen], self.fwhm[chosen], self.shape, saturated)
 
-    def without(self, dropped: Indices) -> "Stars":
-        """Leave out some of the sources, by index."""
-        return self[np.setdiff1d(np.arange(len(self)), dropped)]
-
-    @property
-    def cut(self) -> NDArray[np.bool_]:
-        """Which fluxes saturation has cut."""
-        return np.zeros(len(self), bool) if self.saturated is None else self.saturated
-
     def __len__(self) -> int:
         """How many sources there are."""
         return len(self.flux)
 
+    def without(self, dropped: Indices) -> "Stars":
+        """Leave out some of the sources, by index."""
+        return self[np.setdiff1d(np.arange(len(self)), dropped)] if len(dropped) else self
 
-def voters(stars: Stars) -> Stars:
-    """Keep what may be stars, the brightest first: an order that the input's has no part in.
+    @cached_property
+    def cut(self) -> NDArray[np.bool_]:
+        """Which fluxes saturation has cut."""
+        return np.zeros(len(self), bool) if self.saturated is None else self.saturated
 
-    Hot pixels may outnumber the stars, so the stars' width is not that of the majority: an
-    absolute limit comes first.
-    """
-    usable = np.isfinite(stars.xy).all(axis=1) & np.isfinite(stars.flux) & (stars.flux > 0)
-    stars = stars[usable & (stars.fwhm >= SHARPEST_STAR)]
-    stars = stars[np.lexsort((stars.xy[:, 1], stars.xy[:, 0], -stars.flux))]
-    if len(stars):
-        # The brightest may be saturated, the rest may be hot pixels: the smaller is safe.
-        typical = min(np.median(stars.fwhm), np.median(stars.fwhm[:50]))
-        stars = stars[stars.fwhm >= 0.6 * typical]
-    return stars
+    @cached_property
+    def candidates(self) -> "Stars":
+        """What may be stars, the brightest first: an order that the input's has no part in.
+
+        Hot pixels may outnumber the stars, so the stars' width is not that of the majority: an
+        absolute limit comes first.
+        """
+        usable = np.isfinite(self.xy).all(axis=1) & np.isfinite(self.flux) & (self.flux > 0)
+        stars = self[usable & np.isfinite(self.fwhm) & (self.fwhm >= SHARPEST_STAR)]
+        stars = stars[np.lexsort((stars.xy[:, 1], stars.xy[:, 0], -stars.flux))]
+        if len(stars):
+            # The brightest may be saturated, the rest may be hot pixels: the smaller is safe.
+            typical = min(np.median(stars.fwhm), np.median(stars.fwhm[:50]))
+            stars = stars[stars.fwhm >= NARROWEST * typical]
+        return stars
+
+    @cached_property
+    def tree(self) -> Any:
+        """(scipy.spatial.KDTree) All positions, to be searched for the nearest."""
+        from scipy.spatial import KDTree
+
+        return KDTree(self.xy)
+
+    @cached_property
+    def density(self) -> float:
+        """Stars per square pixel around a star: more than the mean in a cluster."""
+        if not len(self):
+            return 0.0
+        _, count = np.unique(self.xy // SURROUNDINGS_PX, axis=0, return_counts=True)
+        surroundings = np.sum(count * (count - 1.0)) / len(self) / SURROUNDINGS_PX**2
+        return float(max(surroundings, len(self) / np.prod(self.shape)))

@@ -10,6 +10,13 @@ SHARPEST_STAR = 1.2
 """FWHM [pixels] below which nothing is a star: light is spread by the optics and by the pixel."""
 
 
+Reason = dict[str, Any]
+"""Why a frame is not stacked: a ``code``, with the ``value`` that was found and its ``limit``.
+
+`report.reasons` makes a sentence of it; what else the sentence needs stands beside them.
+"""
+
+
 @dataclass(frozen=True)
 class Limits:
     """The settings that decide on a frame; their meanings stand in ``config/schema.yaml``."""
@@ -36,8 +43,8 @@ class Quality:
         Share of the stars that are saturated.
     star_fwhm_px : (float, float) or None
         FWHM of the sharpest and of the widest star [pixels]: `stars` picks them again.
-    reasons : tuple of str
-        Every reason to reject the frame, each with value and limit.
+    reasons : list of dict
+        Every `Reason` to reject the frame.
     """
 
     n_sources: int
@@ -46,7 +53,7 @@ class Quality:
     ellipticity: float | None
     saturated_fraction: float | None
     star_fwhm_px: tuple[float, float] | None
-    reasons: tuple[str, ...]
+    reasons: list[Reason]
 
 
 def fwhm_range(fwhm: NDArray[np.floating], outlier_mad_thresh: float) -> tuple[float, float]:
@@ -101,27 +108,23 @@ def grade(sources: NDArray[Any], limits: Limits) -> Quality:
     low, high = fwhm_range(sources["fwhm"], limits.outlier_mad_thresh)
     chosen = stars(sources, (low, high))
     n_stars = len(chosen)
-    reasons = []
-    if n_stars < limits.min_star_count:
-        reasons.append(f"{n_stars} stars < min_star_count {limits.min_star_count}")
+    too_few = {"code": "too_few_stars", "value": n_stars, "limit": limits.min_star_count}
+    reasons = [too_few] if n_stars < limits.min_star_count else []
     if n_stars == 0:
-        return Quality(len(sources), 0, None, None, None, None, tuple(reasons))
+        return Quality(len(sources), 0, None, None, None, None, reasons)
     fwhm = float(np.median(chosen["fwhm"]))
     ellipticity = float(np.median(chosen["ellipticity"]))
     saturated = float(np.mean(chosen["saturated"]))
-    widest = limits.fwhm_max_ratio * limits.fwhm0
-    if fwhm > widest:
-        reasons.append(
-            f"FWHM {fwhm:.2f} px > {widest:.2f} px "
-            f"(fwhm_max_ratio {limits.fwhm_max_ratio:g} x fwhm0 {limits.fwhm0:g})"
+    factors = {"fwhm_max_ratio": limits.fwhm_max_ratio, "fwhm0": limits.fwhm0}
+    reasons += [
+        {"code": code, "value": value, "limit": limit, **details}
+        for code, value, limit, details in (
+            ("too_wide", fwhm, limits.fwhm_max_ratio * limits.fwhm0, factors),
+            ("too_elongated", ellipticity, limits.ellip_max, {}),
+            ("too_saturated", saturated, limits.saturated_max_fraction, {}),
         )
-    if ellipticity > limits.ellip_max:
-        reasons.append(f"ellipticity {ellipticity:.3f} > ellip_max {limits.ellip_max:g}")
-    if saturated > limits.saturated_max_fraction:
-        reasons.append(
-            f"saturated fraction {saturated:.3f} > "
-            f"saturated_max_fraction {limits.saturated_max_fraction:g}"
-        )
+        if value > limit
+    ]
     return Quality(
         len(sources),
         n_stars,
@@ -129,5 +132,5 @@ def grade(sources: NDArray[Any], limits: Limits) -> Quality:
         ellipticity,
         saturated,
         (float(chosen["fwhm"].min()), float(chosen["fwhm"].max())),
-        tuple(reasons),
+        reasons,
     )

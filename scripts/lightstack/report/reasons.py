@@ -1,0 +1,34 @@
+"""Sentences for the reasons that records hold as codes."""
+
+from scripts.lightstack.detection.quality import Reason
+
+_MATCHED = "{n_pairs} of {n_trials} stars in the overlap match"
+
+SENTENCES = {
+    "unusable": "{cause}",
+    "too_few_stars": "{value} stars < min_star_count {limit}",
+    "too_wide": (
+        "FWHM {value:.2f} px > {limit:.2f} px "
+        "(fwhm_max_ratio {fwhm_max_ratio:g} x fwhm0 {fwhm0:g})"
+    ),
+    "too_elongated": "ellipticity {value:.3f} > ellip_max {limit:g}",
+    "too_saturated": "saturated fraction {value:.3f} > saturated_max_fraction {limit:g}",
+    "too_few_sources": "the {which} has {value} sources as wide as stars: too few to align",
+    "no_arrangement": "no arrangement of bright stars is found in both lists",
+    "too_few_pairs": f"{_MATCHED}: too few to trust",
+    "as_good_by_chance": f"{_MATCHED}: unrelated fields do as well by chance",
+    "too_few_of_the_bright": f"{_MATCHED}, {{value:.0%}} of the brighter half: too few to trust",
+    "hot_pixels": "{value} sources match without any shift, but they look like hot pixels",
+    "alone": "nothing to stack it with",
+}
+"""By code; the fields are those of the reason."""
+
+
+def sentence(reason: Reason) -> str:
+    """Say in words why a frame is not stacked."""
+    return SENTENCES[reason["code"]].format_map(reason)
+
+
+def sentences(reasons: list[Reason]) -> str:
+    """Say all reasons, one after the other."""
+    return "; ".join(map(sentence, reasons))
