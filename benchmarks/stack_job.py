@@ -80,6 +80,8 @@ def align_and_stack(folder: Path, modes: list[str], threads: int, memory_mb: int
             folder / "alignment.json",
             reference="first",
             normalize="flux",
+            cache=folder / "alignments.json",
+            threads=threads,
         ),
         "stack": lambda: stack_frames.run(
             folder / "alignment.json",

@@ -12,8 +12,10 @@ rule align_frames:
         "logs/align_frames.log",
     conda:
         "../envs/lightstack.yaml"
+    threads: 8
     params:
         frames=list(FRAMES.paths),
+        cache="work/alignments.json",
         settings=RECIPES.settings_of("align_frames"),
         recipe=recipe("align_frames"),
     script:

@@ -1,5 +1,7 @@
 """Find the transform of each accepted frame to the reference."""
 
+import hashlib
+import json
 import logging
 from collections import Counter
 from pathlib import Path
@@ -9,8 +11,11 @@ from scripts.lightstack.alignment.registration import Alignment, UnalignedError,
 from scripts.lightstack.alignment.stars import Stars
 from scripts.lightstack.alignment.transform import identity
 from scripts.lightstack.detection.quality import stars
+from scripts.lightstack.digest import VERSIONS, code_digest
+from scripts.lightstack.files.cache_file import read_cache, write_cache
 from scripts.lightstack.files.records import read_json, write_json
 from scripts.lightstack.files.table_file import read_table
+from scripts.lightstack.forks import map_in_forks
 from scripts.lightstack.job import job_log
 
 if TYPE_CHECKING:
@@ -35,6 +40,8 @@ def run(
     *,
     reference: str,
     normalize: str,
+    cache: Path,
+    threads: int,
 ) -> None:
     """Write the transforms of the accepted frames.
 
@@ -49,6 +56,11 @@ def run(
         "first" accepted frame, "best", or a frame's name.
     normalize : str
         "flux" scales frames to the reference by their stars; "none" leaves them.
+    cache : Path
+        File that keeps the alignments for the next run: only pairs of star lists that it does
+        not know are aligned.
+    threads : int
+        How many processes share the work; the result is the same.
     """
     records = {name: read_json(path) for name, path in quality.items()}
     accepted = {
@@ -69,7 +81,8 @@ def run(
         )
     else:
         name = _choose_reference(reference, accepted)
-        record |= {"reference": name, **_align_all(name, accepted, sources, normalize)}
+        found = _align_all(name, accepted, sources, normalize, cache, threads)
+        record |= {"reference": name, **found}
         if len(record["frames"]) < 2:
             record["problem"] = _too_few(len(quality), len(accepted), record)
     write_json(alignment, record)
@@ -87,29 +100,53 @@ def _choose_reference(reference: str, records: dict[str, dict[str, Any]]) -> str
 
 
 def _align_all(
-    reference: str, records: dict[str, dict[str, Any]], sources: dict[str, Path], normalize: str
+    reference: str,
+    records: dict[str, dict[str, Any]],
+    sources: dict[str, Path],
+    normalize: str,
+    cache: Path,
+    threads: int,
 ) -> dict[str, Any]:
     """Align every frame on the reference: the entries ``frames`` and ``unaligned``."""
     target = _stars(records[reference], sources[reference])
+
+    def outcome(name: str) -> dict[str, Any]:
+        try:
+            return _entry(align(_stars(records[name], sources[name]), target))
+        except UnalignedError as error:
+            return {"reason": error.reason}
+
+    code = _digest(code_digest("scripts/align_frames.py"), VERSIONS)
+    lists = {name: _digest_of_stars(records[name], sources[name]) for name in records}
+    keys = {name: _digest(code, lists[name], lists[reference]) for name in records}
+    del keys[reference]
+    known = read_cache(cache)
+    left = [name for name in keys if keys[name] not in known]
+    outcomes = dict(zip(left, map_in_forks(outcome, left, threads), strict=True))
+    outcomes |= {name: known[key] for name, key in keys.items() if key in known}
+    if left or len(outcomes) < len(known):
+        write_cache(cache, {key: outcomes[name] for name, key in keys.items()})
+    log.info("%d of %d alignments are known.", len(keys) - len(left), len(keys))
+    outcomes[reference] = _entry(Alignment(identity(target.shape), len(target), 0.0, 1.0))
     frames, unaligned = {}, {}
-    for name, record in records.items():
-        if name == reference:
-            found = Alignment(identity(target.shape), len(target), 0.0, 1.0)
-        else:
-            try:
-                found = align(_stars(record, sources[name]), target)
-            except UnalignedError as error:
-                unaligned[name] = error.reason
-                log.warning("%s: not aligned: %s", name, error.reason)
-                continue
-        frames[name] = {
-            **found.transform.to_json(),
-            "n_matched": found.n_matched,
-            "residual_px": found.residual_px,
-            "flux_scale": found.flux_scale if normalize == "flux" else 1.0,
-        }
-        log.info("%s: %d stars matched, %.3f px", name, found.n_matched, found.residual_px)
+    for name in records:
+        found = outcomes[name]
+        if "reason" in found:
+            unaligned[name] = found["reason"]
+            log.warning("%s: not aligned: %s", name, found["reason"])
+            continue
+        frames[name] = found if normalize == "flux" else {**found, "flux_scale": 1.0}
+        log.info("%s: %d stars matched, %.3f px", name, found["n_matched"], found["residual_px"])
     return {"frames": frames, "unaligned": unaligned}
+
+
+def _entry(found: Alignment) -> dict[str, Any]:
+    return {
+        **found.transform.to_json(),
+        "n_matched": found.n_matched,
+        "residual_px": found.residual_px,
+        "flux_scale": found.flux_scale,
+    }
 
 
 def _stars(record: dict[str, Any], sources: Path) -> Stars:
@@ -121,6 +158,16 @@ def _stars(record: dict[str, Any], sources: Path) -> Stars:
     xy = np.column_stack([table["x"], table["y"]])
     flux, fwhm = (table[name].astype(float) for name in ("flux", "fwhm"))
     return Stars(xy, flux, fwhm, (ny, nx), table["saturated"].astype(bool))
+
+
+def _digest_of_stars(record: dict[str, Any], sources: Path) -> str:
+    """Digest of all that `_stars` makes a list of."""
+    content = hashlib.sha256(sources.read_bytes()).hexdigest()
+    return _digest(record["star_fwhm_px"], record["shape"], content)
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _none_accepted(records: list[dict[str, Any]]) -> str:
@@ -147,5 +194,7 @@ if "snakemake" in globals():
             dict(zip(frames, map(Path, snakemake.input.quality), strict=True)),
             dict(zip(frames, map(Path, snakemake.input.sources), strict=True)),
             Path(snakemake.output.alignment),
+            cache=Path(snakemake.params.cache),
+            threads=snakemake.threads,
             **snakemake.params.settings,
         )
