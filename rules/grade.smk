@@ -48,6 +48,7 @@ rule select_frames:
         "logs/select_frames.log",
     conda:
         "../envs/lightstack.yaml"
+    threads: 8
     params:
         settings=RECIPES.settings_of("select_frames"),
         recipe=recipe("select_frames"),

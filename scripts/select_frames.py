@@ -1,11 +1,12 @@
 """Collect the accepted frames in the output folder."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.lightstack.digest import code_digest
-from scripts.lightstack.files.atomic import atomic_write
+from scripts.lightstack.files.accepted_file import METRICS, copy_with_metrics
 from scripts.lightstack.files.output_folder import files_of_others, note_files, written_files
 from scripts.lightstack.files.records import read_json, write_csv
 from scripts.lightstack.job import JobError, job_log
@@ -14,23 +15,22 @@ from scripts.lightstack.report.reasons import sentences
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-COPIED_AT_ONCE = 1 << 20
-
 COLUMNS = ("frame", "verdict", "reasons")
 
-METRICS = {
-    "NSOURCES": ("n_sources", "sources found"),
-    "NSTARS": ("n_stars", "stars among them"),
-    "FWHM": ("fwhm_px", "[pixel] median FWHM of the stars"),
-    "ELLIPTIC": ("ellipticity", "median ellipticity (1 - b/a) of the stars"),
-    "SATFRAC": ("saturated_fraction", "share of the stars that are saturated"),
-}
-"""Cards of an accepted frame: the value in its quality record, and the comment."""
+COPYING = "scripts/lightstack/files/accepted_file.py"
+"""Code that makes a copy what it is: when it changes, frames are copied anew."""
 
 log = logging.getLogger(__name__)
 
 
-def run(quality: list[Path], cleaned: list[Path], selection: Path, *, output_dir: Path) -> None:
+def run(
+    quality: list[Path],
+    cleaned: list[Path],
+    selection: Path,
+    *,
+    output_dir: Path,
+    threads: int,
+) -> None:
     """Write the accepted frames with their metrics, and the list of verdicts.
 
     Parameters
@@ -42,6 +42,8 @@ def run(quality: list[Path], cleaned: list[Path], selection: Path, *, output_dir
     output_dir : Path
         Folder that holds the accepted frames and nothing else when this is done. Only files that
         its manifest lists are ever overwritten or removed.
+    threads : int
+        How many frames are copied at a time.
     """
     records = [read_json(path) for path in quality]
     accepted = {
@@ -58,13 +60,19 @@ def run(quality: list[Path], cleaned: list[Path], selection: Path, *, output_dir
     for name in written:
         if name not in accepted:
             _remove(output_dir, name)
-    marks = {}
-    for name, (record, path) in sorted(accepted.items()):
+
+    def copied(name: str) -> list[Any]:
+        """Copy a frame if need be, and give its mark."""
+        record, path = accepted[name]
         target = output_dir / name
-        marks[name] = _mark(path, record, target)
-        if marks[name] != written.get(name):
-            _copy_with_metrics(path, target, record)
-            marks[name] = _mark(path, record, target)
+        mark = _mark(path, record, target)
+        if mark == written.get(name):
+            return mark
+        copy_with_metrics(path, target, record)
+        return _mark(path, record, target)
+
+    with ThreadPoolExecutor(threads) as pool:
+        marks = dict(zip(accepted, pool.map(copied, accepted), strict=True))
     note_files(output_dir, marks)
     log.info("%d of %d frames accepted.", len(accepted), len(records))
     rows = [{**record, "reasons": sentences(record["reasons"])} for record in records]
@@ -76,23 +84,7 @@ def _mark(source: Path, record: dict[str, Any], target: Path) -> list[Any]:
     files = [path.stat() for path in (source, target) if path.is_file()]
     times = [[status.st_mtime_ns, status.st_size] for status in files]
     values = [record[key] for key, _ in METRICS.values()]
-    return [times, values, code_digest("scripts/select_frames.py")]
-
-
-def _copy_with_metrics(source: Path, target: Path, record: dict[str, Any]) -> None:
-    """Copy a frame's pixels and write the metrics into its header."""
-    from astropy.io import fits
-
-    with fits.open(source, memmap=False) as hdus:
-        header = hdus[0].header
-        where = hdus[0].fileinfo()
-    for card, (key, comment) in METRICS.items():
-        header[card] = (record[key], comment)
-    with atomic_write(target) as file, source.open("rb") as pixels:
-        file.write(header.tostring().encode("ascii"))
-        pixels.seek(where["datLoc"])
-        for left in range(where["datSpan"], 0, -COPIED_AT_ONCE):
-            file.write(pixels.read(min(left, COPIED_AT_ONCE)))
+    return [times, values, code_digest(COPYING)]
 
 
 def _remove(folder: Path, name: str) -> None:
@@ -114,4 +106,5 @@ if "snakemake" in globals():
             [Path(path) for path in snakemake.input.cleaned],
             Path(snakemake.output.selection),
             output_dir=Path(snakemake.params.settings["output_dir"]),
+            threads=snakemake.threads,
         )
