@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 DIGITIZATION_NOISE = 12**-0.5
-"""Standard deviation of the rounding to whole ADU: what is left where a sky is clipped to zero."""
+"""Standard deviation of the rounding to a step: what is left where a sky is clipped to zero."""
 
 
-def subtract_background(data: NDArray[np.float32], box: int) -> tuple[float, float]:
+def subtract_background(
+    data: NDArray[np.float32], box: int, raw_step: float = 1.0
+) -> tuple[float, float]:
     """Subtract a smooth model of the sky, in place.
 
     Parameters
@@ -33,6 +35,8 @@ def subtract_background(data: NDArray[np.float32], box: int) -> tuple[float, flo
         Pixels [ADU], NaN where there is no data.
     box : int
         Side of the mesh's cells [pixels].
+    raw_step : float, optional
+        Smallest difference that the raw file can hold [ADU].
 
     Returns
     -------
@@ -63,7 +67,7 @@ def subtract_background(data: NDArray[np.float32], box: int) -> tuple[float, flo
     if not (math.isfinite(level) and math.isfinite(noise)):
         raise UnusableFrameError("the sky cannot be measured: the pixels have absurd values.")
     sky.subfrom(data)
-    return level, max(noise, DIGITIZATION_NOISE)
+    return level, max(noise, DIGITIZATION_NOISE * raw_step)
 
 
 def run(frame: Path, cleaned: Path, *, background_box: int) -> None:
@@ -83,8 +87,9 @@ def run(frame: Path, cleaned: Path, *, background_box: int) -> None:
         return
     dark_subtracted = read_frame(frame)
     header = dark_subtracted.header
+    raw_step = header.pop("ADUSTEP")
     try:
-        level, noise = subtract_background(dark_subtracted.data, background_box)
+        level, noise = subtract_background(dark_subtracted.data, background_box, raw_step)
     except UnusableFrameError as error:
         write_failure(cleaned, error, {"RAWSHA": header["RAWSHA"]})
         return

@@ -49,8 +49,8 @@ def run(
     raw : Path
         The raw frame.
     frame : Path
-        FITS file to write: pixels [ADU], the saturated ones among them and, in ``SATURATE``,
-        their level [ADU].
+        FITS file to write: pixels [ADU], the saturated ones among them, their level in
+        ``SATURATE`` and the raw file's step in ``ADUSTEP`` [ADU].
     sha256 : str
         Digest of the raw frame, for the ledger.
     dark : Path or None
@@ -58,7 +58,7 @@ def run(
     master : Path or None
         What `combine_darks` wrote, for a frame without a dark of its own.
     saturation_limit : float
-        Raw value from which a pixel is saturated [ADU].
+        Raw value from which a pixel is saturated [ADU, as `lightstack.raw.scale` has them].
     debug_region : int
         Side of the central square to keep [pixels]; 0 keeps all.
     """
@@ -88,6 +88,7 @@ def run(
     header["RAWSHA"] = (sha256, "SHA-256 of the raw file")
     header["DARK"] = printable(name)
     header["SATURATE"] = (level, "[ADU] level of saturated pixels")
+    header["ADUSTEP"] = (image.step, "[ADU] smallest difference in the raw file")
     write_frame(frame, Frame(np.ascontiguousarray(data), header, saturated))
 
 

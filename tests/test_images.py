@@ -14,6 +14,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 from PIL import Image
 
+from scripts.lightstack.raw import fits_reader
 from scripts.lightstack.raw.image import RawImage, UnusableFrameError, central_region, check_usable
 from scripts.lightstack.raw.images import read_cards, read_image
 
@@ -127,6 +128,62 @@ def test_colour_pictures_become_luma_with_sixteen_bits(tmp_path: Path, extension
     assert image.ceiling == 65535
 
 
+@pytest.mark.parametrize("kind", ["fits", "fits.gz", "fits.fz"])
+def test_three_planes_of_a_fits_file_become_grey_as_a_picture_does(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fits_reader, "BAND_PIXELS", 4 * PIXELS.shape[1])
+    colour = np.stack([PIXELS, PIXELS[::-1], PIXELS[:, ::-1] // 2], axis=-1)
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(colour))
+    planes, path = np.moveaxis(colour, -1, 0), tmp_path / f"a.{kind}"
+    if kind == "fits.fz":
+        compressed = fits.CompImageHDU(planes, compression_type="RICE_1")
+        fits.HDUList([fits.PrimaryHDU(), compressed]).writeto(path)
+    else:
+        fits.writeto(path, planes)
+    image, picture = read_image(path), read_image(tmp_path / "a.png")
+    np.testing.assert_array_equal(image.data, picture.data)
+    np.testing.assert_array_equal(image.peak, colour.max(axis=-1))
+    assert image.ceiling == 65535
+    assert read_cards(path, ("EXPTIME",))[0] == PIXELS.shape
+
+
+@pytest.mark.parametrize(
+    "shape", [(2, 12, 15), (4, 12, 15), (12, 15, 3), (3, 3, 12, 15), (2, 3, 12, 15)]
+)
+def test_a_cube_that_is_no_colour_image_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    fits.writeto(tmp_path / "a.fits", np.arange(np.prod(shape), dtype=np.int16).reshape(shape))
+    sizes = " x ".join(map(str, shape[::-1]))
+    with pytest.raises(UnusableFrameError, match=f"no 2-D image in the file; it holds {sizes} "):
+        read_image(tmp_path / "a.fits")
+
+
+def test_a_colour_without_data_is_a_pixel_without_data(tmp_path: Path) -> None:
+    planes = np.stack([PIXELS] * 3).astype(np.float32)
+    planes[1, 2, 3] = np.nan
+    fits.writeto(tmp_path / "a.fits", planes[np.newaxis])
+    data = read_image(tmp_path / "a.fits").data
+    assert np.argwhere(np.isnan(data)).tolist() == [[2, 3]]
+
+
+@pytest.mark.parametrize("kind", ["png", "tif", "fits.gz"])
+def test_a_dark_of_next_to_nothing_is_read_however_small_its_file(
+    tmp_path: Path, kind: str
+) -> None:
+    dark = np.zeros((3000, 4000), np.uint8)
+    dark[1234, 567] = 3
+    path = tmp_path / f"a.{kind}"
+    if kind == "png":
+        Image.fromarray(dark).save(path)
+    elif kind == "tif":
+        tifffile.imwrite(path, dark, compression="zlib")
+    else:
+        fits.writeto(path, dark)
+    assert path.stat().st_size < dark.size / 250
+    np.testing.assert_array_equal(read_image(path).data, dark)
+    assert read_cards(path, ())[0] == dark.shape
+
+
 def test_float_tiff(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tiff", PIXELS.astype(np.float32) / 7)
     check(read_image(tmp_path / "a.tiff"), PIXELS.astype(np.float32) / 7, np.inf)
@@ -196,8 +253,8 @@ def test_unusable_files_are_told_with_name_and_cause(tmp_path: Path) -> None:
         "cut.fits.gz": (gzip.compress(whole)[:-50], "truncated|corrupt"),
         "line.fits": (_fits_bytes(np.arange(9.0), tmp_path / "w1.fits"), "it holds 9 pixels"),
         "cube.fits": (
-            _fits_bytes(np.zeros((3, 4, 5)), tmp_path / "w2.fits"),
-            "it holds 5 x 4 x 3 pixels",
+            _fits_bytes(np.zeros((4, 4, 5)), tmp_path / "w2.fits"),
+            "it holds 5 x 4 x 4 pixels",
         ),
         "none.fits": (_fits_bytes(np.zeros((0,)), tmp_path / "w3.fits"), "no 2-D image"),
         "text.png": (b"these are no pixels", "not a PNG"),

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.raw.cards import clean_header
+from scripts.lightstack.raw.colour import add_colour
 from scripts.lightstack.raw.image import (
     MAX_PIXELS,
     TRUNCATED,
@@ -27,6 +28,7 @@ from scripts.lightstack.raw.image import (
     without_data,
 )
 from scripts.lightstack.raw.isolation import computed_apart
+from scripts.lightstack.raw.scale import in_counts
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -50,7 +52,7 @@ _PIXEL_TYPES = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8
 
 
 def read_fits(path: Path, start: bytes, keys: tuple[str, ...] | None) -> RawImage:
-    """Read the first 2-D image of a FITS file, or only these of its cards.
+    """Read the first image of a FITS file, grey or of three colours, or only these of its cards.
 
     Parameters
     ----------
@@ -93,7 +95,7 @@ def _check_rest(file: RawFile) -> None:
 def _first_image(
     file: RawFile, size: int, keys: tuple[str, ...] | None, *, zipped: bool
 ) -> RawImage:
-    """Read the first 2-D image of a FITS file that takes so many bytes on the disk."""
+    """Read the first image of a FITS file that takes so many bytes on the disk."""
     seen: list[str] = []
     primary = None
     for number in range(MAX_PARTS):
@@ -112,25 +114,36 @@ def _first_image(
             shape, _ = _layout(header, "Z")
         elif number and header.get("XTENSION") not in ("IMAGE", "IUEIMAGE"):
             shape = ()
-        if len(shape) >= 2 and set(shape[:-2]) <= {1} and min(shape[-2:]) > 0:
-            check_size(shape)
+        if n_planes := _planes(shape):
+            plane = (shape[-2], shape[-1])
+            check_size(plane)
             if tiled or zipped:
-                check_density(shape, size)
+                check_density(plane, size)
             clean = clean_header(header, primary, keys)
             scaling = _Scaling.of(header, "Z" if tiled else "")
-            plane = (shape[-2], shape[-1])
             if keys is not None:
                 return without_data(plane, clean)
             if tiled:
-                data = _read_tiles(content, header, file.read(n_bytes), plane, scaling)
+                whole = _Tiled(content, header, file.read(n_bytes))
+                images = _read_tiles(whole, n_planes, plane, scaling)
             else:
-                data = _read_pixels(file, plane, scaling)
-            return RawImage(data, data, scaling.ceiling, clean)
+                images = _read_pixels(file, n_planes, plane, scaling)
+            grey, peak = images if n_planes == 3 else images * 2
+            image = RawImage(grey, peak, scaling.ceiling, scaling.step, clean)
+            return in_counts(image, is_wide=scaling.dtype == np.dtype(">i4"))
         if shape:
             seen.append(" x ".join(map(str, shape[::-1])))
         file.seek(end + -end % FITS_BLOCK)
     found = f"; it holds {', '.join(seen)} pixels" if seen else ""
     raise UnusableFrameError(f"no 2-D image in the file{found}.")
+
+
+def _planes(shape: tuple[int, ...]) -> int:
+    """Planes of an image: one, three if it has colours (the slowest axis), 0 if it is none."""
+    others = [length for length in shape[:-2] if length != 1]
+    if len(shape) < 2 or min(shape[-2:]) == 0 or others not in ([], [3]):
+        return 0
+    return 3 if others else 1
 
 
 def _read_header(file: RawFile, number: int) -> bytes | None:
@@ -224,8 +237,13 @@ class _Scaling:
         return cls(dtype, values[0], values[1], blank if is_integer else None)
 
     @property
+    def step(self) -> float:
+        """Difference of two neighbouring integers; 0 for floats."""
+        return 0.0 if self.dtype.kind == "f" else abs(self.scale)
+
+    @property
     def ceiling(self) -> float:
-        """Largest pixel that the file's integers can hold [ADU]."""
+        """Largest pixel that the file's integers can hold; infinite for floats."""
         if self.dtype.kind == "f":
             return np.inf
         limits = np.iinfo(self.dtype)
@@ -247,29 +265,58 @@ class _Scaling:
         out[~np.isfinite(out)] = np.nan
 
 
-def _read_pixels(file: RawFile, shape: tuple[int, int], scaling: _Scaling) -> NDArray[np.float32]:
-    """Read an image some rows at a time, so that it is in memory only once."""
-    data = np.empty(shape, np.float32)
+def _read_pixels(
+    file: RawFile, n_planes: int, shape: tuple[int, int], scaling: _Scaling
+) -> list[NDArray[np.float32]]:
+    """Read an image some rows at a time: the grey one, and of colours also the brightest."""
+    images = [np.empty(shape, np.float32) for _ in range(_images(n_planes))]
     height = max(1, BAND_PIXELS // shape[1])
-    for first in range(0, shape[0], height):
-        band = data[first : first + height]
-        content = file.read(band.size * scaling.dtype.itemsize)
-        if len(content) < band.size * scaling.dtype.itemsize:
-            raise UnusableFrameError(TRUNCATED)
-        scaling.apply(np.frombuffer(content, scaling.dtype).reshape(band.shape), band)
-    return data
+    for number in range(n_planes):
+        for first in range(0, shape[0], height):
+            bands = [image[first : first + height] for image in images]
+            size = bands[0].size * scaling.dtype.itemsize
+            content = file.read(size)
+            if len(content) < size:
+                raise UnusableFrameError(TRUNCATED)
+            raw = np.frombuffer(content, scaling.dtype).reshape(bands[0].shape)
+            _take(number, raw, scaling, bands)
+    return images
+
+
+def _images(n_planes: int) -> int:
+    """How many images are made of a file's planes: colours have a brightest one of their own."""
+    return 1 if n_planes == 1 else 2
+
+
+def _take(
+    number: int, raw: NDArray[Any], scaling: _Scaling, images: list[NDArray[np.float32]]
+) -> None:
+    """Put a plane of the file, or rows of it, into the images that are made of it."""
+    if len(images) == 1:
+        scaling.apply(raw, images[0])
+        return
+    grey, peak = images
+    colour = np.empty_like(grey)
+    scaling.apply(raw, colour)
+    add_colour(number, colour, grey, peak)
+
+
+@dataclass(frozen=True)
+class _Tiled:
+    """A tile-compressed image: its header, as it is and parsed, and its table."""
+
+    content: bytes
+    header: "fits.Header"
+    table: bytes
 
 
 def _read_tiles(
-    content: bytes,
-    header: "fits.Header",
-    table: bytes,
-    shape: tuple[int, int],
-    scaling: _Scaling,
-) -> NDArray[np.float32]:
-    """Decompress a tile-compressed image from its header and its table."""
+    tiled: _Tiled, n_planes: int, shape: tuple[int, int], scaling: _Scaling
+) -> list[NDArray[np.float32]]:
+    """Decompress a tile-compressed image; return what `_read_pixels` does."""
     from astropy.io import fits
 
+    header, table = tiled.header, tiled.table
     if len(table) < _layout(header, "")[1]:
         raise UnusableFrameError(TRUNCATED)
     # Tiles are whole rows unless the header says otherwise.
@@ -279,11 +326,12 @@ def _read_tiles(
     if -(-shape[1] // sides[0]) * -(-shape[0] // sides[1]) > _integer(header, "NAXIS2"):
         raise UnusableFrameError(TRUNCATED)
     primary = fits.PrimaryHDU().header.tostring().encode()
-    whole = b"".join([primary, content, table, bytes(-len(table) % FITS_BLOCK)])
+    whole = b"".join([primary, tiled.content, table, bytes(-len(table) % FITS_BLOCK)])
 
     def decompress(out: NDArray[np.float32]) -> None:
         with fits.open(io.BytesIO(whole), do_not_scale_image_data=True) as hdus:
-            raw = hdus[1].data.reshape(shape)
-        scaling.apply(raw, out)
+            planes = hdus[1].data.reshape(n_planes, *shape)
+        for number, raw in enumerate(planes):
+            _take(number, raw, scaling, list(out))
 
-    return computed_apart(decompress, shape, len(whole))
+    return list(computed_apart(decompress, (_images(n_planes), *shape), len(whole)))

@@ -16,12 +16,19 @@ if TYPE_CHECKING:
 MAX_PIXELS = 250_000_000
 """Larger images are refused before they are decoded: none is a camera's."""
 
+MODEST_PIXELS = 64_000_000
+"""As many as a sensor of 24 x 36 mm has: their memory is at hand, however small the file."""
+
 MAX_PIXELS_PER_BYTE = 250
-"""Fewer bytes cannot hold a frame: the noise of a sensor does not compress."""
+"""Fewer bytes cannot hold a larger frame: the noise of a sensor does not compress."""
 
 
 class UnusableFrameError(Exception):
     """The file holds no usable image; the message is a sentence for the ledger."""
+
+
+class UnreadableFileError(UnusableFrameError):
+    """The system cannot read this file now, whatever it holds: it is worth another try."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,10 @@ class RawImage:
     peak : (ny, nx) ndarray of float32
         Brightest channel of each pixel [ADU]: `data` itself if the image is grey.
     ceiling : float
-        Largest value that the file's integers can hold [ADU]; infinite for floats.
+        Largest value that the file's numbers can hold [ADU]; infinite for floats without a known
+        range.
+    step : float
+        Smallest difference that the file's numbers can hold [ADU]: 1 for counts.
     header : astropy.io.fits.Header
         Cards that a stack may keep: none of those that describe the file's layout.
     """
@@ -43,6 +53,7 @@ class RawImage:
     data: NDArray[np.float32]
     peak: NDArray[np.float32]
     ceiling: float
+    step: float
     header: "fits.Header"
 
 
@@ -104,12 +115,12 @@ TRUNCATED = "cannot be read: the data is truncated or damaged."
 def without_data(shape: tuple[int, int], header: "fits.Header") -> RawImage:
     """Stand for an image whose pixels are not read; it takes no memory."""
     data = np.broadcast_to(np.float32(np.nan), shape)
-    return RawImage(data, data, np.inf, header)
+    return RawImage(data, data, np.inf, 1.0, header)
 
 
 def check_density(shape: tuple[int, ...], n_bytes: int) -> None:
-    """Refuse an image that is too large for its file, before memory is taken for it."""
-    if int(np.prod(shape, dtype=object)) > MAX_PIXELS_PER_BYTE * n_bytes:
+    """Refuse a large image that is too large for its file, before memory is taken for it."""
+    if int(np.prod(shape, dtype=object)) > max(MODEST_PIXELS, MAX_PIXELS_PER_BYTE * n_bytes):
         raise UnusableFrameError(
             f"cannot be read: {n_bytes} bytes are too few for "
             f"{' x '.join(map(str, shape[::-1]))} pixels."

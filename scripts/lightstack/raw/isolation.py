@@ -2,6 +2,7 @@
 
 import errno
 import faulthandler
+import math
 import mmap
 import os
 import resource
@@ -26,14 +27,14 @@ SENT_BY_OTHERS = (
 
 
 def computed_apart(
-    compute: Callable[[NDArray[np.float32]], None], shape: tuple[int, int], n_bytes: int
+    compute: Callable[[NDArray[np.float32]], None], shape: tuple[int, ...], n_bytes: int
 ) -> NDArray[np.float32]:
     """Let a process of its own fill an array.
 
     The decoders of compressed FITS images trust what they decode: damaged tiles make them write
     beyond their memory, run for ever or expand without bounds.
     """
-    n_pixels = shape[0] * shape[1]
+    n_pixels = math.prod(shape)
     memory = mmap.mmap(-1, 4 * n_pixels + 1000)
     data = np.frombuffer(memory, np.float32, n_pixels).reshape(shape)
     with warnings.catch_warnings(action="ignore"):

@@ -3,7 +3,6 @@
 import contextlib
 import struct
 import warnings
-import zlib
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.raw.colour import add_colour
 from scripts.lightstack.raw.image import (
     MAX_PIXELS,
     TRUNCATED,
@@ -20,13 +20,11 @@ from scripts.lightstack.raw.image import (
     check_size,
     without_data,
 )
+from scripts.lightstack.raw.scale import in_counts
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
 
-
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-"""Weights of red, green and blue in a grey (ITU-R BT.601)."""
 
 EXIF_EXPOSURE, EXIF_TIME = 0x829A, 0x9003
 
@@ -56,34 +54,23 @@ def read_picture(path: Path, start: bytes, keys: tuple[str, ...] | None) -> RawI
                 cards = fits.Header(list(_exif_cards(picture).items()))
                 return without_data(picture.size[::-1], cards)
             if picture.format == "PNG":
-                content = path.read_bytes()
-                _check_png(content)
+                _check_png(path)
             if picture.format == "PNG" and start[24] == 16:
                 import imagecodecs
 
-                pixels = imagecodecs.png_decode(content)
+                pixels = imagecodecs.png_decode(path.read_bytes())
             else:
                 pixels = _pillow_pixels(picture)
             cards = _exif_cards(picture)
     return _grey(pixels, cards)
 
 
-def _check_png(content: bytes) -> None:
-    """Refuse a PNG that is damaged or not whole: decoders do not look at every checksum."""
-    position = 8
-    while position + 12 <= len(content):
-        length, kind = struct.unpack_from(">I4s", content, position)
-        end = position + 12 + length
-        if end > len(content) or (kind == b"IHDR") != (position == 8):
-            break
-        (checksum,) = struct.unpack_from(">I", content, end - 4)
-        # Chunks whose names begin with a small letter have no part in the pixels.
-        if kind[:1].isupper() and zlib.crc32(content[position + 4 : end - 4]) != checksum:
-            break
-        if kind == b"IEND":
-            return
-        position = end
-    raise UnusableFrameError(TRUNCATED)
+def _check_png(path: Path) -> None:
+    """Refuse a PNG that is damaged or not whole: its decoders do not look at every checksum."""
+    from PIL import Image
+
+    with Image.open(path, formats=("PNG",)) as picture:
+        picture.verify()
 
 
 def _tiff_shape(path: Path) -> tuple[int, int]:
@@ -203,18 +190,22 @@ def _grey(pixels: NDArray[Any], cards: dict[str, Any] | None = None) -> RawImage
     if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or pixels.dtype.kind not in "buif":
         shape = " x ".join(map(str, pixels.shape))
         raise UnusableFrameError(f"an array of {shape} {pixels.dtype.name} is no image.")
-    ceiling = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else np.inf
-    channels = pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., :1]
+    grey = np.empty(pixels.shape[:2], np.float32)
+    peak = np.empty_like(grey) if pixels.shape[2] >= 3 else grey
     with np.errstate(over="ignore", invalid="ignore"):
-        if channels.shape[2] == 3:
-            data = channels.astype(np.float32) @ LUMA
-            peak = channels.max(axis=2).astype(np.float32)
+        if peak is grey:
+            grey[...] = pixels[..., 0]
         else:
-            data = peak = channels[..., 0].astype(np.float32)
-    no_data = ~np.isfinite(data)
+            for number in range(3):
+                add_colour(number, pixels[..., number].astype(np.float32), grey, peak)
+    no_data = ~np.isfinite(grey)
     if pixels.shape[2] in (2, 4):
         no_data |= pixels[..., -1] == 0
-    data[no_data] = np.nan
+    grey[no_data] = peak[no_data] = np.nan
     header = fits.Header(list((cards or {}).items()))
     header["ROWORDER"] = ("TOP-DOWN", "the first row is the top of the picture")
-    return RawImage(data, peak, float(ceiling), header)
+    is_integer = pixels.dtype.kind in "iu"
+    ceiling = float(np.iinfo(pixels.dtype).max) if is_integer else np.inf
+    step = 0.0 if pixels.dtype.kind == "f" else 1.0
+    image = RawImage(grey, peak, ceiling, step, header)
+    return in_counts(image, is_wide=is_integer and pixels.dtype.itemsize == 4)

@@ -1,0 +1,35 @@
+"""Three colours made grey, one after the other, so that an image is never in memory thrice.
+
+By products and sums alone: the last bits of a library's matrix product depend on the processor.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in a grey (ITU-R BT.601)."""
+
+
+def add_colour(
+    number: int,
+    colour: NDArray[np.float32],
+    grey: NDArray[np.float32],
+    peak: NDArray[np.float32],
+) -> None:
+    """Add red, green or blue to a grey image, in place.
+
+    Parameters
+    ----------
+    number : int
+        0 for red, which begins the image, 1 for green, 2 for blue.
+    colour : (ny, nx) ndarray of float32
+        [ADU].
+    grey, peak : (ny, nx) ndarray of float32
+        Luma and brightest colour [ADU] of those added so far.
+    """
+    if number == 0:
+        np.multiply(colour, np.float32(LUMA[0]), out=grey)
+        peak[...] = colour
+    else:
+        grey += colour * np.float32(LUMA[number])
+        np.maximum(peak, colour, out=peak)
