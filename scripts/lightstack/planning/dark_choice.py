@@ -15,7 +15,7 @@ from scripts.lightstack.files.records import read_json, write_json
 from scripts.lightstack.planning.frames import Frames
 from scripts.lightstack.raw.exposure import EXPOSURE_CARDS, Exposure, exposure_of
 from scripts.lightstack.raw.image import UnusableFrameError
-from scripts.lightstack.raw.images import read_cards, read_image
+from scripts.lightstack.raw.images import read_cards
 
 
 @dataclass(frozen=True)
@@ -119,9 +119,7 @@ def _how_taken(
 def _look(path: Path, *, whole: bool) -> Any:
     """Look at a frame's header, or at a whole dark: one that cannot be read is not chosen."""
     try:
-        shape, header = read_cards(path, EXPOSURE_CARDS)
-        if whole:
-            read_image(path)
+        shape, header = read_cards(path, EXPOSURE_CARDS, with_pixels=whole)
     except UnusableFrameError as error:
         return str(error)
     exposure = asdict(exposure_of(header, shape))

@@ -1,11 +1,7 @@
 """How a frame was taken, as its header tells."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from astropy.io import fits
-
+from typing import Any, Protocol
 
 EXPOSURE_KEYS = ("EXPTIME", "EXPOSURE")
 
@@ -24,6 +20,13 @@ EXPOSURE_CARDS = (
 """All cards that tell how a frame was taken."""
 
 LONGEST_EXPOSURE_S = 1e6
+
+
+class Cards(Protocol):
+    """Values by keyword, as in astropy's headers and in dictionaries."""
+
+    def get(self, key: str, /) -> Any:
+        """Return the value of a card; None if there is none."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,12 @@ class Exposure:
     temperature: float | None = None
 
 
-def exposure_of(header: "fits.Header", shape: tuple[int, int]) -> Exposure:
+def exposure_of(header: Cards, shape: tuple[int, int]) -> Exposure:
     """Read how a frame was taken; values that make no sense count as missing.
 
     Parameters
     ----------
-    header : astropy.io.fits.Header
+    header : mapping of str to object
         The frame's cards.
     shape : (int, int)
         ``(ny, nx)`` [pixels].
@@ -76,13 +79,13 @@ def exposure_of(header: "fits.Header", shape: tuple[int, int]) -> Exposure:
     )
 
 
-def exposure_time(header: "fits.Header") -> float | None:
+def exposure_time(header: Cards) -> float | None:
     """Exposure time of a frame [s]; None if its header states none that makes sense."""
     exptime = first_number(header, EXPOSURE_KEYS)
     return exptime if exptime is not None and 0 <= exptime < LONGEST_EXPOSURE_S else None
 
 
-def first_number(header: "fits.Header", keys: tuple[str, ...]) -> float | None:
+def first_number(header: Cards, keys: tuple[str, ...]) -> float | None:
     """Value of the first of these cards that holds a finite number."""
     for key in keys:
         value: Any = header.get(key)

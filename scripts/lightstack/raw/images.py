@@ -2,14 +2,12 @@
 
 import errno
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from scripts.lightstack.raw.exposure import Cards
 from scripts.lightstack.raw.fits_reader import read_fits
 from scripts.lightstack.raw.image import RawImage, UnusableFrameError, damage, naming
 from scripts.lightstack.raw.pictures import read_picture
-
-if TYPE_CHECKING:
-    from astropy.io import fits
+from scripts.lightstack.raw.plain import plain_cards
 
 
 def read_image(path: Path) -> RawImage:
@@ -34,7 +32,9 @@ def read_image(path: Path) -> RawImage:
     return _read(path, None)
 
 
-def read_cards(path: Path, keys: tuple[str, ...]) -> tuple[tuple[int, int], "fits.Header"]:
+def read_cards(
+    path: Path, keys: tuple[str, ...], *, with_pixels: bool = False
+) -> tuple[tuple[int, int], Cards]:
     """Read an image's shape and some of its cards, but no pixels.
 
     Parameters
@@ -43,15 +43,23 @@ def read_cards(path: Path, keys: tuple[str, ...]) -> tuple[tuple[int, int], "fit
         As for `read_image`, and with the same exceptions as far as the file is looked at.
     keys : tuple of str
         The cards.
+    with_pixels : bool
+        Whether to make sure that `read_image` can read the whole file.
 
     Returns
     -------
     shape : (int, int)
         ``(ny, nx)`` [pixels].
-    header : astropy.io.fits.Header
+    cards : mapping of str to object
         Those of the cards that `read_image` finds, among others perhaps.
     """
+    with naming(path):
+        plain = plain_cards(path, keys) if _is_fits_name(path) else None
+    if plain is not None:
+        return plain
     image = _read(path, keys)
+    if with_pixels:
+        read_image(path)
     return image.data.shape, image.header
 
 
