@@ -1,5 +1,6 @@
 """Functions that the rules share."""
 
+import sys
 import time
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 from scripts.lightstack.files.ledger import summary
 from scripts.lightstack.files.records import read_json
+from scripts.lightstack.files.unread import NOTES, as_tried, noted
 from scripts.lightstack.planning.dark_choice import choose_darks
 from scripts.lightstack.planning.fingerprints import fingerprints
 from scripts.lightstack.planning.frames import find_frames
@@ -31,14 +33,27 @@ SOURCES = "work/sources/{frame}.fits"
 QUALITY = "work/quality/{frame}.json"
 MASTER = "work/darks/{kind}.fits"
 
+
+def say(line):
+    """Tell a person who waits how far the plan has come."""
+    if workflow.is_main_process and not workflow.output_settings.quiet:
+        end = "\r" if sys.stderr.isatty() else "\n"
+        print(line, end=end, file=sys.stderr, flush=True)
+
+
 try:
     SETTINGS = complete_settings(config)
     FRAMES = find_frames(SETTINGS["input_dir"])
     DARKS = find_frames(SETTINGS["darkfield_dir"])
     check_folders(SETTINGS, FRAMES)
-    CONTENTS = fingerprints(
-        [*FRAMES.paths.values(), *DARKS.paths.values()], Path("work/fingerprints.json")
+    RAW = fingerprints(
+        [*FRAMES.paths.values(), *DARKS.paths.values()],
+        Path("work/fingerprints.json"),
+        threads=workflow.resource_settings.cores or 1,
+        say=say,
     )
+    CONTENTS = RAW.digests
+    FRAMES, DARKS = FRAMES.without(RAW.unreadable), DARKS.without(RAW.unreadable)
     CHOICE = choose_darks(
         FRAMES,
         DARKS,
@@ -56,7 +71,8 @@ OUTPUT = Path(SETTINGS["output_dir"])
 STARTED = time.time()
 if loss := loss_of_records(RESULTS):
     raise WorkflowError(loss)
-RECIPES = Recipes(SETTINGS, FRAMES, CONTENTS, CHOICE)
+UNREAD = noted(NOTES)
+RECIPES = Recipes(SETTINGS, FRAMES, as_tried(CONTENTS, UNREAD), CHOICE)
 
 
 def recipe(job):
@@ -123,8 +139,18 @@ if not is_locked():
     mark_unrecorded(made_files())
 
 
+def tell_of_unread_darks():
+    """Tell of darks that jobs could not read: the frames went on without them."""
+    for path, unread in noted(NOTES).items():
+        if path in DARKS.paths.values() and unread != UNREAD.get(path):
+            print(
+                f"Warning: this dark was not used: {unread.why} The next run tries again."
+            )
+
+
 def show_summary(since=0):
     """Say what became of the frames, by a ledger that is no older than this time."""
+    tell_of_unread_darks()
     ledger, alignment = RESULTS / "frames.csv", RESULTS / "alignment.json"
     if not (
         ledger.is_file() and alignment.is_file() and ledger.stat().st_mtime >= since
@@ -144,6 +170,8 @@ def show_summary(since=0):
 
 def warn():
     """Tell of darks that cannot be used and of a disk that seems too small."""
+    for sentence in FRAMES.refused.values():
+        print(f"Warning: this frame is left out: {sentence}")
     for sentence in CHOICE.unused:
         print(f"Warning: this dark is not used: {sentence}")
     raw = map(Path, FRAMES.paths.values())

@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.calibration.median import median
 from scripts.lightstack.files.atomic import atomic_write
-from scripts.lightstack.job import JobError, job_log
+from scripts.lightstack.files.frame_file import FAILURE
+from scripts.lightstack.files.unread import NOTES, note
+from scripts.lightstack.job import job_log
 from scripts.lightstack.raw.exposure import Exposure, exposure_of
 from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.raw.images import read_image
@@ -28,8 +30,8 @@ Image = tuple["fits.Header", NDArray[np.float32]]
 log = logging.getLogger(__name__)
 
 
-def run(darks: list[Path], master: Path) -> None:
-    """Write a master dark.
+def run(darks: list[Path], master: Path, *, unread: Path = NOTES) -> None:
+    """Write a master dark, of those darks that can be read.
 
     Parameters
     ----------
@@ -37,35 +39,63 @@ def run(darks: list[Path], master: Path) -> None:
         Raw darks of one kind.
     master : Path
         FITS file to write: the image [ADU] with the header of the first dark, ``NCOMBINE`` and
-        ``DARKNAME``.
+        ``DARKNAME``; without an image if none can be read.
+    unread : Path, optional
+        Folder for notes of files that cannot be read.
     """
     from astropy.io import fits
 
     with atomic_write(master) as file:
-        images = (_read(dark) for dark in darks)
-        header, pixels = next(images) if len(darks) == 1 else _combined(images, master.parent)
-        header["NCOMBINE"] = (len(darks), "darks combined")
-        header["DARKNAME"] = printable(_describe(exposure_of(header, pixels.shape), len(darks)))
+        images = _readable(darks, unread)
+        if len(darks) == 1:
+            count, image = 1, next(images, None)
+        else:
+            count, image = _combined(images, master.parent)
+        if image is None:
+            card = (FAILURE, "none of its darks can be read.")
+            fits.PrimaryHDU(header=fits.Header([card])).writeto(file)
+            return
+        header, pixels = image
+        header["NCOMBINE"] = (count, "darks combined")
+        taken = exposure_of(header, (pixels.shape[0], pixels.shape[1]))
+        header["DARKNAME"] = printable(_describe(taken, count, len(darks)))
         log.info("%s: %s", header["DARKNAME"], ", ".join(map(str, darks)))
         fits.PrimaryHDU(pixels, header).writeto(file)
 
 
-def _combined(images: Iterable[Image], folder: Path) -> Image:
-    """Give the first dark's header and the median of all.
+def _readable(darks: list[Path], unread: Path) -> Iterator[Image]:
+    """Read darks; note those that cannot be read, and leave them out."""
+    shape = None
+    for dark in darks:
+        try:
+            image = _read(dark, shape)
+        except UnusableFrameError as error:
+            note(unread, dark, error)
+            continue
+        shape = image[1].shape
+        yield image
+        # It need not be in memory beside the next one.
+        del image
+
+
+def _read(dark: Path, shape: tuple[int, ...] | None) -> Image:
+    image = read_image(dark)
+    if shape not in (None, image.data.shape):
+        raise UnusableFrameError(f"{dark.name}: it had another shape when the run began.")
+    return image.header, image.data
+
+
+def _combined(images: Iterable[Image], folder: Path) -> tuple[int, Image | None]:
+    """Count images and give the first one's header and the median of all; None if there is none.
 
     They are kept in a file of this folder meanwhile: they need not fit into memory together.
     """
     with tempfile.TemporaryFile(dir=folder) as scratch:
-        headers, pixels = zip(*(_stored(image, scratch) for image in images), strict=True)
-        return headers[0], _median(pixels)
-
-
-def _read(dark: Path) -> Image:
-    try:
-        image = read_image(dark)
-    except UnusableFrameError as error:
-        raise JobError(f"{error} It was another file when the run began: run again.") from error
-    return image.header, image.data
+        stored = [_stored(image, scratch) for image in images]
+        if not stored:
+            return 0, None
+        headers, pixels = zip(*stored, strict=True)
+        return len(stored), (headers[0], _median(pixels))
 
 
 def _stored(image: Image, scratch: IO[bytes]) -> Image:
@@ -77,7 +107,7 @@ def _stored(image: Image, scratch: IO[bytes]) -> Image:
     return header, np.memmap(scratch, np.float32, "r", offset, pixels.shape)
 
 
-def _describe(exposure: Exposure, count: int) -> str:
+def _describe(exposure: Exposure, count: int, offered: int) -> str:
     ny, nx = exposure.shape
     values: list[tuple[str, Any]] = [
         ("{:g} s", exposure.exptime),
@@ -85,7 +115,8 @@ def _describe(exposure: Exposure, count: int) -> str:
         ("gain {:g}", exposure.gain),
     ]
     known = [text.format(value) for text, value in values if value is not None]
-    return " ".join([f"master of {count}:", *known, f"{nx} x {ny}"])
+    number = f"{count}" if count == offered else f"{count} of {offered}"
+    return " ".join([f"master of {number}:", *known, f"{nx} x {ny}"])
 
 
 def _median(darks: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -8,14 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.files.frame_file import (
+    FAILURE,
     Frame,
     PixelFile,
     read_header,
     write_failure,
     write_frame,
 )
+from scripts.lightstack.files.unread import NOTES, note
 from scripts.lightstack.job import JobError, job_log
-from scripts.lightstack.raw.image import UnusableFrameError, central_region, check_usable
+from scripts.lightstack.raw.image import (
+    UnreadableFileError,
+    UnusableFrameError,
+    central_region,
+    check_usable,
+)
 from scripts.lightstack.raw.images import read_image
 from scripts.lightstack.text import printable
 
@@ -41,6 +48,7 @@ def run(
     master: Path | None,
     saturation_limit: float,
     debug_region: int,
+    unread: Path = NOTES,
 ) -> None:
     """Write a raw frame without its dark, or a file that says why the frame is unusable.
 
@@ -61,10 +69,12 @@ def run(
         Raw value from which a pixel is saturated [ADU, as `lightstack.raw.scale` has them].
     debug_region : int
         Side of the central square to keep [pixels]; 0 keeps all.
+    unread : Path, optional
+        Folder for notes of files that cannot be read.
     """
     try:
         image = read_image(raw)
-        name, pixels = _open_dark(dark, master)
+        name, pixels = _open_dark(dark, master, unread)
         if pixels is not None and pixels.shape != image.data.shape:
             raise JobError(f"{raw}: it had another shape when the run began: run again.")
         region = central_region(image.data.shape, debug_region)
@@ -76,13 +86,15 @@ def run(
             level -= _subtract(data, pixels, region)
             check_usable(data)
     except UnusableFrameError as error:
+        if isinstance(error, UnreadableFileError):
+            note(unread, raw, error)
         told = str(error).removeprefix(f"{raw.name}: ")
         named = UnusableFrameError(f"{raw.name}: {told}")
         log.warning("Unusable: %s", named)
         write_failure(frame, named, {"RAWSHA": sha256})
         return
     if pixels is None:
-        log.warning("No dark matches %s: it goes on without.", raw)
+        log.warning("There is no dark for %s: it goes on without.", raw)
     header = image.header
     _shift_wcs(header, region)
     header["RAWSHA"] = (sha256, "SHA-256 of the raw file")
@@ -104,19 +116,19 @@ class DarkInMemory:
 
 
 def _open_dark(
-    dark: Path | None, master: Path | None
+    dark: Path | None, master: Path | None, unread: Path
 ) -> tuple[str, DarkInMemory | PixelFile | None]:
-    """Name and pixels of the dark to subtract; "none" and None if there is none."""
+    """Name and pixels of the dark to subtract; "none" and None if there is none to be read."""
     if dark is not None:
         try:
             return dark.name, DarkInMemory(read_image(dark).data)
         except UnusableFrameError as error:
-            raise JobError(
-                f"{error} It was another file when the run began: run again."
-            ) from error
-    if master is None:
-        return "none", None
-    return read_header(master)["DARKNAME"], PixelFile(master)
+            note(unread, dark, error)
+    if master is not None:
+        header = read_header(master)
+        if FAILURE not in header:
+            return header["DARKNAME"], PixelFile(master)
+    return "none", None
 
 
 def _subtract(

@@ -22,7 +22,7 @@ from scripts.lightstack.files.frame_file import PixelFile, read_header
 from scripts.lightstack.files.records import read_json
 from scripts.lightstack.raw import fits_reader
 from scripts.lightstack.raw.exposure import EXPOSURE_CARDS, exposure_of
-from scripts.lightstack.raw.image import UnusableFrameError
+from scripts.lightstack.raw.image import UnreadableFileError, UnusableFrameError
 from scripts.lightstack.raw.images import read_cards, read_image
 from scripts.lightstack.raw.isolation import computed_apart
 from scripts.lightstack.report.reasons import sentences
@@ -205,7 +205,7 @@ from typing import Any
 from PIL import Image, JpegImagePlugin, PngImagePlugin
 import imagecodecs, tifffile
 from astropy.io import fits
-from scripts.lightstack.raw.image import UnusableFrameError
+from scripts.lightstack.raw.image import UnreadableFileError, UnusableFrameError
 from scripts.lightstack.raw.images import read_image
 from scripts.lightstack.report.reasons import sentences
 
@@ -313,7 +313,7 @@ def test_a_decoder_that_fails_in_any_way_is_a_sentence(
         computed_apart(lambda _: decoder(), (4, 5), 100)
 
 
-@pytest.mark.parametrize("name", ["EIO", "EMFILE", "ENOMEM", "ENOSPC", "EACCES"])
+@pytest.mark.parametrize("name", ["EMFILE", "ENOMEM", "ENOSPC", "ESTALE"])
 def test_a_failure_of_the_machine_is_no_verdict_on_a_frame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -328,6 +328,22 @@ def test_a_failure_of_the_machine_is_no_verdict_on_a_frame(
     with pytest.raises(OSError, match=os.strerror(number)) as failure:
         read_image(path)
     assert failure.value.filename == str(path)
+
+
+@pytest.mark.parametrize("name", ["EIO", "EACCES", "EBADMSG"])
+def test_a_file_that_the_system_cannot_read_is_worth_another_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    number = getattr(errno, name)
+    path = tmp_path / "a.fits"
+    path.write_bytes(bad_input.plain_fits(np.ones((4, 5), np.int16)))
+
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fits_reader, "_read_header", fail)
+    with pytest.raises(UnreadableFileError, match=rf"a\.fits: .* {os.strerror(number)}\."):
+        read_image(path)
 
 
 @pytest.mark.parametrize(

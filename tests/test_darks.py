@@ -180,16 +180,10 @@ def test_a_dark_is_subtracted_alike_in_one_piece_or_in_bands(
             assert hdus[0].header["SATURATE"] == 1000 - float(np.nanmedian(dark[::8, ::8]))
 
 
-def test_a_dark_that_changes_during_the_run_is_told(tmp_path: Path) -> None:
-    dark = tmp_path / "dark.fits"
-    dark.write_text("no dark")
-    with pytest.raises(JobError, match=r"dark\.fits: not a FITS file\. .* run again"):
-        combine_darks.run([dark], tmp_path / "master.fits")
-    raw = tmp_path / "raw.fits"
+def test_a_dark_of_another_shape_than_when_the_run_began_is_told(tmp_path: Path) -> None:
+    raw, dark = tmp_path / "raw.fits", tmp_path / "dark.fits"
     fits.writeto(raw, np.arange(20.0).reshape(4, 5))
-    with pytest.raises(JobError, match=r"dark\.fits: not a FITS file\. .* run again"):
-        subtract(raw, dark)
-    fits.writeto(dark, np.arange(30.0).reshape(6, 5), overwrite=True)
+    fits.writeto(dark, np.arange(30.0).reshape(6, 5))
     with pytest.raises(JobError, match=r"raw\.fits: it had another shape"):
         subtract(raw, dark)
     assert not (tmp_path / "frame.fits").exists()

@@ -86,7 +86,9 @@ def test_a_run_killed_at_twenty_moments_ends_in_the_same_bytes(
     assert repaired(folder) == undisturbed
 
 
-def test_a_file_without_permission_is_named_before_any_job(small_night: SMALL_NIGHT) -> None:
+def test_a_file_without_permission_is_told_and_the_others_are_stacked(
+    small_night: SMALL_NIGHT,
+) -> None:
     folder = small_night()
     closed = folder / "data" / "light_0002.fits"
     closed.chmod(0)
@@ -97,9 +99,14 @@ def test_a_file_without_permission_is_named_before_any_job(small_night: SMALL_NI
         rights = "-dac_override,-dac_read_search"
         under = ("setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}")
     run = snakemake(folder, under=under)
-    assert run.returncode != 0
-    assert "data/light_0002.fits: Permission denied." in run.output
-    assert not (folder / "work" / "cleaned").exists()
+    assert run.returncode == 0, run.output
+    cause = "light_0002.fits: cannot be read: Permission denied."
+    assert f"Warning: this frame is left out: {cause}" in run.output.partition("rule ")[0]
+    assert f"light_0002: failed: {cause}" in run.output
+    assert "Traceback" not in run.output
+    assert run.ledger["light_0001"]["status"] == "stacked"
+    closed.chmod(0o644)
+    assert snakemake(folder).ledger["light_0002"]["status"] == "stacked"
 
 
 def test_a_killed_job_is_done_again(

@@ -107,6 +107,23 @@ def test_names_that_no_job_can_carry_are_refused_with_a_reason(tmp_path: Path) -
     assert "'" + str(tmp_path) + "/a\\nb.fits'" in frames.refused["a\nb"]
 
 
+def test_a_file_whose_state_cannot_be_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "a.fits", "b.fits")
+    is_file = Path.is_file
+
+    def fail(path: Path) -> bool:
+        if path.name == "a.fits":
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", fail)
+    frames = find_frames(tmp_path)
+    assert list(frames.paths) == ["b"]
+    assert frames.refused["a"].endswith("a.fits': cannot be read: Input/output error.")
+
+
 def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
     make(tmp_path, "night/a.fits")
     (tmp_path / "night" / "again").symlink_to(tmp_path / "night")

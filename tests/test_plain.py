@@ -141,7 +141,7 @@ print(dark_choice._look(Path(sys.argv[1]), whole=True), "astropy" in sys.modules
         check=True,
         cwd=ROOT,
     )
-    assert done.stdout.startswith("{'shape': [4, 5], 'exptime': 60.0, 'gain': 100.0")
+    assert done.stdout.startswith("Exposure(shape=(4, 5), exptime=60.0, gain=100.0")
     assert done.stdout.endswith("False\n")
 
 

@@ -14,7 +14,7 @@ from scripts.lightstack.digest import VERSIONS, code_digest
 from scripts.lightstack.files.records import read_json, write_json
 from scripts.lightstack.planning.frames import Frames
 from scripts.lightstack.raw.exposure import EXPOSURE_CARDS, Exposure, exposure_of
-from scripts.lightstack.raw.image import UnusableFrameError
+from scripts.lightstack.raw.image import UnreadableFileError, UnusableFrameError
 from scripts.lightstack.raw.images import read_cards
 
 
@@ -103,42 +103,65 @@ def _how_taken(
 ) -> dict[str, Exposure | str]:
     """How each frame and dark was taken, by its path, or why it is unusable."""
     code = [code_digest("scripts/lightstack/planning/dark_choice.py"), *VERSIONS]
-    recalled = _recall(memory)
-    known = recalled["files"] if recalled.get("code") == code else {}
-    entries = {}
+    known = _recall(memory, code)
+    taken: dict[str, tuple[str, Exposure | str]] = {}
+    unreadable: dict[str, Exposure | str] = {}
     for path in [*frames, *sorted(darks)]:
-        entry = known.get(path, [None])
-        if entry[0] != contents[path]:
-            entry = [contents[path], _look(Path(path), whole=path in darks)]
-        entries[path] = entry
-    if entries != known:
+        content, found = known.get(path, ("", ""))
+        if content != contents[path]:
+            try:
+                found = _look(Path(path), whole=path in darks)
+            except UnreadableFileError as error:
+                # Not to be remembered: it may be readable the next time.
+                unreadable[path] = str(error)
+                continue
+        taken[path] = contents[path], found
+    if taken != known:
+        entries = {
+            path: [content, found if isinstance(found, str) else asdict(found)]
+            for path, (content, found) in taken.items()
+        }
         write_json(memory, {"code": code, "files": entries})
-    return {path: _exposure(entry[1]) for path, entry in entries.items()}
+    return {path: found for path, (_, found) in taken.items()} | unreadable
 
 
-def _look(path: Path, *, whole: bool) -> Any:
+def _look(path: Path, *, whole: bool) -> Exposure | str:
     """Look at a frame's header, or at a whole dark: one that cannot be read is not chosen."""
     try:
         shape, header = read_cards(path, EXPOSURE_CARDS, with_pixels=whole)
+    except UnreadableFileError:
+        raise
     except UnusableFrameError as error:
         return str(error)
-    exposure = asdict(exposure_of(header, shape))
-    return {
-        key: list(value) if isinstance(value, tuple) else value for key, value in exposure.items()
-    }
+    return exposure_of(header, shape)
 
 
-def _exposure(entry: Any) -> Exposure | str:
+def _recall(memory: Path, code: list[str]) -> dict[str, tuple[str, Exposure | str]]:
+    """Return what this code has found before: a content and how it was taken, by path.
+
+    What is damaged is forgotten.
+    """
+    try:
+        recalled = read_json(memory)
+        entries = recalled["files"].items() if recalled["code"] == code else ()
+        return {path: (str(content), _found(entry)) for path, (content, entry) in entries}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return {}
+
+
+def _found(entry: Any) -> Exposure | str:
     if isinstance(entry, str):
         return entry
-    values: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
-    }
-    return Exposure(**values)
+    exptime, gain, temperature = (
+        _number(entry[key]) for key in ("exptime", "gain", "temperature")
+    )
+    ny, nx = map(int, entry["shape"])
+    binning = None
+    if entry["binning"] is not None:
+        x, y = map(float, entry["binning"])
+        binning = x, y
+    return Exposure((ny, nx), exptime, gain, binning, temperature)
 
 
-def _recall(memory: Path) -> dict[str, Any]:
-    try:
-        return read_json(memory)
-    except (OSError, ValueError):
-        return {}
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -45,6 +45,12 @@ class Frames:
         """All frame names, refused ones among them, in natural order."""
         return sorted([*self.paths, *self.refused], key=natural_order)
 
+    def without(self, unreadable: dict[str, str]) -> "Frames":
+        """Refuse files that cannot be read, given a sentence for each by its path."""
+        kept = {name: path for name, path in self.paths.items() if path not in unreadable}
+        more = {name: unreadable[path] for name, path in self.paths.items() if path in unreadable}
+        return Frames(kept, {**self.refused, **more})
+
 
 def find_frames(folder: str | Path) -> Frames:
     """List the image files below a folder, hidden files and folders left out.
@@ -125,10 +131,13 @@ def _tell(error: OSError) -> None:
 def _problem(path: Path, name: str) -> str:
     """Why no job can be made for a file, or an empty string."""
     problem = _problem_of_name(name)
-    if not problem and path.is_symlink() and not path.exists():
-        problem = "a link to a file that does not exist."
-    elif not problem and not path.is_file():
-        problem = "not a regular file."
+    try:
+        if not problem and path.is_symlink() and not path.exists():
+            problem = "a link to a file that does not exist."
+        elif not problem and not path.is_file():
+            problem = "not a regular file."
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}."
     return f"{str(path)!r}: {problem}" if problem else ""
 
 

@@ -1,6 +1,7 @@
 """An image as it came from the camera, and the bounds that every reader keeps."""
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,12 +85,33 @@ def central_region(shape: tuple[int, int], size: int) -> tuple[slice, slice]:
     return rows, columns
 
 
+OF_THE_FILE = frozenset(
+    getattr(errno, name, None)
+    for name in (
+        *("EACCES", "EPERM", "EIO", "ENOENT", "ENOTDIR", "EISDIR", "ELOOP", "ENXIO"),
+        # A bad sector, or a checksum of the file system, by other names.
+        *("EBADMSG", "ENODATA", "EUCLEAN", "EREMOTEIO"),
+    )
+)
+"""What the system says when this one file cannot be read, and others perhaps can."""
+
+
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let a failure to read say of which file: the system does so only when it opens one."""
+    """Let a failure to read say of which file: the system does so only when it opens one.
+
+    Raises
+    ------
+    UnreadableFileError
+        If it is this file that cannot be read.
+    OSError
+        If it is the machine that fails, with the file's name.
+    """
     try:
         yield
     except OSError as error:
+        if error.errno in OF_THE_FILE:
+            raise UnreadableFileError(f"{path.name}: cannot be read: {error.strerror}.") from error
         error.filename = error.filename or str(path)
         raise
 

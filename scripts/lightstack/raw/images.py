@@ -25,9 +25,10 @@ def read_image(path: Path) -> RawImage:
     Raises
     ------
     UnusableFrameError
-        If there is no usable image in the file; the sentence names it and the cause.
+        If there is no usable image in the file; the sentence names it and the cause. An
+        `UnreadableFileError` if the system cannot read the file: it may the next time.
     OSError, MemoryError
-        If it is not the file's fault: the disk or the machine fails, or permission is lacking.
+        If it is not the file's fault: the machine fails.
     """
     return _read(path, None)
 
