@@ -61,6 +61,8 @@ try:
         SETTINGS["dark_temperature_tolerance"],
         Path("work/exposures.json"),
     )
+except KeyboardInterrupt:
+    raise WorkflowError("Interrupted. What was read of new files is kept.") from None
 except (SettingsError, ValueError) as error:
     raise WorkflowError(str(error)) from None
 except OSError as error:

@@ -17,6 +17,7 @@ from PIL import Image
 from scripts.lightstack.raw import fits_reader
 from scripts.lightstack.raw.image import RawImage, UnusableFrameError, central_region, check_usable
 from scripts.lightstack.raw.images import read_cards, read_image
+from tests.bad_input import with_flipped_bit
 
 PIXELS = np.arange(12 * 15, dtype=np.uint16).reshape(12, 15) * 300
 
@@ -182,6 +183,18 @@ def test_a_dark_of_next_to_nothing_is_read_however_small_its_file(
     assert path.stat().st_size < dark.size / 250
     np.testing.assert_array_equal(read_image(path).data, dark)
     assert read_cards(path, ())[0] == dark.shape
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_png_of_which_a_bit_is_wrong_is_refused(tmp_path: Path, bits: int) -> None:
+    pixels = PIXELS if bits == 16 else (PIXELS // 300).astype(np.uint8)
+    whole = bytes(imagecodecs.png_encode(pixels))
+    path = tmp_path / "a.png"
+    # Between the first header and the last chunk, whose checksum says nothing of pixels.
+    for at in range(33, len(whole) - 12):
+        path.write_bytes(with_flipped_bit(whole, at))
+        with pytest.raises(UnusableFrameError, match=r"a\.png: "):
+            read_image(path)
 
 
 def test_float_tiff(tmp_path: Path) -> None:

@@ -71,6 +71,30 @@ def test_one_file_that_cannot_be_read_is_a_row_until_it_can(
     assert planned_jobs(again)["stack_frames"] == 1
 
 
+def test_the_next_run_tries_what_a_job_could_not_read(
+    small_night: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = small_night()
+    assert snakemake(folder).returncode == 0
+    monkeypatch.chdir(folder)
+    note(NOTES, Path("data/light_0002.fits"), UnusableFrameError("why."))
+    assert planned_jobs(snakemake(folder, "-n")) == {
+        "subtract_dark": 1,
+        "subtract_background": 1,
+        "detect_sources": 1,
+        "grade_frame": 1,
+        "select_frames": 1,
+        "align_frames": 1,
+        "list_frames": 1,
+        "stack_frames": 1,
+        "draw_preview": 1,
+        "all": 1,
+    }
+    (dark,) = sorted(Path("darkfield").glob("dark_*1.fits"))
+    note(NOTES, dark, UnusableFrameError("why."))
+    assert planned_jobs(snakemake(folder, "-n"))["combine_darks"] == 1
+
+
 def contents(folder: Path, **options: Any) -> fingerprints.Contents:
     paths = [str(path) for path in sorted(folder.rglob("*.fits"))]
     return fingerprints.fingerprints(paths, folder / "memory.json", **options)

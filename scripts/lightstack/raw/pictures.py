@@ -1,4 +1,8 @@
-"""PNG, JPEG and TIFF files of any origin, read within bounds."""
+"""PNG, JPEG and TIFF files of any origin, read within bounds.
+
+Pillow, imagecodecs and tifffile decode them. Looked at before is what they believe: sizes that no
+memory holds, and pixels that are not there.
+"""
 
 import contextlib
 import struct
