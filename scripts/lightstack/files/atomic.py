@@ -2,8 +2,8 @@
 
 import errno
 import os
+import secrets
 import shutil
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,15 +11,22 @@ from typing import IO
 
 from scripts.lightstack.job import JobError
 
+PART = ".part"
+"""Extension of a file that is not whole yet."""
+
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path, *, durable: bool = False) -> Iterator[IO[bytes]]:
     """Open a temporary file that takes the name `path` only once it is whole.
 
     Parameters
     ----------
     path : Path
         The final name; its folder is made if need be.
+    durable : bool
+        Wait until the file is on the disk. That takes some milliseconds, and for a large file as
+        long as the disk needs, so it is for small files whose ends do not show, after a power
+        cut, that something is missing (see `lightstack.files.wholeness`).
 
     Yields
     ------
@@ -27,11 +34,14 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         In the same folder; it is removed if an exception leaves the block.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # One name per final name: what a killed run leaves behind, the next run overwrites.
-    part = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}.part")
+    # A name of its own: two writers never meet.
+    part = path.with_name(f".{secrets.token_hex(8)}{PART}")
     try:
-        with part.open("wb") as file:
+        with open(part, "wb", opener=_create) as file:
             yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         part.replace(path)
     except BaseException as error:
         full = isinstance(error, OSError) and _is_full(error, path.parent)
@@ -43,6 +53,11 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
                 "Make room and run again: all that is finished stays."
             ) from error
         raise
+
+
+def _create(name: str, flags: int) -> int:
+    """Open a file that is not there yet, not even as a link."""
+    return os.open(name, flags | os.O_EXCL | os.O_NOFOLLOW, 0o666)
 
 
 def _is_full(error: OSError, folder: Path) -> bool:

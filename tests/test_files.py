@@ -1,0 +1,100 @@
+"""Files take their names when they are whole, and a damaged one is known by its ends."""
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from PIL import Image
+
+from scripts.lightstack.files.atomic import atomic_write
+from scripts.lightstack.files.frame_file import Frame, write_frame
+from scripts.lightstack.files.records import write_csv, write_json
+from scripts.lightstack.files.table_file import write_table
+from scripts.lightstack.files.wholeness import is_whole
+
+
+def write_image(path: Path) -> None:
+    header = fits.Header([(f"KEY{n}", f"NAXIS1  = {n}") for n in range(100)])
+    header["COMMENT"] = "END"
+    write_frame(path, Frame(np.ones((30, 50), np.float32), header, np.ones((30, 50), bool)))
+
+
+def write_cube(path: Path) -> None:
+    fits.writeto(path, np.ones((3, 4, 5), np.float32))
+
+
+def write_sources(path: Path) -> None:
+    write_table(path, np.zeros(1000, [("x", ">f4"), ("n", ">i4")]), {"NX": 5})
+
+
+def write_picture(path: Path) -> None:
+    Image.new("L", (50, 40)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("a.fits", write_image),
+        ("a.fits", write_cube),
+        ("a.fits", write_sources),
+        ("a.fits", lambda path: fits.PrimaryHDU(header=fits.Header([("A", 1)])).writeto(path)),
+        ("a.json", lambda path: write_json(path, {"a": [1, 2, 3]})),
+        ("a.json", lambda path: write_json(path, {})),
+        ("a.csv", lambda path: write_csv(path, ("a", "b"), [{"a": 1, "b": 2}])),
+        ("a.png", write_picture),
+    ],
+)
+def test_a_file_is_whole_until_its_end_is_cut_or_zero(
+    tmp_path: Path, name: str, write: Callable[[Path], None]
+) -> None:
+    path = tmp_path / name
+    write(path)
+    assert is_whole(str(path))
+    content = path.read_bytes()
+    cuts = {0, 1, len(content) - 1}
+    if path.suffix != ".csv":  # the end of a line is not known from the end of all
+        cuts |= {len(content) // 2, 2 * len(content) // 3}
+    for cut in cuts:
+        path.write_bytes(content[:cut])
+        assert not is_whole(str(path)), cut
+    path.write_bytes(bytes(len(content)))
+    assert not is_whole(str(path))
+    path.write_bytes(content + bytes(2880))
+    assert not is_whole(str(path))
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    with atomic_write(path) as first:
+        first.write(b"first")
+        with atomic_write(path) as second:
+            second.write(b"second")
+        assert path.read_bytes() == b"second"
+    assert path.read_bytes() == b"first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_link_at_the_temporary_name_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, durable: bool
+) -> None:
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "guessed")
+    mine = tmp_path / "mine"
+    (tmp_path / ".guessed.part").symlink_to(mine)
+    with (
+        pytest.raises(FileExistsError),
+        atomic_write(tmp_path / "a.json", durable=durable) as file,
+    ):
+        file.write(b"overwritten")
+    assert not mine.exists()
+
+
+def test_files_have_the_permissions_that_the_user_wants(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.touch()
+    with atomic_write(tmp_path / "a.json") as file:
+        file.write(b"{}")
+    assert (tmp_path / "a.json").stat().st_mode == plain.stat().st_mode
