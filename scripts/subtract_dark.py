@@ -97,7 +97,7 @@ def run(
         log.warning("There is no dark for %s: it goes on without.", raw)
     header = image.header
     _shift_wcs(header, region)
-    header["RAWSHA"] = (sha256, "SHA-256 of the raw file")
+    header["RAWSHA"] = sha256  # it fills the card: there is no room for a comment
     header["DARK"] = printable(name)
     header["SATURATE"] = (level, "[ADU] level of saturated pixels")
     header["ADUSTEP"] = (image.step, "[ADU] smallest difference in the raw file")
