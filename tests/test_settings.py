@@ -11,8 +11,10 @@ from scripts.lightstack.planning.frames import Frames, find_frames
 from scripts.lightstack.planning.settings import (
     SettingsError,
     check_folders,
+    check_reference,
     complete_settings,
     schema,
+    unread_settings,
 )
 from tests.conftest import ROOT
 
@@ -101,3 +103,34 @@ def test_output_folder_of_the_workflow_is_known_by_its_manifest(night: Path) -> 
         check_folders(complete_settings({}), frames)
     (output / MANIFEST).write_text(json.dumps({"a.fits": None}))
     check_folders(complete_settings({}), frames)
+
+
+def test_the_home_folder_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    settings = complete_settings({"input_dir": "~/night/lights", "output_dir": "~me"})
+    assert settings["input_dir"] == "/home/me/night/lights"
+    assert complete_settings({"input_dir": "a~/b"})["input_dir"] == "a~/b"
+
+
+def test_a_reference_that_is_no_frame_is_refused() -> None:
+    frames = Frames({"a": "data/a.fits", "b": "data/b.fits"}, {"c": "'data/c.fits': a bad name."})
+    for reference in ("first", "best", "a"):
+        check_reference(reference, frames)
+    with pytest.raises(SettingsError, match=r"no frame 'light_1' \(did you mean light_01"):
+        check_reference("light_1", Frames({"light_01": ""}))
+    with pytest.raises(SettingsError, match=r"reference: 'data/c.fits': a bad name\. Set it to"):
+        check_reference("c", frames)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "config.yml", "config/config.yml"])
+def test_settings_that_are_not_read_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("config").mkdir()
+    Path("config/config.yaml").touch()
+    assert unread_settings(["config/config.yaml"]) == ""
+    Path(name).touch()
+    assert unread_settings(["config/config.yaml", name]) == ""
+    told = unread_settings(["config/config.yaml"])
+    assert told.startswith(f"{name} is not read: name it config/config.yaml, or add")

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import reprlib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ import yaml
 from scripts.lightstack.files.output_folder import files_of_others
 from scripts.lightstack.modules import ROOT
 from scripts.lightstack.planning.frames import Frames
+from scripts.lightstack.planning.layout import WORK
 
 SCHEMA = ROOT / "config" / "schema.yaml"
 
-WORK_DIR = "work"
-
 QUOTES = "'\""
+
+CONFIGURATION = "config/config.yaml"
 
 FOLDERS = ("input_dir", "output_dir", "darkfield_dir", "results_dir")
 
@@ -72,6 +74,29 @@ def has_settings(path: Path) -> bool:
     return bool(content)
 
 
+def unread_settings(read: Iterable[str | Path]) -> str:
+    """Say that a file looks like the settings of the run and is not read.
+
+    Parameters
+    ----------
+    read : iterable of path
+        The configuration files that are read.
+
+    Returns
+    -------
+    str
+        A sentence, or an empty string.
+    """
+    known = [Path(path).resolve() for path in read]
+    for name in ("config.yaml", "config.yml", "config/config.yml"):
+        if Path(name).is_file() and Path(name).resolve() not in known:
+            return (
+                f"{name} is not read: name it {CONFIGURATION}, or add --configfile {name} to the "
+                "command."
+            )
+    return ""
+
+
 class _Loader(yaml.SafeLoader):
     """YAML that does not keep the last of two values for one key in silence."""
 
@@ -97,7 +122,8 @@ def complete_settings(given: dict[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        A value for each key of the schema; folders without a trailing slash or ``./``.
+        A value for each key of the schema; folders without a trailing slash or ``./``, and with
+        the home folder in place of ``~``.
 
     Raises
     ------
@@ -126,7 +152,7 @@ def complete_settings(given: dict[str, Any]) -> dict[str, Any]:
     settings = {key: given.get(key, rules["default"]) for key, rules in known.items()}
     for key, rules in known.items():
         if key in FOLDERS:
-            settings[key] = os.path.normpath(settings[key])
+            settings[key] = os.path.normpath(os.path.expanduser(settings[key]))  # noqa: PTH111 - it never raises
         elif rules.get("type") == "integer":
             # 5.0 is an integer in JSON Schema, but not to the functions that get it.
             settings[key] = int(settings[key])
@@ -164,11 +190,11 @@ def check_folders(settings: dict[str, Any], frames: Frames) -> None:
     for key in ("output_dir", "results_dir"):
         _check_apart(key, Path(settings[key]), "input_dir", source)
         _check_apart(key, Path(settings[key]), "darkfield_dir", Path(settings["darkfield_dir"]))
-        _check_apart(key, Path(settings[key]), "the working files in", Path(WORK_DIR))
+        _check_apart(key, Path(settings[key]), "the working files in", Path(WORK))
     _check_apart(
         "output_dir", Path(settings["output_dir"]), "results_dir", Path(settings["results_dir"])
     )
-    _check_apart("input_dir", source, "the working files in", Path(WORK_DIR))
+    _check_apart("input_dir", source, "the working files in", Path(WORK))
     _check_apart("darkfield_dir", Path(settings["darkfield_dir"]), "input_dir", source)
     strangers = files_of_others(Path(settings["output_dir"]))
     if strangers:
@@ -182,6 +208,22 @@ def check_folders(settings: dict[str, Any], frames: Frames) -> None:
             f"input_dir: no frame below {source} (looked for .fits .fit .fts, also with .gz or "
             ".fz, .png .jpg .jpeg .tif .tiff)."
         )
+
+
+def check_reference(reference: str, frames: Frames) -> None:
+    """Refuse a reference that is no frame of the run, before a run ends for it.
+
+    Raises
+    ------
+    SettingsError
+        With a sentence that names the closest frames, or says why the frame has no pixels.
+    """
+    if reference in ("first", "best", *frames.paths):
+        return
+    near = difflib.get_close_matches(reference, frames.names, n=3)
+    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+    cause = frames.refused.get(reference, f"there is no frame {_shown(reference)}{hint}.")
+    raise SettingsError(f"reference: {cause} Set it to first, best or the name of a frame.")
 
 
 def _check_apart(key: str, folder: Path, other_key: str, other: Path) -> None:

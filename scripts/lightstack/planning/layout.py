@@ -1,0 +1,57 @@
+"""Where everything lies below the folder of a run: each path, named once.
+
+``{frame}``, ``{kind}`` and ``{mode}`` are filled in per file; ``<results>`` stands for the folder
+of the results, in Snakemake's notation.
+"""
+
+from collections.abc import Iterable
+
+WORK = "work"
+
+DARK_SUBTRACTED = f"{WORK}/dark_subtracted/{{frame}}.fits"
+CLEANED = f"{WORK}/cleaned/{{frame}}.fits"
+SOURCES = f"{WORK}/sources/{{frame}}.fits"
+QUALITY = f"{WORK}/quality/{{frame}}.json"
+OF_EACH_FRAME = (DARK_SUBTRACTED, CLEANED, SOURCES, QUALITY)
+
+MASTER = f"{WORK}/darks/{{kind}}.fits"
+
+FINGERPRINTS = f"{WORK}/fingerprints.json"
+EXPOSURES = f"{WORK}/exposures.json"
+
+SELECTION = "<results>/selection.csv"
+ALIGNMENT = "<results>/alignment.json"
+LEDGER = "<results>/frames.csv"
+STACK = "<results>/stack_{mode}.fits"
+PREVIEW = "<results>/preview.png"
+
+
+def filled(pattern: str, **values: str) -> str:
+    """Fill in a pattern; other braces than its own may stand in the values."""
+    for key, value in values.items():
+        pattern = pattern.replace(f"{{{key}}}", value)
+    return pattern
+
+
+def in_results(pattern: str, results: str) -> str:
+    """Path of a result in a run's own folder of results."""
+    return pattern.replace("<results>", results)
+
+
+def made_files(
+    frames: Iterable[str], kinds: Iterable[str], modes: Iterable[str], results: str
+) -> list[str]:
+    """List all files that jobs make, except for those in the output folder.
+
+    Parameters
+    ----------
+    frames, kinds, modes : iterable of str
+        Frames, kinds of darks and modes of stacking of a run.
+    results : str
+        Folder of the results.
+    """
+    paths = [filled(MASTER, kind=kind) for kind in kinds]
+    paths += [filled(pattern, frame=frame) for frame in frames for pattern in OF_EACH_FRAME]
+    paths += [filled(STACK, mode=mode) for mode in modes]
+    paths += [SELECTION, ALIGNMENT, LEDGER, PREVIEW]
+    return [in_results(path, results) for path in paths]
