@@ -4,13 +4,13 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from scripts.lightstack.planning.settings import has_settings
+from scripts.lightstack.planning.settings import CONFIGURATION, has_settings
 
 min_version("9.19")
 
-if has_settings(Path("config/config.yaml")):
+if has_settings(Path(CONFIGURATION)):
 
-    configfile: "config/config.yaml"
+    configfile: CONFIGURATION
 
 
 include: "rules/common.smk"
@@ -31,18 +31,10 @@ rule all:
     default_target: True
     input:
         stack_files(),
-        "<results>/selection.csv",
-        "<results>/frames.csv",
-        "<results>/preview.png",
+        SELECTION,
+        LEDGER,
+        PREVIEW,
 
 
 onstart:
-    warn()
-
-
-onsuccess:
-    show_summary()
-
-
-onerror:
-    show_summary(since=STARTED)
+    prepare()

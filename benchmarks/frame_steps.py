@@ -26,7 +26,7 @@ from snakemake_executor_plugin_warm.zygote import preload
 
 from benchmarks.siril import CASES, SETTINGS, Case, make_night
 from scripts import combine_darks, detect_sources, grade_frame, subtract_background, subtract_dark
-from scripts.lightstack.planning.recipes import SETTINGS_OF
+from scripts.lightstack.planning.recipes import RULES
 from scripts.lightstack.planning.settings import complete_settings
 
 PROFILE = Path(__file__).parents[1] / "profiles" / "default" / "profile.yaml"
@@ -35,7 +35,7 @@ PROFILE = Path(__file__).parents[1] / "profiles" / "default" / "profile.yaml"
 def steps(night: Path, raw: Path) -> Iterator[tuple[str, Callable[[], None]]]:
     """Give the calls that take a frame from raw to verdict."""
     chosen = complete_settings(yaml.safe_load(SETTINGS))
-    settings = {rule: {key: chosen[key] for key in keys} for rule, keys in SETTINGS_OF.items()}
+    settings = {name: {key: chosen[key] for key in rule.settings} for name, rule in RULES.items()}
     dark, clean, sources, quality = (night / f"{raw.stem}.{step}" for step in range(4))
     master = night / "master.fits"
     yield (

@@ -4,13 +4,18 @@
 rule combine_darks:
     """Combine the darks of one kind into a master."""
     input:
-        darks=ancient(darks_of_kind),
+        darks=darks_of_kind,
     output:
         master=MASTER,
     log:
         "logs/combine_darks/{kind}.log",
+    benchmark:
+        "logs/combine_darks/{kind}.tsv"
     conda:
         "../envs/lightstack.yaml"
+    resources:
+        mem_mb=memory(9),
+        runtime=minutes(10),
     params:
         recipe=recipe("combine_darks"),
     script:
@@ -20,8 +25,8 @@ rule combine_darks:
 rule subtract_dark:
     """Read one raw frame and subtract its dark."""
     input:
-        raw=ancient(raw_frame),
-        dark=ancient(own_dark),
+        raw=raw_frame,
+        dark=own_dark,
         master=master_dark,
     output:
         frame=temp(DARK_SUBTRACTED),
@@ -29,6 +34,9 @@ rule subtract_dark:
         "logs/subtract_dark/{frame}.log",
     conda:
         "../envs/lightstack.yaml"
+    resources:
+        mem_mb=memory(5),
+        runtime=minutes(2),
     params:
         sha256=content_of_raw_frame,
         settings=RECIPES.settings_of("subtract_dark"),
@@ -48,6 +56,9 @@ rule subtract_background:
     priority: 1
     conda:
         "../envs/lightstack.yaml"
+    resources:
+        mem_mb=memory(5),
+        runtime=minutes(2),
     params:
         settings=RECIPES.settings_of("subtract_background"),
         recipe=recipe("subtract_background"),

@@ -1,37 +1,69 @@
 """Functions that the rules share."""
 
+import atexit
+import contextlib
+import math
 import sys
-import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from scripts.lightstack.files.ledger import summary
-from scripts.lightstack.files.records import read_json
 from scripts.lightstack.files.unread import NOTES, as_tried, noted
 from scripts.lightstack.planning.dark_choice import choose_darks
 from scripts.lightstack.planning.fingerprints import fingerprints
 from scripts.lightstack.planning.frames import find_frames
-from scripts.lightstack.planning.recipes import FRAME_CHAIN, Recipes
+from scripts.lightstack.planning.inside_snakemake import (
+    has_begun,
+    is_of_recipe,
+    let_recipes_decide,
+    make_again,
+    make_interpreter_callable,
+)
+from scripts.lightstack.planning.layout import (
+    ALIGNMENT,
+    CLEANED,
+    DARK_SUBTRACTED,
+    EXPOSURES,
+    FINGERPRINTS,
+    LEDGER,
+    MASTER,
+    PREVIEW,
+    QUALITY,
+    SELECTION,
+    SOURCES,
+    STACK,
+    WORK,
+    filled,
+    in_results,
+    made_files,
+)
+from scripts.lightstack.planning.recipes import RULES, Recipes
 from scripts.lightstack.planning.recovery import (
-    discard_damage,
+    files_to_make_again,
+    frame_mb,
     is_locked,
     lack_of_space,
     loss_of_records,
-    mark_unrecorded,
+    sweep,
+    unwritable,
 )
 from scripts.lightstack.planning.settings import (
     SettingsError,
     check_folders,
+    check_reference,
     complete_settings,
+    unread_settings,
 )
-from scripts.lightstack.stacking.rejection import blindness
+from scripts.lightstack.report.outcome import outcome
 
-DARK_SUBTRACTED = "work/dark_subtracted/{frame}.fits"
-CLEANED = "work/cleaned/{frame}.fits"
-SOURCES = "work/sources/{frame}.fits"
-QUALITY = "work/quality/{frame}.json"
-MASTER = "work/darks/{kind}.fits"
+let_recipes_decide()
+make_interpreter_callable()
+
+
+def tell(sentence):
+    """Warn the person at the keyboard, once: not in the processes of jobs."""
+    if sentence and workflow.is_main_process:
+        print(f"Warning: {sentence}", file=sys.stderr)
 
 
 def say(line):
@@ -42,13 +74,15 @@ def say(line):
 
 
 try:
+    tell(unread_settings(workflow.configfiles))
     SETTINGS = complete_settings(config)
     FRAMES = find_frames(SETTINGS["input_dir"])
     DARKS = find_frames(SETTINGS["darkfield_dir"])
     check_folders(SETTINGS, FRAMES)
+    check_reference(SETTINGS["reference"], FRAMES)
     RAW = fingerprints(
         [*FRAMES.paths.values(), *DARKS.paths.values()],
-        Path("work/fingerprints.json"),
+        Path(FINGERPRINTS),
         threads=workflow.resource_settings.cores or 1,
         say=say,
     )
@@ -59,7 +93,7 @@ try:
         DARKS,
         CONTENTS,
         SETTINGS["dark_temperature_tolerance"],
-        Path("work/exposures.json"),
+        Path(EXPOSURES),
     )
 except KeyboardInterrupt:
     raise WorkflowError("Interrupted. What was read of new files is kept.") from None
@@ -68,22 +102,19 @@ except (SettingsError, ValueError) as error:
 except OSError as error:
     raise WorkflowError(f"{error.filename}: {error.strerror}.") from None
 
-RESULTS = Path(SETTINGS["results_dir"])
-OUTPUT = Path(SETTINGS["output_dir"])
-STARTED = time.time()
-if loss := loss_of_records(RESULTS):
-    raise WorkflowError(loss)
 UNREAD = noted(NOTES)
 RECIPES = Recipes(SETTINGS, FRAMES, as_tried(CONTENTS, UNREAD), CHOICE)
+FRAME_MB = [frame_mb(Path(path)) for path in FRAMES.paths.values()]
+LIBRARIES_MB = 200
+FOLDER = Path.cwd()
 
 
 def recipe(job):
     """What a job's result is made of; when that changes, the job is done again."""
-    if job in FRAME_CHAIN:
-        return lambda wildcards: RECIPES.of(job, wildcards.frame)
-    if job == "combine_darks":
-        return lambda wildcards: RECIPES.of(job, wildcards.kind)
-    return RECIPES.of(job)
+    per = RULES[job].per
+    if per == "run":
+        return RECIPES.of(job)
+    return lambda wildcards: RECIPES.of(job, wildcards[per])
 
 
 def raw_frame(wildcards):
@@ -104,7 +135,7 @@ def own_dark(wildcards):
 def master_dark(wildcards):
     """The master that is closest to the frame, if it has no dark of its own and one matches."""
     kind = CHOICE.kind.get(wildcards.frame)
-    return MASTER.replace("{kind}", kind) if kind else []
+    return filled(MASTER, kind=kind) if kind else []
 
 
 def darks_of_kind(wildcards):
@@ -114,71 +145,110 @@ def darks_of_kind(wildcards):
 
 def of_all_frames(pattern):
     """One path per frame, in the natural order of the frames."""
-    return [pattern.replace("{frame}", frame) for frame in FRAMES.paths]
+    return [filled(pattern, frame=frame) for frame in FRAMES.paths]
 
 
 def stack_files():
     """One stack per mode."""
-    return [
-        f"{SETTINGS['results_dir']}/stack_{mode}.fits" for mode in SETTINGS["modes"]
-    ]
+    return [filled(STACK, mode=mode) for mode in SETTINGS["modes"]]
 
 
-def made_files():
-    """All files that jobs make, except for those in the output folder."""
-    patterns = (DARK_SUBTRACTED, CLEANED, SOURCES, QUALITY)
-    names = ("selection.csv", "alignment.json", "frames.csv", "preview.png")
-    return [
-        *(MASTER.replace("{kind}", kind) for kind in CHOICE.darks),
-        *(path for pattern in patterns for path in of_all_frames(pattern)),
-        *(f"{SETTINGS['results_dir']}/{name}" for name in names),
-        *stack_files(),
-    ]
+def here(pattern):
+    """Path of a result of this run."""
+    return in_results(pattern, SETTINGS["results_dir"])
 
 
-if not is_locked():
-    discard_damage(Path("work"), RESULTS, OUTPUT)
-    mark_unrecorded(made_files())
+def memory(frames, other=0):
+    """Memory of a job that holds so many frames at a time [MB]; more at each attempt.
+
+    The rules' numbers are peaks measured with frames of 12 megapixels, and some room.
+    """
+    need = LIBRARIES_MB + other + frames * max(FRAME_MB, default=0)
+    return lambda wildcards, attempt: attempt * round(need)
+
+
+def minutes(frames):
+    """Time of a job that goes through so many frames, on a slow disk; more at each attempt."""
+    need = 2 + frames * max(FRAME_MB, default=0) / 1000
+    return lambda wildcards, attempt: attempt * math.ceil(need)
+
+
+def plan_repairs():
+    """Let files be made again that are damaged, or of which nothing is known; tell which."""
+    made = made_files(
+        FRAMES.paths, CHOICE.darks, SETTINGS["modes"], SETTINGS["results_dir"]
+    )
+    output = Path(SETTINGS["output_dir"])
+    try:
+        if loss := loss_of_records(
+            map(here, [LEDGER, SELECTION, ALIGNMENT, *stack_files()])
+        ):
+            raise WorkflowError(loss)
+        # Files that another run has just made may lack their records still.
+        again = (
+            [] if is_locked() else files_to_make_again(made, here(SELECTION), output)
+        )
+    except OSError as error:
+        raise WorkflowError(f"{error.filename}: {error.strerror}.") from None
+    make_again(again)
+    if again:
+        more = f" and {len(again) - 3} more" if len(again) > 3 else ""
+        tell(
+            f"{', '.join(again[:3])}{more}: damaged, or of an unknown state; to be made again."
+        )
+
+
+def prepare():
+    """Make room for the run, and tell what it may lack, before its first job."""
+    results = Path(SETTINGS["results_dir"])
+    own = [Path(WORK), Path(SETTINGS["output_dir"])]
+    if sentence := unwritable([*own, results, Path("logs")]):
+        raise WorkflowError(sentence)
+    sweep(own, results)
+    for sentence in FRAMES.refused.values():
+        tell(f"this frame is left out: {sentence}")
+    for sentence in CHOICE.unused:
+        tell(f"this dark is not used: {sentence}")
+    tell(lack_of_space(FRAME_MB, [*own, results], len(SETTINGS["modes"])))
 
 
 def tell_of_unread_darks():
     """Tell of darks that jobs could not read: the frames went on without them."""
     for path, unread in noted(NOTES).items():
         if path in DARKS.paths.values() and unread != UNREAD.get(path):
-            print(
-                f"Warning: this dark was not used: {unread.why} The next run tries again."
-            )
+            tell(f"this dark was not used: {unread.why} The next run tries again.")
 
 
-def show_summary(since=0):
-    """Say what became of the frames, by a ledger that is no older than this time."""
-    tell_of_unread_darks()
-    ledger, alignment = RESULTS / "frames.csv", RESULTS / "alignment.json"
-    if not (
-        ledger.is_file() and alignment.is_file() and ledger.stat().st_mtime >= since
-    ):
+def show_outcome():
+    """Tell what is there at the end of a run, whatever became of it."""
+    if not has_begun(workflow):
         return
-    print("", *summary(ledger), sep="\n")
-    found = read_json(alignment)
-    if "problem" in found:
-        print(found["problem"])
-        return
-    blind = blindness(len(found["frames"]), SETTINGS["sigma_clip"])
-    if blind and "sigma_clip" in SETTINGS["modes"]:
-        print(blind)
-    if not since:
-        print(f"Preview: {(RESULTS / 'preview.png').resolve()}")
+    rules = {
+        LEDGER: "list_frames",
+        ALIGNMENT: "align_frames",
+        PREVIEW: "draw_preview",
+        **dict.fromkeys(stack_files(), "stack_frames"),
+    }
+    # Snakemake has left the folder of the run by then.
+    with contextlib.chdir(FOLDER):
+        tell_of_unread_darks()
+        current = {
+            here(pattern)
+            for pattern, rule in rules.items()
+            if is_of_recipe(workflow, here(pattern), RECIPES.of(rule))
+        }
+        lines = outcome(
+            here(LEDGER),
+            here(ALIGNMENT),
+            list(map(here, stack_files())),
+            here(PREVIEW),
+            current=current,
+            settings=SETTINGS,
+        )
+    print("", *lines, sep="\n")
 
 
-def warn():
-    """Tell of darks that cannot be used and of a disk that seems too small."""
-    for sentence in FRAMES.refused.values():
-        print(f"Warning: this frame is left out: {sentence}")
-    for sentence in CHOICE.unused:
-        print(f"Warning: this dark is not used: {sentence}")
-    raw = map(Path, FRAMES.paths.values())
-    sentence = lack_of_space(
-        raw, [Path("work"), OUTPUT, RESULTS], len(SETTINGS["modes"])
-    )
-    if sentence:
-        print(f"Warning: {sentence}")
+if workflow.is_main_process:
+    plan_repairs()
+    # Snakemake's own hooks are silent where there was nothing to be done.
+    atexit.register(show_outcome)

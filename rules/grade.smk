@@ -12,6 +12,9 @@ rule detect_sources:
     priority: 2
     conda:
         "../envs/lightstack.yaml"
+    resources:
+        mem_mb=memory(5),
+        runtime=minutes(2),
     params:
         settings=RECIPES.settings_of("detect_sources"),
         recipe=recipe("detect_sources"),
@@ -30,6 +33,9 @@ rule grade_frame:
     priority: 3
     conda:
         "../envs/lightstack.yaml"
+    resources:
+        mem_mb=memory(0),
+        runtime=minutes(0),
     params:
         settings=RECIPES.settings_of("grade_frame"),
         recipe=recipe("grade_frame"),
@@ -43,12 +49,17 @@ rule select_frames:
         quality=of_all_frames(QUALITY),
         cleaned=of_all_frames(CLEANED),
     output:
-        selection="<results>/selection.csv",
+        selection=SELECTION,
     log:
         "logs/select_frames.log",
+    benchmark:
+        "logs/select_frames.tsv"
     conda:
         "../envs/lightstack.yaml"
     threads: 8
+    resources:
+        mem_mb=memory(0),
+        runtime=minutes(2 * len(FRAME_MB)),
     params:
         settings=RECIPES.settings_of("select_frames"),
         recipe=recipe("select_frames"),

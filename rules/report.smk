@@ -5,13 +5,20 @@ rule list_frames:
     """Write the ledger: what became of each frame."""
     input:
         quality=of_all_frames(QUALITY),
-        alignment="<results>/alignment.json",
+        alignment=ALIGNMENT,
     output:
-        ledger="<results>/frames.csv",
+        ledger=LEDGER,
     log:
         "logs/list_frames.log",
+    benchmark:
+        "logs/list_frames.tsv"
+    # Before the stack, so that the ledger is there if that fails.
+    priority: 1
     conda:
         "../envs/lightstack.yaml"
+    resources:
+        mem_mb=memory(0),
+        runtime=minutes(1),
     params:
         frames=list(FRAMES.paths),
         refused=FRAMES.refused,
@@ -25,11 +32,16 @@ rule draw_preview:
     input:
         stacks=stack_files(),
     output:
-        preview="<results>/preview.png",
+        preview=PREVIEW,
     log:
         "logs/draw_preview.log",
+    benchmark:
+        "logs/draw_preview.tsv"
     conda:
         "../envs/lightstack.yaml"
+    resources:
+        mem_mb=memory(6),
+        runtime=minutes(10),
     params:
         settings=RECIPES.settings_of("draw_preview"),
         recipe=recipe("draw_preview"),

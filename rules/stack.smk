@@ -7,12 +7,17 @@ rule align_frames:
         quality=of_all_frames(QUALITY),
         sources=of_all_frames(SOURCES),
     output:
-        alignment="<results>/alignment.json",
+        alignment=ALIGNMENT,
     log:
         "logs/align_frames.log",
+    benchmark:
+        "logs/align_frames.tsv"
     conda:
         "../envs/lightstack.yaml"
     threads: 8
+    resources:
+        mem_mb=memory(2),
+        runtime=minutes(2 * len(FRAME_MB)),
     params:
         frames=list(FRAMES.paths),
         cache="work/alignments.json",
@@ -25,20 +30,21 @@ rule align_frames:
 rule stack_frames:
     """Combine the aligned frames into one image per mode."""
     input:
-        alignment="<results>/alignment.json",
-        # Not read: the ledger is there before a stack can fail.
-        ledger="<results>/frames.csv",
+        alignment=ALIGNMENT,
         cleaned=of_all_frames(CLEANED),
     output:
         stacks=stack_files(),
     log:
         "logs/stack_frames.log",
+    benchmark:
+        "logs/stack_frames.tsv"
     conda:
         "../envs/lightstack.yaml"
     threads: 8
     resources:
         stack_memory_mb=SETTINGS["stack_memory_mb"],
-        mem_mb=SETTINGS["stack_memory_mb"] + 200,
+        mem_mb=memory(0, other=SETTINGS["stack_memory_mb"]),
+        runtime=minutes(10 * len(FRAME_MB)),
     params:
         frames=list(FRAMES.paths),
         settings=RECIPES.settings_of("stack_frames"),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,21 +17,38 @@ import psutil
 import pytest
 from snakemake.persistence.file import FilePersistence
 
-from scripts.lightstack.planning import recovery
-from scripts.lightstack.planning.recovery import RECORDS, lack_of_space
-from tests.conftest import ROOT, snakemake
+from scripts.lightstack.planning.recovery import RECORDS, frame_mb, lack_of_space, record_of
+from scripts.lightstack.simulator import make_night
+from tests.conftest import ROOT, SMALL_SETTINGS, Run, snakemake, write_settings
 
 SMALL_NIGHT = Callable[..., Path]
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
-    """Start a run in a process group of its own."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--directory", str(folder), "--cores", "2"]
-    with (folder / "output.txt").open("wb") as output:
-        return subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, cwd=folder
-        )
+Start = Callable[[Path], subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start runs, each in a process group of its own; none outlives the test."""
+    runs: list[subprocess.Popen[bytes]] = []
+
+    def start(folder: Path) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+        command += ["--directory", str(folder), "--cores", "2"]
+        with (folder / "output.txt").open("wb") as output:
+            run = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd=folder,
+            )
+        runs.append(run)
+        return run
+
+    yield start
+    for run in runs:
+        kill(run)
 
 
 def kill(run: subprocess.Popen[bytes]) -> None:
@@ -71,7 +89,7 @@ def undisturbed(small_night: SMALL_NIGHT) -> dict[str, bytes]:
 
 
 def test_a_run_killed_at_twenty_moments_ends_in_the_same_bytes(
-    small_night: SMALL_NIGHT, undisturbed: dict[str, bytes]
+    small_night: SMALL_NIGHT, undisturbed: dict[str, bytes], start: Start
 ) -> None:
     rng = random.Random(1)
     folder = small_night("killed 0")
@@ -110,7 +128,7 @@ def test_a_file_without_permission_is_told_and_the_others_are_stacked(
 
 
 def test_a_killed_job_is_done_again(
-    small_night: SMALL_NIGHT, undisturbed: dict[str, bytes]
+    small_night: SMALL_NIGHT, undisturbed: dict[str, bytes], start: Start
 ) -> None:
     folder = small_night()
     run = start(folder)
@@ -137,8 +155,8 @@ def jobs_of(run: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return []
 
 
-def test_files_that_a_power_cut_left_empty_are_made_again(
-    small_night: SMALL_NIGHT, undisturbed: dict[str, bytes]
+def test_files_that_a_power_cut_damaged_are_made_again(
+    small_night: SMALL_NIGHT, undisturbed: dict[str, bytes], start: Start
 ) -> None:
     folder = small_night()
     run = start(folder)
@@ -151,23 +169,118 @@ def test_files_that_a_power_cut_left_empty_are_made_again(
         for path in sorted((folder / name).rglob("*"))
         if path.is_file()
     ]
-    for path in rng.sample(written, len(written) // 3):
-        path.write_bytes(b"")
+    for path in rng.sample(written, len(written) // 2):
+        damage(path, rng)
     for path in (folder / "data_cleaned").rglob("*"):
-        path.write_bytes(b"")
+        damage(path, rng)
     assert repaired(folder) == undisturbed
 
 
-def test_an_accepted_frame_that_was_deleted_comes_back(small_night: SMALL_NIGHT) -> None:
-    folder = small_night()
-    before = snakemake(folder).results
-    (folder / "data_cleaned" / "light_0001.fits").unlink()
+def damage(path: Path, rng: random.Random) -> None:
+    """Leave of a file what a power cut leaves: nothing, its beginning, or zeros."""
+    content = path.read_bytes()
+    whole = len(content)
+    path.write_bytes(rng.choice([b"", content[: whole // 2], content[: whole - 1], bytes(whole)]))
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("once") / "night"
+    make_night(folder, shape=(200, 300), n_lights=5, n_stars=150, seed=4)
+    write_settings(folder, **SMALL_SETTINGS)
     run = snakemake(folder)
-    assert run.results == before
+    assert run.returncode == 0, run.output
+    return run
+
+
+@pytest.fixture
+def finished(once: Run, tmp_path: Path) -> Run:
+    """Return a copy of a finished run, to be damaged."""
+    return replace(once, folder=shutil.copytree(once.folder, tmp_path / "night"))
+
+
+@pytest.mark.parametrize("left", [0.0, 0.5])
+def test_files_of_all_kinds_are_made_again_when_damaged(
+    once: Run, finished: Run, left: float
+) -> None:
+    for name in (
+        "work/cleaned/light_0001.fits",
+        "work/sources/light_0002.fits",
+        "work/quality/light_0003.json",
+        "work/exposures.json",
+        "results/alignment.json",
+        "results/frames.csv",
+        "results/preview.png",
+        "results/stack_mean.fits",
+        "data_cleaned/light_0002.fits",
+    ):
+        path = finished.folder / name
+        content = path.read_bytes()
+        path.write_bytes(content[: int(left * len(content)) - 7] if left else bytes(len(content)))
+    run = snakemake(finished.folder)
+    assert run.returncode == 0, run.output
+    assert "Traceback" not in run.output
+    assert run.results == once.results
+
+
+def test_a_process_that_only_plans_changes_nothing(once: Run, finished: Run) -> None:
+    folder = finished.folder
+    snakemake(folder, "--dry-run")  # the caches know the copies now
+    (folder / "work" / "quality" / "light_0001.json").write_bytes(b"")
+    (folder / "work" / "cleaned" / ".0123456789abcdef.part").touch()
+    (folder / ".snakemake" / "metadata" / name_of_record("results/frames.csv")).unlink()
+
+    def state() -> dict[str, tuple[bytes, int]]:
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        snakemakes = {folder / ".snakemake" / name for name in ("log", "iocache")}
+        return {
+            str(path): (path.read_bytes(), path.stat().st_mtime_ns)
+            for path in files
+            if path.parent not in snakemakes
+        }
+
+    before = state()
+    for mode in ("--dry-run", "--lint", "--summary", "--rulegraph", "--list-rules"):
+        run = snakemake(folder, mode)
+        assert state() == before, mode
+        if mode == "--dry-run":
+            files = "work/quality/light_0001.json, results/frames.csv"
+            assert f"{files}: damaged, or of an unknown state; to be made again." in run.output
+    assert snakemake(folder).results == once.results
+    assert not list((folder / "work").rglob("*.part"))
+
+
+def name_of_record(path: str) -> str:
+    return Path(record_of(path)).name
+
+
+def test_a_deleted_output_folder_comes_back(once: Run, finished: Run) -> None:
+    shutil.rmtree(finished.folder / "data_cleaned")
+    run = snakemake(finished.folder)
+    assert run.results == once.results
     assert "stack_frames" not in run.output
 
 
-def test_interrupting_leaves_nothing_behind(small_night: SMALL_NIGHT) -> None:
+def test_what_other_programs_leave_is_no_obstacle(finished: Run) -> None:
+    folder = finished.folder / "data_cleaned"
+    (folder / ".Trash").mkdir()
+    names = [".DS_Store", "Thumbs.db", "desktop.ini", "._light_0001.fits", "a.seq"]
+    junk = [folder / name for name in (*names, ".Trash/a.fits")]
+    for path in junk:
+        path.write_text("junk")
+    run = snakemake(finished.folder, "--config", "min_star_count=21", "--until", "select_frames")
+    assert run.returncode == 0, run.output
+    assert [path.read_text() for path in junk] == ["junk"] * 6
+
+
+def test_an_accepted_frame_that_was_deleted_comes_back(once: Run, finished: Run) -> None:
+    (finished.folder / "data_cleaned" / "light_0001.fits").unlink()
+    run = snakemake(finished.folder)
+    assert run.results == once.results
+    assert "stack_frames" not in run.output
+
+
+def test_interrupting_leaves_nothing_behind(small_night: SMALL_NIGHT, start: Start) -> None:
     folder = small_night()
     run = start(folder)
     wait_for(lambda: any(folder.glob("work/cleaned/*.fits")))
@@ -188,14 +301,18 @@ def processes_in(folder: Path) -> list[str]:
     return [line for line in lines if str(folder) in line]
 
 
-def test_a_second_run_in_the_folder_is_told(small_night: SMALL_NIGHT) -> None:
+def test_a_second_run_in_the_folder_is_told(small_night: SMALL_NIGHT, start: Start) -> None:
     folder = small_night()
     run = start(folder)
-    wait_for(lambda: any(folder.glob("work/**/*.fits")))
+    wait_for(lambda: any(folder.glob(".snakemake/locks/*")))
+    # It rests while the second tries, however slow the machine is.
+    os.killpg(run.pid, signal.SIGSTOP)
     second = snakemake(folder)
+    os.killpg(run.pid, signal.SIGCONT)
     assert second.returncode == 1
     assert "cannot be locked" in second.output
-    assert run.wait(120) == 0
+    assert "Traceback" not in second.output
+    assert run.wait(300) == 0
 
 
 @pytest.fixture
@@ -236,6 +353,19 @@ def test_a_read_only_folder_is_named(small_night: SMALL_NIGHT, small_disk: Path)
     assert "Traceback" not in run.output
 
 
+def test_results_that_cannot_be_written_are_told_before_any_job(
+    small_night: SMALL_NIGHT, small_disk: Path
+) -> None:
+    folder = small_night()
+    (folder / "results").symlink_to(small_disk)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    run = snakemake(folder)
+    assert run.returncode == 1
+    assert "results: nothing can be written there: Read-only file system." in run.output
+    assert "Traceback" not in run.output
+    assert not (folder / "work" / "cleaned").exists()
+
+
 @pytest.mark.parametrize("name", ["a.fits", "é ü/b.fits", "folder/" * 80 + "c.fits"])
 def test_records_are_where_snakemake_keeps_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -245,24 +375,28 @@ def test_records_are_where_snakemake_keeps_them(
     snakemakes = FilePersistence.__new__(FilePersistence)
     snakemakes._max_len = None
     expected = snakemakes._record_path(str(RECORDS), name)
-    assert recovery._snakemake_path("metadata", name) == Path(expected)
+    assert record_of(name) == expected
 
 
 def test_lack_of_space_is_foreseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     raw = tmp_path / "a.fits"
-    raw.write_bytes(b"")
-    os.truncate(raw, 1_000_000_000)
+    raw.touch()
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=30_000_000_000))
+
+    def told(raw_bytes: int, free: int) -> str:
+        os.truncate(raw, raw_bytes)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free))
+        return lack_of_space([frame_mb(raw)], [], 6)
+
     assert (
-        lack_of_space([raw], [], 6)
-        == "This run needs about 32.0 GB of disk in "
-        + str(tmp_path)
-        + ", of which 30.0 GB are free. Make room, or it will stop halfway."
+        told(1_000_000_000, 30_000_000_000)
+        == f"This run needs about 32.0 GB of disk in {tmp_path}, of which 30.0 GB are free. "
+        "Make room, or it will stop halfway."
     )
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=33_000_000_000))
-    assert lack_of_space([raw], [], 6) == ""
+    assert told(1_000_000_000, 33_000_000_000) == ""
+    assert "about 32.0 MB of disk in" in told(1_000_000, 30_000)
+    assert "of which 0.0 MB" not in told(1_000_000, 300_000)
 
 
 def test_files_of_others_survive_beside_the_workflow(small_night: SMALL_NIGHT) -> None:

@@ -9,11 +9,12 @@ import pytest
 from astropy.io import fits
 from PIL import Image
 
-from scripts.lightstack.files.atomic import atomic_write
+from scripts.lightstack.files.atomic import atomic_write, part_name
 from scripts.lightstack.files.frame_file import Frame, write_frame
 from scripts.lightstack.files.records import write_csv, write_json
 from scripts.lightstack.files.table_file import write_table
 from scripts.lightstack.files.wholeness import is_whole
+from scripts.lightstack.planning.recovery import sweep
 
 
 def write_image(path: Path) -> None:
@@ -98,3 +99,18 @@ def test_files_have_the_permissions_that_the_user_wants(tmp_path: Path) -> None:
     with atomic_write(tmp_path / "a.json") as file:
         file.write(b"{}")
     assert (tmp_path / "a.json").stat().st_mode == plain.stat().st_mode
+
+
+def test_only_half_written_files_of_the_workflow_are_swept(tmp_path: Path) -> None:
+    own, shared = tmp_path / "work", tmp_path / "results"
+    for folder in (own / "deep", shared / "deep"):
+        folder.mkdir(parents=True)
+        (folder / part_name()).touch()
+        (folder / ".my download.part").touch()
+    (shared / part_name()).touch()
+    (shared / "my.part").touch()
+    sweep([own], shared)
+    left = sorted(path.name for path in tmp_path.rglob("*.part") if "deep" not in path.parts)
+    assert left == ["my.part"]
+    assert [path.name for path in (own / "deep").iterdir()] == [".my download.part"]
+    assert len(list((shared / "deep").iterdir())) == 2

@@ -1,7 +1,9 @@
 """Exactly the work that is needed is done again."""
 
 import os
+import random
 import shutil
+import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +23,12 @@ AGGREGATES = {
     "draw_preview",
     "all",
 }
+
+
+def jobs(frames: int = 0, *rules: str, aggregates: bool = True) -> dict[str, int]:
+    """Count jobs: rules of this many frames, and aggregates once."""
+    counts = dict.fromkeys(rules, frames) | (dict.fromkeys(AGGREGATES, 1) if aggregates else {})
+    return {rule: count for rule, count in counts.items() if count}
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +55,6 @@ def night(finished: Path, tmp_path: Path) -> Path:
     return shutil.copytree(finished, tmp_path / "night")
 
 
-def jobs(frames: int = 0, *rules: str, aggregates: bool = True) -> dict[str, int]:
-    """Count jobs: rules of this many frames, and aggregates once."""
-    counts = dict.fromkeys(rules, frames) | (dict.fromkeys(AGGREGATES, 1) if aggregates else {})
-    return {rule: count for rule, count in counts.items() if count}
-
-
 def planned(folder: Path, *config: str) -> dict[str, int]:
     arguments = ["--config", *config] if config else []
     return planned_jobs(snakemake(folder, "--dry-run", *arguments))
@@ -67,10 +69,55 @@ def test_nothing_changed(night: Path) -> None:
     assert planned(night) == {}
 
 
-def test_touched_files(night: Path) -> None:
-    for path in all_files(night):
-        path.touch()
-    assert planned(night) == {}
+@pytest.fixture(params=["contents count", "times would count"])
+def limit(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """Return options by which Snakemake compares files with its records by content, or by time."""
+    return () if request.param == "contents count" else ("--max-checksum-file-size", "0")
+
+
+def in_any_order(folder: Path) -> None:
+    """Give all files times within an hour, before and after now, as copies and clocks do."""
+    rng = random.Random(3)
+    for path in all_files(folder):
+        moment = time.time() + rng.uniform(-1800, 1800)
+        os.utime(path, (moment, moment))
+
+
+def test_times_play_no_part(night: Path, limit: tuple[str, ...]) -> None:
+    in_any_order(night)
+    assert planned_jobs(snakemake(night, "--dry-run", *limit)) == {}
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ("background_box=40", jobs(5, *FRAME_JOBS)),
+        ("minarea=6", jobs(5, "detect_sources", "grade_frame")),
+        ("normalize=none", jobs() | {"select_frames": 0}),
+        ("sigma_clip=3", {"stack_frames": 1, "draw_preview": 1, "all": 1}),
+    ],
+)
+def test_settings_count_whatever_the_times(
+    night: Path, limit: tuple[str, ...], config: str, expected: dict[str, int]
+) -> None:
+    in_any_order(night)
+    run = snakemake(night, "--dry-run", "--config", config, *limit)
+    assert planned_jobs(run) == {rule: n for rule, n in expected.items() if n}
+
+
+@pytest.mark.parametrize("place", ["data", "darkfield", "work", "results"])
+def test_files_from_the_future_do_not_stop_a_run(night: Path, place: str) -> None:
+    for path in all_files(night / place):
+        os.utime(path, (time.time() + 1e6,) * 2)
+    changed = ("--config", "sigma_clip=3", "background_box=40", "--max-checksum-file-size", "0")
+    run = snakemake(night, *changed)
+    assert run.returncode == 0, run.output
+    assert planned_jobs(snakemake(night, "--dry-run", *changed)) == {}
+
+
+def test_a_copy_of_all_is_up_to_date(night: Path, tmp_path: Path, limit: tuple[str, ...]) -> None:
+    copy = shutil.copytree(night, tmp_path / "copy", copy_function=shutil.copyfile)
+    assert planned_jobs(snakemake(copy, "--dry-run", *limit)) == {}
 
 
 def test_fresh_clone_over_existing_results(night: Path, tmp_path: Path) -> None:
@@ -80,6 +127,12 @@ def test_fresh_clone_over_existing_results(night: Path, tmp_path: Path) -> None:
         (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)
     run = snakemake(night, "--snakefile", str(tmp_path / "clone" / "Snakefile"), "--dry-run")
     assert "Nothing to be done" in run.output
+
+
+def test_a_setting_counts_although_another_result_is_lost(night: Path) -> None:
+    (night / "results" / "frames.csv").unlink()
+    expected = {"list_frames": 1, "stack_frames": 1, "draw_preview": 1, "all": 1}
+    assert planned(night, "sigma_clip=3") == expected
 
 
 def test_a_frame_arrives(night: Path) -> None:
@@ -245,6 +298,7 @@ def plan_with(
         ("lightstack/alignment/registration.py", jobs() | {"select_frames": 0}),
         ("lightstack/stacking/resampling.py", {"stack_frames": 1, "draw_preview": 1, "all": 1}),
         ("lightstack/detection/quality.py", jobs(5, "grade_frame")),
+        ("lightstack/files/ledger.py", {"list_frames": 1, "all": 1}),
         ("lightstack/simulator.py", {}),
     ],
 )

@@ -1,6 +1,8 @@
 """The workflow as a user runs it, against the simulator's truth."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from scripts.lightstack.files.table_file import read_table
 from scripts.lightstack.simulator import Night
 from scripts.lightstack.stacking import combining
 from scripts.lightstack.stacking.resampling import resample
-from tests.conftest import Run, older_processor, planned_jobs, snakemake
+from tests.conftest import ROOT, Run, older_processor, planned_jobs, snakemake
 
 MODES = ("mean", "median", "max", "min", "std", "sigma_clip")
 
@@ -219,6 +221,8 @@ def test_nothing_is_done_twice(simulated: tuple[Run, Night]) -> None:
     again = snakemake(run.folder)
     assert again.returncode == 0
     assert "Nothing to be done" in again.output
+    assert "12 of 15 frames stacked; 3 rejected" in again.output
+    assert f"Preview: {run.folder / 'results' / 'preview.png'}" in again.output
 
 
 def test_results_are_the_same_bytes_with_one_core_and_with_two(
@@ -329,7 +333,7 @@ def test_bad_files_are_rows_and_do_not_stop_the_others(small_night: Callable[...
     ("change", "sentence"),
     [
         ({"min_star_count": 5000}, "too few stars (lower min_star_count"),
-        ({"reference": "light_0007"}, "reference 'light_0007' is not among the accepted frames"),
+        ({"reference": "light_0003"}, "reference 'light_0003' is not among the accepted frames"),
         ({"min_star_count": 100}, "Fewer than two frames to stack"),
     ],
 )
@@ -457,6 +461,51 @@ def test_a_failure_does_not_tell_the_story_of_an_earlier_run(
     run = snakemake(folder, "--config", "min_star_count=21")
     assert run.returncode == 1
     assert "frames stacked" not in run.output
+
+
+def test_the_end_of_a_run_says_what_is_there(small_night: Callable[..., Path]) -> None:
+    folder = small_night(modes=["mean"])
+    planned = snakemake(folder, "--dry-run")
+    assert "Not there yet" not in planned.output
+    run = snakemake(folder, "--omit-from", "stack_frames")
+    assert run.returncode == 0, run.output
+    assert "3 of 5 frames to be stacked; 2 rejected" in run.output
+    assert "Not there yet: results/stack_mean.fits, results/preview.png" in run.output
+    assert "Preview:" not in run.output
+    run = snakemake(folder)
+    assert "3 of 5 frames stacked; 2 rejected" in run.output
+    assert "Not there yet" not in run.output
+    run = snakemake(folder, "--config", "sigma_clip=3", "--until", "list_frames")
+    assert "3 of 5 frames to be stacked; 2 rejected" in run.output
+    earlier = "Of an earlier state of frames, settings or code: results/stack_mean.fits"
+    assert earlier in run.output
+    run = snakemake(folder, "--config", "minarea=6", "--until", "grade_frame")
+    assert "frames stacked" not in run.output
+    assert "Of an earlier state of frames, settings or code: results/frames.csv" in run.output
+
+
+@pytest.mark.parametrize("arguments", [(), ("--executor", "local")])
+def test_a_checkout_may_lie_anywhere(
+    small_night: Callable[..., Path], tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    checkout = tmp_path / "it's a (new) ü"
+    checkout.mkdir()
+    for name in ("Snakefile", "rules", "scripts", "profiles", "config", "envs"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, checkout / name)
+    (checkout / ".venv").symlink_to(sys.prefix)
+    folder = small_night("my (night)", modes=["mean"])
+    python = checkout / ".venv" / "bin" / "python"
+    command = [str(python), "-m", "snakemake", "--snakefile", str(checkout / "Snakefile")]
+    run = subprocess.run(
+        [*command, "--directory", str(folder), "--cores", "2", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "3 of 5 frames stacked" in run.stdout
+    assert f"Preview: {folder / 'results' / 'preview.png'}" in run.stdout
 
 
 def test_lost_records_are_told(small_night: Callable[..., Path]) -> None:

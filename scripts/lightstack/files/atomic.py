@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -11,8 +12,17 @@ from typing import IO
 
 from scripts.lightstack.job import JobError
 
-PART = ".part"
-"""Extension of a file that is not whole yet."""
+_PART = re.compile(r"\.[0-9a-f]{16}\.part")
+
+
+def part_name() -> str:
+    """Make up a name for a file that is not whole yet, which no other has."""
+    return f".{secrets.token_hex(8)}.part"
+
+
+def is_part_name(name: str) -> bool:
+    """Whether a name is one that `part_name` makes up."""
+    return _PART.fullmatch(name) is not None
 
 
 @contextmanager
@@ -35,7 +45,7 @@ def atomic_write(path: Path, *, durable: bool = False) -> Iterator[IO[bytes]]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own: two writers never meet.
-    part = path.with_name(f".{secrets.token_hex(8)}{PART}")
+    part = path.with_name(part_name())
     try:
         with open(part, "wb", opener=_create) as file:
             yield file

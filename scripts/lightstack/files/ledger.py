@@ -30,13 +30,15 @@ COLUMNS = (
 )
 
 
-def summary(ledger: Path) -> list[str]:
+def summary(ledger: Path, *, stacked: bool = True) -> list[str]:
     """Tell what became of the frames.
 
     Parameters
     ----------
     ledger : Path
         CSV file with the columns `COLUMNS`.
+    stacked : bool
+        Whether the stacks are there; else the frames in them are yet to be stacked.
 
     Returns
     -------
@@ -60,5 +62,5 @@ def summary(ledger: Path) -> list[str]:
     ]
     if undarkened:
         others.append(f"{undarkened} without a dark")
-    stacked = f"{counts['stacked']} of {len(rows)} frames stacked"
-    return [*lines, "; ".join([stacked, *others])]
+    state = "stacked" if stacked else "to be stacked"
+    return [*lines, "; ".join([f"{counts['stacked']} of {len(rows)} frames {state}", *others])]

@@ -5,21 +5,31 @@ from pathlib import Path
 from typing import Any
 
 from scripts.lightstack.files.records import read_json, write_json
+from scripts.lightstack.files.wholeness import is_whole
+from scripts.lightstack.raw.names import IMAGE_NAME, is_hidden
 
 MANIFEST = ".lightstack.json"
 """File in the folder that lists what the workflow wrote there."""
 
 _MARKS = (b"RAWSHA  =", b"NSTARS  =")
+_START = 100_000
 
 
-def files_in(folder: Path) -> list[str]:
-    """List the files of a folder by their paths below it; the manifest does not count."""
-    return sorted(
-        path.relative_to(folder).as_posix()
-        for parent, _, names in os.walk(folder)
-        for name in names
-        if (path := Path(parent, name)) != folder / MANIFEST and path.suffix != ".part"
-    )
+def frames_in(folder: Path) -> list[str]:
+    """List what can be a frame in a folder, by the paths below it.
+
+    Hidden files, and those that other programs leave (``Thumbs.db``, ``*.seq``), do not count.
+    """
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        below = Path(parent).relative_to(folder)
+        found += [
+            (below / name).as_posix()
+            for name in names
+            if IMAGE_NAME.fullmatch(name) and not is_hidden(name)
+        ]
+    return sorted(found)
 
 
 def written_files(folder: Path) -> dict[str, Any]:
@@ -44,7 +54,7 @@ def written_files(folder: Path) -> dict[str, Any]:
         manifest = None
     if isinstance(manifest, dict):
         return manifest
-    return {name: None for name in files_in(folder) if _is_ours(folder / name)}
+    return {name: None for name in frames_in(folder) if _is_ours(folder / name)}
 
 
 def note_files(folder: Path, files: dict[str, Any]) -> None:
@@ -53,23 +63,25 @@ def note_files(folder: Path, files: dict[str, Any]) -> None:
 
 
 def files_of_others(folder: Path) -> list[str]:
-    """List the files of the folder that the workflow did not write."""
+    """List the files of the folder that can be frames and that the workflow did not write."""
     written = written_files(folder)
-    return [name for name in files_in(folder) if name not in written]
+    return [name for name in frames_in(folder) if name not in written]
 
 
-def lost_files(folder: Path) -> list[str]:
-    """List the files that the workflow wrote and that are gone or, after a crash, empty."""
-    return [name for name in written_files(folder) if not _has_content(folder / name)]
-
-
-def _has_content(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0
+def is_complete(folder: Path) -> bool:
+    """Whether the folder, once filled, still has its manifest and all files of it, whole."""
+    paths = [folder / name for name in written_files(folder)]
+    return (folder / MANIFEST).exists() and all(
+        path.is_file() and is_whole(str(path)) for path in paths
+    )
 
 
 def _is_ours(path: Path) -> bool:
-    if not _has_content(path):
-        return path.is_file() and path.suffix == ".fits"
+    """Whether a file has the workflow's cards, or nothing at all, as a power cut leaves it."""
+    if not path.is_file() or path.suffix != ".fits":
+        return False
     with path.open("rb") as file:
-        start = file.read(100_000)
-    return all(mark in start for mark in _MARKS)
+        start = file.read(_START)
+        if any(start):
+            return all(mark in start for mark in _MARKS)
+        return not any(any(part) for part in iter(lambda: file.read(_START), b""))

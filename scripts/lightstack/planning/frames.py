@@ -7,12 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scripts.lightstack.raw.names import IMAGE_NAME, is_hidden
 from scripts.lightstack.text import natural_order
-
-IMAGE_NAME = re.compile(
-    r"(?P<stem>.+)\.(?:fits|fit|fts)(?:\.gz|\.fz)?|(?P<picture>.+)\.(?:png|jpe?g|tiff?)",
-    re.IGNORECASE | re.DOTALL,
-)
 
 MOST_TWINS = 10
 """Pairs of files with one name that are told of: enough to see what is wrong."""
@@ -119,8 +115,8 @@ def _walk(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(parent, name) for name in files if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        yield from (Path(parent, name) for name in files if not is_hidden(name))
 
 
 def _tell(error: OSError) -> None:

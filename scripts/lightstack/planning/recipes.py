@@ -1,12 +1,35 @@
 """What each job's result is made of, as a digest: the rule's code and settings, and all before it.
 
-Given to each rule as its parameter, a recipe makes Snakemake do exactly the work that is needed,
-whatever the time stamps of the files say: a job is done again if its recipe is another than that
-of the result which is there.
+Reruns are exact because of five things, each of which holds where the others cannot:
+
+Content digests
+    of raw files (`fingerprints`), so that a file counts by its bytes, not by its name or time. A
+    cache keeps them, for reading all raw files before each run would take minutes; it may be lost.
+    Held by ``test_a_frame_is_replaced`` and ``test_two_frames_swap_their_pixels``.
+Recipes
+    (here) of all jobs: digests of code, settings and raw contents, in which the recipes of earlier
+    jobs are ingredients. Each is its job's parameter, and Snakemake does a job again whose
+    parameters have changed. That their table agrees with the rules is held by ``test_recipes.py``;
+    that they plan exactly what is needed, by ``test_reruns.py``; that results are those of a run
+    from scratch, by ``test_chains.py``.
+No time stamps
+    (`inside_snakemake`). Snakemake would also compare the times of inputs and outputs, in which a
+    copy, a wrong clock or a raw file from the future play a part. Held by
+    ``test_times_play_no_part`` and the tests after it.
+Records
+    are Snakemake's (``.snakemake/metadata``): with which parameters a file was made. Without its
+    record a file may be of any state, so it is made again; without any records the run stops
+    (`recovery`). Held by ``test_a_result_whose_record_was_lost_is_made_again``.
+Whole files
+    take their names when they are whole (`files.atomic`), and what a power cut damages afterwards
+    is found by a look at each file and made again (`files.wholeness`, `recovery`). Snakemake marks
+    what a killed job may have left and locks the folder of a run; a process that only plans, or
+    runs one job for another, changes nothing there. Held by ``test_faults.py``.
 """
 
 import hashlib
 import json
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -14,38 +37,56 @@ from scripts.lightstack.digest import VERSIONS, code_digest
 from scripts.lightstack.planning.dark_choice import DarkChoice
 from scripts.lightstack.planning.frames import Frames
 
-SETTINGS_OF = {
-    "combine_darks": (),
-    "subtract_dark": ("saturation_limit", "debug_region"),
-    "subtract_background": ("background_box",),
-    "detect_sources": ("threshold_sigma", "minarea", "smoothing_sigma"),
-    "grade_frame": (
-        "min_star_count",
-        "fwhm0",
-        "fwhm_max_ratio",
-        "ellip_max",
-        "outlier_mad_thresh",
-        "saturated_max_fraction",
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What a rule's results are made of, beside code and raw files.
+
+    Parameters
+    ----------
+    settings : tuple of str
+        Settings on which they depend.
+    uses : tuple of str
+        Rules whose results are read.
+    per : str
+        "frame" or "kind" (of darks) if the rule has a job for each, or "run".
+    """
+
+    settings: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
+    per: str = "run"
+
+
+RULES = {
+    "combine_darks": Ingredients(per="kind"),
+    "subtract_dark": Ingredients(
+        ("saturation_limit", "debug_region"), ("combine_darks",), per="frame"
     ),
-    "select_frames": ("output_dir",),
-    "align_frames": ("reference", "normalize"),
-    "list_frames": (),
-    "stack_frames": ("sigma_clip", "weights", "modes"),
-    "draw_preview": ("modes",),
+    "subtract_background": Ingredients(("background_box",), ("subtract_dark",), per="frame"),
+    "detect_sources": Ingredients(
+        ("threshold_sigma", "minarea", "smoothing_sigma"), ("subtract_background",), per="frame"
+    ),
+    "grade_frame": Ingredients(
+        (
+            "min_star_count",
+            "fwhm0",
+            "fwhm_max_ratio",
+            "ellip_max",
+            "outlier_mad_thresh",
+            "saturated_max_fraction",
+        ),
+        ("detect_sources",),
+        per="frame",
+    ),
+    "select_frames": Ingredients(("output_dir",), ("grade_frame", "subtract_background")),
+    "align_frames": Ingredients(("reference", "normalize"), ("grade_frame", "detect_sources")),
+    "list_frames": Ingredients((), ("align_frames", "grade_frame")),
+    "stack_frames": Ingredients(
+        ("sigma_clip", "weights", "modes"), ("align_frames", "subtract_background")
+    ),
+    "draw_preview": Ingredients(("modes",), ("stack_frames",)),
 }
-"""Settings on which the result of each rule depends."""
-
-FRAME_CHAIN = ("subtract_dark", "subtract_background", "detect_sources", "grade_frame")
-"""The rules of a single frame, each of which uses the result of the one before."""
-
-USES = {
-    "select_frames": ("grade_frame", "subtract_background"),
-    "align_frames": ("grade_frame", "detect_sources"),
-    "list_frames": ("align_frames", "grade_frame"),
-    "stack_frames": ("align_frames", "subtract_background"),
-    "draw_preview": ("stack_frames",),
-}
-"""Rules whose results the rules for all frames use."""
+"""The rules whose jobs have recipes, each after those that it uses."""
 
 
 class Recipes:
@@ -76,7 +117,7 @@ class Recipes:
 
     def settings_of(self, rule: str) -> dict[str, object]:
         """Pick the settings on which a rule's result depends."""
-        return {key: self._settings[key] for key in SETTINGS_OF[rule]}
+        return {key: self._settings[key] for key in RULES[rule].settings}
 
     def _of(self, rule: str, name: str = "") -> str:
         """Recipe of a job.
@@ -86,7 +127,7 @@ class Recipes:
         rule : str
             Its rule.
         name : str, optional
-            Its frame, if the rule is one of `FRAME_CHAIN`, or its kind of darks.
+            Its frame or its kind of darks, if the rule has a job for each.
 
         Returns
         -------
@@ -97,29 +138,28 @@ class Recipes:
             code_digest(f"scripts/{rule}.py"),
             VERSIONS,
             self.settings_of(rule),
-            self._before(rule, name),
+            self._raw(rule, name),
+            [self._used(used, rule, name) for used in RULES[rule].uses],
         )
 
-    def _before(self, rule: str, name: str) -> object:
-        """Tell what the job takes from others."""
+    def _raw(self, rule: str, name: str) -> object:
+        """Tell what the job takes from raw files."""
         if rule == "combine_darks":
             return [self._contents[path] for path in self._choice.darks[name]]
         if rule == "subtract_dark":
-            return [self._contents[self._frames.paths[name]], self._dark(name)]
-        if rule in FRAME_CHAIN:
-            return self.of(FRAME_CHAIN[FRAME_CHAIN.index(rule) - 1], name)
-        return [self._frames.refused if rule == "list_frames" else None] + [
-            [[name, self.of(used, name)] for name in self._frames.paths]
-            if used in FRAME_CHAIN
-            else self.of(used)
-            for used in USES[rule]
-        ]
+            own = self._choice.own.get(name)
+            dark = [Path(own).name, self._contents[own]] if own else None
+            return [self._contents[self._frames.paths[name]], dark]
+        return self._frames.refused if rule == "list_frames" else None
 
-    def _dark(self, frame: str) -> object:
-        if own := self._choice.own.get(frame):
-            return [Path(own).name, self._contents[own]]
-        kind = self._choice.kind.get(frame)
-        return self.of("combine_darks", kind) if kind else None
+    def _used(self, used: str, rule: str, name: str) -> object:
+        """Recipes of the jobs of another rule whose results the job reads."""
+        if RULES[used].per == "kind":
+            kind = self._choice.kind.get(name)
+            return self.of(used, kind) if kind else None
+        if RULES[used].per == RULES[rule].per:
+            return self.of(used, name)
+        return [[frame, self.of(used, frame)] for frame in self._frames.paths]
 
 
 def _digest(*parts: object) -> str:

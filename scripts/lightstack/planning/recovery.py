@@ -3,80 +3,67 @@
 import base64
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
-from scripts.lightstack.files.output_folder import lost_files
+from scripts.lightstack.files.atomic import is_part_name, part_name
+from scripts.lightstack.files.output_folder import is_complete
+from scripts.lightstack.files.wholeness import is_whole
 
 COMPRESSED = (".gz", ".fz", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
-
-MADE_IN_WORK = ("dark_subtracted", "cleaned", "sources", "quality", "darks")
-
-MADE_IN_RESULTS = (
-    "selection.csv",
-    "alignment.json",
-    "frames.csv",
-    "preview.png",
-    "stack_*.fits",
-)
 
 RECORDS = Path(".snakemake", "metadata")
 """Where Snakemake keeps a record of each file that a job has made."""
 
 
-def discard_damage(work: Path, results: Path, output: Path) -> None:
-    """Remove files that a crash of the machine left empty, so that they are made again.
-
-    Parameters
-    ----------
-    work, results, output : Path
-        Folders of the working files, of the results and of the accepted frames. Only files that
-        the workflow makes are looked at; it never leaves one empty.
-    """
-    made = [path for name in MADE_IN_WORK for path in (work / name).rglob("*")]
-    made += [path for pattern in MADE_IN_RESULTS for path in results.glob(pattern)]
-    for path in made:
-        is_ours = path.suffix in (".fits", ".json", ".csv", ".png") and path.is_file()
-        if is_ours and path.stat().st_size == 0:
-            path.unlink()
-    if lost_files(output):
-        # The job that writes them is known by this file.
-        (results / "selection.csv").unlink(missing_ok=True)
-
-
-def mark_unrecorded(made: Iterable[str]) -> None:
-    """Let Snakemake make files again of which it has lost the record: they may be out of date.
+def files_to_make_again(made: Iterable[str], selection: str, output: Path) -> list[str]:
+    """List files that are there and must not be used: damaged, or of an unknown state.
 
     Parameters
     ----------
     made : iterable of str
         Paths of the files that jobs make.
+    selection : str
+        The file among them by which the job is known that fills the output folder.
+    output : Path
+        Folder of the accepted frames.
     """
-    if not RECORDS.is_dir():
-        # Snakemake has not run yet, or was told to keep its records in a database.
-        return
-    for path in made:
-        if Path(path).exists() and not _is_record(_snakemake_path("metadata", path)):
-            mark = _snakemake_path("incomplete", path)
-            mark.parent.mkdir(parents=True, exist_ok=True)
-            mark.write_text("{}")
+    # Without the folder, Snakemake has not run yet, or keeps its records in a database.
+    in_files = RECORDS.is_dir()
+    found = [
+        path
+        for path in made
+        if os.path.lexists(path) and not (is_whole(path) and (not in_files or _is_recorded(path)))
+    ]
+    if selection not in found and Path(selection).exists() and not is_complete(output):
+        found.append(selection)
+    return found
 
 
-def _snakemake_path(kind: str, path: str) -> Path:
-    """Where Snakemake keeps what it knows of a file."""
-    code = base64.urlsafe_b64encode(path.encode()).decode()
-    length = os.pathconf(".", "PC_NAME_MAX") - 1
-    parts = [code[first : first + length] for first in range(0, len(code), length)]
-    return Path(".snakemake", kind, *(f"@{part}" for part in parts[:-1]), parts[-1])
-
-
-def _is_record(path: Path) -> bool:
-    """Whether a file is there and neither empty nor full of zeros, as a power cut leaves it."""
+def _is_recorded(path: str) -> bool:
+    """Whether a record is there and neither empty nor full of zeros, as a power cut leaves it."""
     try:
-        with path.open("rb") as file:
-            return file.read(1) == b"{"
+        file = os.open(record_of(path), os.O_RDONLY)
     except FileNotFoundError:
         return False
+    try:
+        return os.read(file, 1) == b"{"
+    finally:
+        os.close(file)
+
+
+def record_of(path: str) -> str:
+    """Where Snakemake keeps the record of a file."""
+    code = base64.urlsafe_b64encode(path.encode()).decode()
+    length = _longest_name() - 1
+    parts = [code[first : first + length] for first in range(0, len(code), length)]
+    return os.path.join(RECORDS, *(f"@{part}" for part in parts[:-1]), parts[-1])  # noqa: PTH118
+
+
+@cache
+def _longest_name() -> int:
+    return os.pathconf(".", "PC_NAME_MAX")
 
 
 def is_locked() -> bool:
@@ -84,36 +71,78 @@ def is_locked() -> bool:
     return any(Path(".snakemake", "locks").glob("*"))
 
 
-def loss_of_records(results: Path) -> str:
+def loss_of_records(results: Iterable[str]) -> str:
     """Say that nothing is known any more about results that are there.
 
     Parameters
     ----------
-    results : Path
-        Folder of the results.
+    results : iterable of str
+        Paths of the results.
 
     Returns
     -------
     str
         A sentence, or an empty string.
     """
-    made = [path for pattern in MADE_IN_RESULTS for path in results.glob(pattern)]
+    there = [Path(path) for path in results if Path(path).exists()]
     in_files = RECORDS.is_dir() and any(RECORDS.iterdir())
-    if not made or in_files or RECORDS.with_suffix(".db").exists():
+    if not there or in_files or RECORDS.with_suffix(".db").exists():
         return ""
     return (
-        f"The records of earlier runs (.snakemake/metadata) are gone: whether {made[0]} is up to "
-        f"date cannot be known. Move work/ and {results}/ away and run again."
+        f"The records of earlier runs (.snakemake/metadata) are gone: whether {there[0]} is up to "
+        f"date cannot be known. Move work/ and {there[0].parent}/ away and run again."
     )
 
 
-def lack_of_space(raw: Iterable[Path], made: Iterable[Path], n_stacks: int) -> str:
+def sweep(own: Iterable[Path], shared: Path) -> None:
+    """Remove what killed runs left half-written.
+
+    For a run that holds the lock: what has such a name may be another's that is at work.
+
+    Parameters
+    ----------
+    own : iterable of Path
+        Folders of the workflow, with all that is below them.
+    shared : Path
+        Folder in which only the files directly below it can be the workflow's.
+    """
+    below = [
+        Path(parent, name)
+        for folder in own
+        for parent, _, names in os.walk(folder)
+        for name in names
+    ]
+    for path in [*below, *shared.iterdir()]:
+        if is_part_name(path.name):
+            path.unlink(missing_ok=True)
+
+
+def unwritable(folders: Iterable[Path]) -> str:
+    """Say in which of some folders no file can be made; they are made if need be.
+
+    Returns
+    -------
+    str
+        A sentence, or an empty string.
+    """
+    for folder in folders:
+        trial = folder / part_name()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            trial.touch(exist_ok=False)
+            trial.unlink()
+        except OSError as error:
+            return f"{folder}: nothing can be written there: {error.strerror}."
+    return ""
+
+
+def lack_of_space(frames_mb: Sequence[float], made: Iterable[Path], n_stacks: int) -> str:
     """Say that the disk is too small for a run, if it seems so.
 
     Parameters
     ----------
-    raw : iterable of Path
-        The raw frames.
+    frames_mb : sequence of float
+        Sizes of the frames as float32 [MB].
     made : iterable of Path
         Folders that the run fills; what they hold is needed no more.
     n_stacks : int
@@ -124,25 +153,29 @@ def lack_of_space(raw: Iterable[Path], made: Iterable[Path], n_stacks: int) -> s
     str
         A sentence, or an empty string.
     """
-    sizes = [_pixel_bytes(path) for path in raw if path.is_file()]
     # Each frame is kept twice, cleaned, and two or so are on their way at a time.
-    needed = 2 * sum(sizes) + (n_stacks + 8) * max(sizes, default=0)
+    needed = 2 * sum(frames_mb) + (n_stacks + 8) * max(frames_mb, default=0)
     there = sum(
-        Path(parent, name).stat().st_size
+        Path(parent, name).lstat().st_size / 1e6
         for folder in made
         for parent, _, names in os.walk(folder)
         for name in names
     )
-    free = shutil.disk_usage(Path.cwd()).free
+    free = shutil.disk_usage(Path.cwd()).free / 1e6
     if needed - there <= free:
         return ""
     return (
-        f"This run needs about {(needed - there) / 1e9:.1f} GB of disk in {Path.cwd()}, of which "
-        f"{free / 1e9:.1f} GB are free. Make room, or it will stop halfway."
+        f"This run needs about {_amount(needed - there)} of disk in {Path.cwd()}, of which "
+        f"{_amount(free)} are free. Make room, or it will stop halfway."
     )
 
 
-def _pixel_bytes(path: Path) -> int:
-    """Guess the size of a frame as float32 from that of its file, which mostly has 16 bits."""
+def frame_mb(path: Path) -> float:
+    """Guess the size of a frame as float32 from that of its file, mostly of 16 bits [MB]."""
     factor = 4 if path.suffix.lower() in COMPRESSED else 2
-    return factor * path.stat().st_size
+    return factor * path.stat().st_size / 1e6
+
+
+def _amount(megabytes: float) -> str:
+    """Write an amount of data in a unit that suits it."""
+    return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{megabytes:.1f} MB"

@@ -1,0 +1,57 @@
+"""What a run says at its end: what is there now, and of which state it is."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from scripts.lightstack.files.ledger import summary
+from scripts.lightstack.files.records import read_json
+from scripts.lightstack.stacking.rejection import blindness
+
+
+def outcome(
+    ledger: str,
+    alignment: str,
+    stacks: list[str],
+    preview: str,
+    *,
+    current: Collection[str],
+    settings: dict[str, Any],
+) -> list[str]:
+    """Tell what became of the frames, and which results are there.
+
+    Parameters
+    ----------
+    ledger, alignment, preview : str
+        Paths of these results.
+    stacks : list of str
+        Paths of the stacks, one per mode.
+    current : collection of str
+        Those of the paths that are there and of the run's frames, settings and code.
+    settings : dict
+        All settings.
+
+    Returns
+    -------
+    list of str
+        Lines to print. Nothing is said to be done that is not.
+    """
+    stacked = set(stacks) <= set(current)
+    lines = []
+    if {ledger, alignment} <= set(current):
+        lines += summary(Path(ledger), stacked=stacked)
+        found = read_json(Path(alignment))
+        lines += [found["problem"]] if "problem" in found else []
+        blind = blindness(len(found["frames"]), settings["sigma_clip"])
+        if stacked and blind and "sigma_clip" in settings["modes"]:
+            lines.append(blind)
+    others = [path for path in (ledger, *stacks, preview) if path not in current]
+    earlier = [path for path in others if Path(path).exists()]
+    missing = [path for path in others if path not in earlier]
+    if earlier:
+        lines.append(f"Of an earlier state of frames, settings or code: {', '.join(earlier)}")
+    if missing:
+        lines.append(f"Not there yet: {', '.join(missing)}")
+    if preview in current:
+        lines.append(f"Preview: {Path(preview).resolve()}")
+    return lines
