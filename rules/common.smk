@@ -95,6 +95,7 @@ try:
         SETTINGS["dark_temperature_tolerance"],
         Path(EXPOSURES),
     )
+    FRAME_MB = [frame_mb(Path(path)) for path in FRAMES.paths.values()]
 except KeyboardInterrupt:
     raise WorkflowError("Interrupted. What was read of new files is kept.") from None
 except (SettingsError, ValueError) as error:
@@ -104,7 +105,6 @@ except OSError as error:
 
 UNREAD = noted(NOTES)
 RECIPES = Recipes(SETTINGS, FRAMES, as_tried(CONTENTS, UNREAD), CHOICE)
-FRAME_MB = [frame_mb(Path(path)) for path in FRAMES.paths.values()]
 LIBRARIES_MB = 200
 FOLDER = Path.cwd()
 

@@ -73,3 +73,13 @@ def test_there_is_a_job_for_each_frame_where_a_recipe_says_so(
     counts = {"frame": 5, "kind": 1, "run": 1}
     for rule, found in jobs.items():
         assert len(found) == counts[RULES[rule].per], rule
+
+
+def test_each_rule_states_what_it_needs(jobs: dict[str, list[tuple[Any, set[str]]]]) -> None:
+    for rule, found in jobs.items():
+        for job, _ in found:
+            assert job.resources["mem_mb"] >= 200, rule
+            assert job.resources["runtime"] >= 1, rule
+            assert job.log, rule
+            # Snakemake spends milliseconds on a benchmark, too much for each job of each frame.
+            assert (job.benchmark is None) == (RULES[rule].per == "frame"), rule

@@ -92,5 +92,10 @@ def is_of_recipe(workflow: Any, path: str, recipe: str) -> bool:
 
 
 def has_begun(workflow: Any) -> bool:
-    """Whether this process runs jobs, or found that there are none to run."""
-    return workflow.is_main_process and workflow.scheduler is not None and not workflow.dryrun
+    """Whether this process runs jobs, or found that there are none to run, and may tell of it."""
+    return (
+        workflow.is_main_process
+        and workflow.scheduler is not None
+        and not workflow.dryrun
+        and not workflow.execution_settings.no_hooks
+    )
