@@ -7,8 +7,8 @@ from scripts.lightstack.alignment.transform import Transform
 from scripts.lightstack.files.ledger import COLUMNS
 from scripts.lightstack.files.records import read_json, write_csv
 from scripts.lightstack.job import job_log
+from scripts.lightstack.order import natural_order
 from scripts.lightstack.report.reasons import sentence, sentences
-from scripts.lightstack.text import natural_order
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

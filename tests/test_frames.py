@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scripts.lightstack.order import natural_order
 from scripts.lightstack.planning.frames import find_frames, frame_name
-from scripts.lightstack.text import natural_order
 
 
 def make(folder: Path, *names: str) -> None:

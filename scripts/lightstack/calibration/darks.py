@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from scripts.lightstack.order import natural_order
 from scripts.lightstack.raw.exposure import Exposure
-from scripts.lightstack.text import natural_order
 
 EXPOSURE_TOLERANCE = 0.01
 """Exposures are equal within this share: headers round them."""

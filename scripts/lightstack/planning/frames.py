@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scripts.lightstack.order import natural_order
 from scripts.lightstack.raw.names import IMAGE_NAME, is_hidden
-from scripts.lightstack.text import natural_order
 
 MOST_TWINS = 10
 """Pairs of files with one name that are told of: enough to see what is wrong."""
