@@ -37,6 +37,14 @@ def compiled(function: Function) -> Function:
         config.CACHE_DIR = before  # type: ignore[attr-defined]
 
 
+def inlined(function: Function) -> Function:
+    """Compile as a part of each compiled function that calls it.
+
+    Small steps inside a loop can so have a name, and the loop still work on many pixels at a time.
+    """
+    return cast("Function", njit(inline="always", error_model="numpy")(function))
+
+
 @cache
 def _folder_for(module: Path) -> Path | None:
     """Folder for machine code, another for each version of a module and of all that it imports.
