@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 from scripts.lightstack.stacking.combining import combine
 from scripts.lightstack.stacking.rejection import smallest_stack
 
-METHODS: dict[str, tuple[str, dict[str, float]]] = {
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "median": ("median", {}),
     "sigma_clip 2.5": ("sigma_clip", {"sigma_clip": 2.5}),
     "sigma_clip 3": ("sigma_clip", {"sigma_clip": 3.0}),
-    "winsorized 3": ("winsorized", {"winsorized": 3.0}),
-    "noise_clip 4": ("noise_clip", {"noise_clip": 4.0}),
-    "noise_clip 3": ("noise_clip", {"noise_clip": 3.0}),
+    "winsorized 3": ("winsorized", {"limits": {"winsorized": 3.0}}),
+    "noise_clip 4": ("noise_clip", {"limits": {"noise_clip": 4.0}}),
+    "noise_clip 3": ("noise_clip", {"limits": {"noise_clip": 3.0}}),
 }
 STEP = 8  # pixels between outliers, so that none is another's neighbour
 

@@ -16,7 +16,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.stacking.combining import combine, find_centres
+from scripts.lightstack.stacking.centres import find_centres
+from scripts.lightstack.stacking.combining import combine
 from scripts.lightstack.stacking.psf_matching import N_PIXELS, Seeing, measure_seeing, starlight
 
 Floats = NDArray[np.float64]

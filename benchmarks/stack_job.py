@@ -87,6 +87,7 @@ def align_and_stack(folder: Path, modes: list[str], threads: int, memory_mb: int
             folder / "alignment.json",
             {name: folder / "cleaned" / f"{name}.fits" for name in names},
             {mode: folder / f"stack_{mode}.fits" for mode in modes},
+            folder / "stacks" / "thumbnails.fits",
             sigma_clip=2.5,
             weights="none",
             stack_memory_mb=memory_mb,

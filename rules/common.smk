@@ -21,6 +21,7 @@ from scripts.lightstack.planning.inside_snakemake import (
 )
 from scripts.lightstack.planning.layout import (
     ALIGNMENT,
+    ALIGNMENTS,
     CLEANED,
     DARK_SUBTRACTED,
     EXPOSURES,
@@ -32,6 +33,7 @@ from scripts.lightstack.planning.layout import (
     SELECTION,
     SOURCES,
     STACK,
+    THUMBNAILS,
     WORK,
     filled,
     in_results,

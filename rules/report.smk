@@ -30,7 +30,7 @@ rule list_frames:
 rule draw_preview:
     """Draw all stacks side by side in one picture."""
     input:
-        stacks=stack_files(),
+        thumbnails=THUMBNAILS,
     output:
         preview=PREVIEW,
     log:

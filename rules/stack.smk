@@ -20,7 +20,7 @@ rule align_frames:
         runtime=minutes(2 * len(FRAME_MB)),
     params:
         frames=list(FRAMES.paths),
-        cache="work/alignments.json",
+        cache=ALIGNMENTS,
         settings=RECIPES.settings_of("align_frames"),
         recipe=recipe("align_frames"),
     script:
@@ -34,6 +34,7 @@ rule stack_frames:
         cleaned=of_all_frames(CLEANED),
     output:
         stacks=stack_files(),
+        thumbnails=THUMBNAILS,
     log:
         "logs/stack_frames.log",
     benchmark:

@@ -9,43 +9,17 @@ from PIL import Image, ImageDraw, ImageFont
 
 from scripts.lightstack.files.atomic import atomic_write
 from scripts.lightstack.job import job_log
+from scripts.lightstack.report.thumbnails import read_thumbnails
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-PANEL_PX = 640
 LABEL_PX = 36
 COLUMNS = 3
 GAP_PX = 8
 NO_DATA = 40
 SKY_LEVEL = 0.15
 SOFTENING = 0.02
-
-
-def shrink(image: NDArray[np.float32], longest: int) -> NDArray[np.float64]:
-    """Average blocks of pixels so that no side is longer than wanted.
-
-    Parameters
-    ----------
-    image : (ny, nx) ndarray of float32
-        NaN where there is no data.
-    longest : int
-        Largest side of the result [pixels].
-
-    Returns
-    -------
-    (my, mx) ndarray of float64
-        NaN where a block has no data at all.
-    """
-    factor = -(-max(image.shape) // longest)
-    ny, nx = (max(1, length // factor) for length in image.shape)
-    blocks = image[: ny * factor, : nx * factor].reshape(
-        ny, min(factor, image.shape[0]), nx, min(factor, image.shape[1])
-    )
-    has_data = np.isfinite(blocks)
-    count = has_data.sum(axis=(1, 3))
-    total = np.where(has_data, blocks, 0).sum(axis=(1, 3), dtype=np.float64)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def stretch(image: NDArray[np.floating]) -> NDArray[np.uint8]:
@@ -96,23 +70,22 @@ def mosaic(panels: dict[str, NDArray[np.uint8]]) -> Image.Image:
     return canvas
 
 
-def run(stacks: dict[str, Path], preview: Path) -> None:
+def run(thumbnails: Path, preview: Path, modes: list[str]) -> None:
     """Write the preview.
 
     Parameters
     ----------
-    stacks : dict of str to Path
-        FITS file of each mode.
+    thumbnails : Path
+        What `stack_frames` wrote.
     preview : Path
         PNG file to write.
+    modes : list of str
+        The stacks, in the order in which they are shown.
     """
-    from astropy.io import fits
-
+    images, header = read_thumbnails(thumbnails)
     panels = {}
-    for mode, path in stacks.items():
-        with fits.open(path, memmap=False) as hdus:
-            header = hdus[0].header
-            picture = stretch(shrink(hdus[0].data, PANEL_PX))
+    for mode in modes:
+        picture = stretch(images[mode])
         label = f"{mode}   {header['NCOMBINE']} frames"
         # FITS counts rows from the bottom, unless a card says otherwise.
         panels[label] = picture if header.get("ROWORDER") == "TOP-DOWN" else picture[::-1]
@@ -123,12 +96,7 @@ def run(stacks: dict[str, Path], preview: Path) -> None:
 if "snakemake" in globals():
     with job_log(snakemake):
         run(
-            dict(
-                zip(
-                    snakemake.params.settings["modes"],
-                    map(Path, snakemake.input.stacks),
-                    strict=True,
-                )
-            ),
+            Path(snakemake.input.thumbnails),
             Path(snakemake.output.preview),
+            snakemake.params.settings["modes"],
         )

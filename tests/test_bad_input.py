@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from scripts import detect_sources, grade_frame, stack_frames, subtract_background, subtract_dark
+from scripts import detect_sources, grade_frame, subtract_background, subtract_dark
 from scripts.lightstack.alignment.transform import Transform
 from scripts.lightstack.files.frame_file import PixelFile, read_header
 from scripts.lightstack.files.records import read_json
@@ -27,6 +27,8 @@ from scripts.lightstack.raw.images import read_cards, read_image
 from scripts.lightstack.raw.isolation import computed_apart
 from scripts.lightstack.report.reasons import sentences
 from scripts.lightstack.simulator import make_night
+from scripts.lightstack.stacking.aligned import AlignedFrame
+from scripts.lightstack.stacking.header import common_header
 from scripts.lightstack.text import on_one_line
 from tests import bad_input
 from tests.bad_input import Case
@@ -455,8 +457,8 @@ def _through_every_step(
     header = read_header(paths[1])
     pixels = PixelFile(paths[1])
     identity = Transform(np.eye(3), pixels.shape, pixels.shape)
-    frame = stack_frames.AlignedFrame(pixels, header, identity, 1.0)
-    common = stack_frames._common_header([frame, frame], header)
+    frame = AlignedFrame(raw.stem, pixels, header, identity, 1.0)
+    common = common_header([frame, frame], frame)
     assert common["NCOMBINE"] == 2
     fits.Header.fromstring(common.tostring()).tostring()
     return record

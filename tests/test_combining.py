@@ -13,18 +13,13 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from benchmarks.seeing_table import changes, nights
-from scripts.lightstack.stacking.combining import (
-    CLIP_MODES,
-    MODES,
-    NEIGHBOURHOOD,
-    Combined,
-    combine,
-    sorting_network,
-)
+from scripts.lightstack.stacking.combining import SIX, Combined, combine
+from scripts.lightstack.stacking.modes import CLIP_MODES, MODES
+from scripts.lightstack.stacking.noise_clip import MARGIN
 from scripts.lightstack.stacking.rejection import smallest_stack
+from scripts.lightstack.stacking.sorting import sorting_network
 
 Cube = NDArray[np.float32]
-SIX = ("mean", "median", "max", "min", "std", "sigma_clip")
 PLAIN: dict[str, Callable[..., Any]] = {
     "mean": np.nanmean,
     "median": np.nanmedian,
@@ -81,7 +76,7 @@ def noise_clipped(
     count = np.isfinite(cube).sum(axis=0)
     lower = np.maximum(count - 1, 0) // 2
     centre = np.take_along_axis(np.sort(cube, axis=0), lower[np.newaxis], axis=0)[0]
-    padded = np.pad(centre, NEIGHBOURHOOD, constant_values=np.nan)
+    padded = np.pad(centre, MARGIN, constant_values=np.nan)
     lowest = np.nanmin(sliding_window_view(padded, (11, 11)), axis=(2, 3), initial=np.inf)
     inner = sliding_window_view(padded[3:-3, 3:-3], (5, 5))
     height = np.nanmax(inner, axis=(2, 3), initial=-np.inf) - lowest
@@ -160,7 +155,7 @@ def test_any_band_gives_the_same_bytes(height: int) -> None:
     whole = every_mode(cube)
     for start in range(0, 13, height):
         stop = min(start + height, 13)
-        first, last = max(start - NEIGHBOURHOOD, 0), min(stop + NEIGHBOURHOOD, 13)
+        first, last = max(start - MARGIN, 0), min(stop + MARGIN, 13)
         band = every_mode(cube[:, first:last].copy(), rows=(start - first, stop - first))
         for mode in MODES:
             assert band.images[mode].tobytes() == whole.images[mode][start:stop].tobytes()

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import convolve, distance_transform_edt, maximum_filter
 
 from scripts.lightstack.simulator import Light, star_profile
-from scripts.lightstack.stacking.combining import Combined, combine, find_centres
+from scripts.lightstack.stacking.centres import find_centres
+from scripts.lightstack.stacking.combining import Combined, combine
 from scripts.lightstack.stacking.noise_clip import MEDIAN_VARIANCE
 from scripts.lightstack.stacking.psf_matching import (
     MIDDLE_VARIANCE,

@@ -12,7 +12,7 @@ from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, 
 from scripts.lightstack.planning.recipes import RULES
 from tests.conftest import ROOT
 
-IN_RECIPES = {"sha256", "frames", "refused"}
+IN_RECIPES = {"sha256", "frames", "refused", "cache"}
 """Parameters of rules beside settings and recipe; their values are ingredients of the recipe."""
 
 

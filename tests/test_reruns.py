@@ -298,7 +298,14 @@ def plan_with(
         ("lightstack/alignment/registration.py", jobs() | {"select_frames": 0}),
         ("lightstack/stacking/resampling.py", {"stack_frames": 1, "draw_preview": 1, "all": 1}),
         ("lightstack/detection/quality.py", jobs(5, "grade_frame")),
+        ("lightstack/files/stack_file.py", {"stack_frames": 1, "draw_preview": 1, "all": 1}),
         ("lightstack/files/ledger.py", {"list_frames": 1, "all": 1}),
+        # Modes that are not asked for.
+        ("lightstack/stacking/winsorized.py", {}),
+        ("lightstack/stacking/noise_clip.py", {}),
+        ("lightstack/stacking/psf_matching.py", {}),
+        # The frames stay the same.
+        ("lightstack/planning/frames.py", {}),
         ("lightstack/simulator.py", {}),
     ],
 )

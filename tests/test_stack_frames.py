@@ -1,24 +1,33 @@
 """The stack does not depend on how it is computed, and says what it is."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
 from scipy.stats import spearmanr
 
 from scripts import stack_frames
+from scripts.lightstack import modules
 from scripts.lightstack.alignment.transform import Transform
 from scripts.lightstack.files.frame_file import read_frame
 from scripts.lightstack.files.records import read_json, write_json
 from scripts.lightstack.job import JobError
+from scripts.lightstack.planning.recipes import Recipes
+from scripts.lightstack.report.thumbnails import Thumbnail
 from scripts.lightstack.simulator import Night
-from scripts.lightstack.stacking.combining import MODES
+from scripts.lightstack.stacking.aligned import AlignedFrame, aligned_frames
+from scripts.lightstack.stacking.combining import combine
+from scripts.lightstack.stacking.modes import MODES
 from scripts.lightstack.stacking.psf_matching import TERMS
 from scripts.lightstack.stacking.resampling import resample
-from scripts.stack_frames import AlignedFrame
-from tests.conftest import Run
+from scripts.lightstack.stacking.seeing import linear_below, measure_seeing_on_bands
+from scripts.lightstack.stacking.times import exposed, in_header
+from tests.conftest import ROOT, Run
 
 
 def stack(run: Run, out: Path, alignment: Path | None = None, **options: Any) -> dict[str, Path]:
@@ -32,7 +41,8 @@ def stack(run: Run, out: Path, alignment: Path | None = None, **options: Any) ->
         "stack_memory_mb": 1000,
         "threads": 1,
     }
-    stack_frames.run(alignment, cleaned, stacks, **{**settings, **options})
+    thumbnails = out / "work" / "thumbnails.fits"
+    stack_frames.run(alignment, cleaned, stacks, thumbnails, **{**settings, **options})
     return stacks
 
 
@@ -78,15 +88,12 @@ def test_noise_clip_removes_trails_and_keeps_the_stars(
 def aligned(run: Run) -> list[AlignedFrame]:
     found = read_json(run.folder / "results" / "alignment.json")
     cleaned = run.folder / "work" / "cleaned"
-    return stack_frames._aligned_frames(
-        found, {name: cleaned / f"{name}.fits" for name in found["frames"]}
-    )
+    return aligned_frames(found, {name: cleaned / f"{name}.fits" for name in found["frames"]})
 
 
 def test_the_seeing_is_measured_on_the_frames(simulated: tuple[Run, Night]) -> None:
     frames = aligned(simulated[0])
-    noise = np.array([frame.noise for frame in frames])
-    seeing, _ = stack_frames._measure_seeing(frames, noise, 1)
+    seeing, _ = measure_seeing_on_bands(frames, 1)
     assert seeing is not None
     assert (seeing.errors < 0.05).all()
     stacked = [row for row in simulated[0].ledger.values() if row["status"] == "stacked"]
@@ -101,7 +108,8 @@ def test_the_level_of_saturated_pixels_is_known(simulated: tuple[Run, Night]) ->
         assert read.saturated.any()
         level = read.header["SATURATE"]
         assert read.data[read.saturated].max() == pytest.approx(level, rel=0.01)
-        assert frame.linear_below == pytest.approx(0.6 * level * frame.flux_scale, rel=0.01)
+        assert frame.saturation == pytest.approx(level * frame.flux_scale, rel=0.01)
+        assert linear_below([frame]) == pytest.approx(0.6 * frame.saturation)
 
 
 def test_weights_follow_the_noise_before_resampling(
@@ -147,18 +155,119 @@ def header(**cards: object) -> fits.Header:
 def test_dates_and_exposures_of_any_kind(
     cards: dict[str, object], begin: str | None, end: str | None
 ) -> None:
-    found = stack_frames._begin(header(**cards)), stack_frames._end(header(**cards))
-    assert found == (begin and f"{begin}.000", end and f"{(begin or '')[:10]}{end}.000")
+    found = exposed(header(**cards))
+    told = (in_header(found.begin), in_header(found.end)) if found else (None, None)
+    assert told == (begin and f"{begin}.000", end and f"{(begin or '')[:10]}{end}.000")
 
 
 def test_noise_and_gain_follow_the_size_of_the_pixels() -> None:
     rng = np.random.default_rng(1)
     matrix = np.diag([0.8, 0.8, 1.0])
     transform = Transform(matrix, (300, 300), (240, 240))
-    frame = AlignedFrame(None, header(NOISEADU=10.0, EGAIN=2.0), transform, 1.5)  # type: ignore[arg-type]
+    frame = AlignedFrame("a", None, header(NOISEADU=10.0, EGAIN=2.0), transform, 1.5)  # type: ignore[arg-type]
     # Noise without the averaging of interpolation: that of whole pixels, each brighter by area.
     source = rng.normal(0, 10, (300, 300)).astype(np.float32)
     resampled = resample(source, 0, transform, (0, 240), scale=1.5)
     assert np.nanstd(resampled) == pytest.approx(frame.noise, rel=0.15)
     assert frame.noise == pytest.approx(10 * 1.5 / 0.64)
     assert frame.gain == pytest.approx(2 / (1.5 / 0.64))
+
+
+def test_the_recipe_has_the_modules_that_a_stack_loads(
+    simulated: tuple[Run, Night], tmp_path: Path
+) -> None:
+    """Those of a mode that is not asked for are in neither."""
+    results, cleaned = simulated[0].folder / "results", simulated[0].folder / "work" / "cleaned"
+    command = """if True:
+        import json, sys
+        from pathlib import Path
+        from scripts import stack_frames
+        alignment, cleaned, out, *modes = sys.argv[1:]
+        names = json.loads(Path(alignment).read_text())["frames"]
+        stack_frames.run(
+            Path(alignment),
+            {name: Path(cleaned, f"{name}.fits") for name in names},
+            {mode: Path(out, f"stack_{mode}.fits") for mode in modes},
+            Path(out, "work", "thumbnails.fits"),
+            sigma_clip=2.5, weights="none", stack_memory_mb=1000, threads=1,
+        )
+        files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+        print(*(file for file in files if file), sep="\\n")
+    """
+    loaded = {}
+    for modes in (["mean"], ["mean", "winsorized"], ["noise_clip"]):
+        arguments = [str(results / "alignment.json"), str(cleaned), str(tmp_path), *modes]
+        run = [sys.executable, "-c", command, *arguments]
+        told = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        package = ROOT / "scripts" / "lightstack"
+        paths = {Path(line) for line in told.splitlines() if Path(line).is_relative_to(package)}
+        loaded[modes[-1]] = {path for path in paths if path.name != "__init__.py"}
+        files = Recipes({"modes": modes}, *[None] * 3).files_of("stack_frames")  # type: ignore[arg-type]
+        in_recipe = {path for file in files for path in modules.reached(ROOT / file)}
+        assert loaded[modes[-1]] <= in_recipe
+        names = {path.stem for path in in_recipe}
+        assert names & {"winsorized", "noise_clip"} == set(modes) - {"mean"}
+    assert loaded["mean"] < loaded["winsorized"]
+    assert loaded["mean"] < loaded["noise_clip"]
+
+
+def test_readers_find_out_that_a_stack_is_damaged(stacks: dict[str, Path], tmp_path: Path) -> None:
+    for path in stacks.values():
+        with fits.open(path, checksum=True) as hdus:  # a wrong sum is a warning, and that an error
+            assert all({"CHECKSUM", "DATASUM"} <= set(hdu.header) for hdu in hdus)
+    content = bytearray(stacks["mean"].read_bytes())
+    content[-100] ^= 1
+    (tmp_path / "damaged.fits").write_bytes(content)
+    with (
+        pytest.warns(AstropyUserWarning, match="Datasum"),
+        pytest.warns(AstropyUserWarning, match="Checksum"),
+        fits.open(tmp_path / "damaged.fits", checksum=True) as hdus,
+    ):
+        assert hdus[-1].verify_datasum() == 0
+
+
+def test_a_stack_lists_its_frames(simulated: tuple[Run, Night], tmp_path: Path) -> None:
+    rows = [row for row in simulated[0].ledger.values() if row["status"] == "stacked"]
+    weighted = stack(simulated[0], tmp_path, weights="noise")
+    table, plain = (fits.getdata(weighted[mode], "FRAMES") for mode in ("mean", "median"))
+    assert list(table["NAME"]) == [row["frame"] for row in rows]
+    assert list(table["SHA256"]) == [row["sha256"] for row in rows]
+    assert list(table["EXPTIME"]) == [float(row["exptime_s"]) for row in rows]
+    np.testing.assert_allclose(table["FLUXSCAL"], [float(row["flux_scale"]) for row in rows])
+    assert table["WEIGHT"].sum() == pytest.approx(1)
+    ratio = table["WEIGHT"] * table["SKYNOISE"] ** 2
+    np.testing.assert_allclose(ratio, ratio[0])
+    assert "WEIGHT" not in plain.names
+
+
+def test_the_noise_of_a_mean_is_what_its_header_expects(stacks: dict[str, Path]) -> None:
+    with fits.open(stacks["mean"]) as hdus:
+        sky = (hdus["COVERAGE"].data == 12) & (np.abs(fits.getdata(stacks["median"])) < 30)
+        values = hdus[0].data[sky]
+        noise = 1.4826 * np.median(np.abs(values - np.median(values)))
+        # Interpolation averages: docs/methods.md, "Noise".
+        assert 0.85 < noise / hdus[0].header["NOISEADU"] < 1.05
+
+
+@pytest.mark.parametrize("shape", [(50, 70), (640, 641), (1300, 900)])
+def test_a_thumbnail_is_the_mean_of_blocks(shape: tuple[int, int]) -> None:
+    image = np.random.default_rng(5).normal(size=shape).astype(np.float32)
+    image[:9, 3:12] = np.nan
+    small = Thumbnail(shape)
+    for start in range(0, shape[0], 37):
+        small.add(image[start : start + 37])
+    factor = -(-max(shape) // 640)
+    ny, nx = shape[0] // factor, shape[1] // factor
+    blocks = image[: ny * factor, : nx * factor].reshape(ny, factor, nx, factor).astype(float)
+    count = np.isfinite(blocks).sum(axis=(1, 3))
+    expected = np.nansum(blocks, axis=(1, 3))[count > 0] / count[count > 0]
+    np.testing.assert_allclose(small.image()[count > 0], expected)
+    assert np.isnan(small.image()[count == 0]).all()
+
+
+def test_more_frames_than_16_bits_can_count() -> None:
+    n = 40_000
+    combined = combine(np.ones((n, 1, 1), np.float32), ["mean", "sigma_clip"])
+    assert combined.coverage.item() == n
+    assert combined.coverage.dtype == combined.rejected["sigma_clip"].dtype == np.int32
+    assert combine(np.ones((3, 1, 1), np.float32), ["mean"]).coverage.dtype == np.int16

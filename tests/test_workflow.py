@@ -19,7 +19,7 @@ from scripts.lightstack.files.ledger import COLUMNS
 from scripts.lightstack.files.records import read_json
 from scripts.lightstack.files.table_file import read_table
 from scripts.lightstack.simulator import Night
-from scripts.lightstack.stacking import combining
+from scripts.lightstack.stacking import modes
 from scripts.lightstack.stacking.resampling import resample
 from tests.conftest import ROOT, Run, older_processor, planned_jobs, snakemake
 
@@ -239,8 +239,8 @@ def test_results_are_the_same_bytes_with_one_core_and_with_two(
 def test_results_are_the_same_bytes_on_an_older_processor(
     small_night: Callable[..., Path],
 ) -> None:
-    this = snakemake(small_night("this", modes=[*combining.MODES]))
-    other = snakemake(small_night("older", modes=[*combining.MODES]), env=older_processor())
+    this = snakemake(small_night("this", modes=[*modes.MODES]))
+    other = snakemake(small_night("older", modes=[*modes.MODES]), env=older_processor())
     assert this.returncode == other.returncode == 0, other.output
     assert this.results == other.results
 

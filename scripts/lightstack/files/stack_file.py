@@ -1,19 +1,54 @@
 """A stack's FITS file, written a band of rows at a time."""
 
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.files.checksum import add_checksums, sum_of_bytes, sum_of_words
+
 if TYPE_CHECKING:
     from astropy.io import fits
 
+BLOCK = 2880
+"""A FITS file consists of blocks of so many bytes."""
 
-def append_image(file: IO[bytes], hdu: "fits.ImageHDU") -> None:
-    """Write an image HDU at the end of a file that is being written."""
-    file.write(hdu.header.tostring().encode("ascii"))
-    file.write(hdu.data.astype(hdu.data.dtype.newbyteorder(">")).data)
-    file.write(bytes(-hdu.data.nbytes % 2880))
+
+class Extension(NamedTuple):
+    """A further HDU, made once for several files.
+
+    Attributes
+    ----------
+    header : bytes
+    data : memoryview
+        In the file's byte order.
+    """
+
+    header: bytes
+    data: memoryview
+
+
+def count_extension(name: str, count: NDArray[np.integer]) -> Extension:
+    """Make an image HDU of counts, which get the file's byte order in their own memory."""
+    from astropy.io import fits
+
+    header = fits.ImageHDU(count, name=name).header
+    if count.dtype.isnative:
+        count = count.byteswap(inplace=True).view(count.dtype.newbyteorder(">"))
+    return _extension(header, count.data.cast("B"))
+
+
+def table_extension(name: str, table: NDArray[Any]) -> Extension:
+    """Make a table HDU of a structured array that is big-endian."""
+    from astropy.io import fits
+
+    header = fits.BinTableHDU(table, name=name).header
+    return _extension(header, memoryview(table.tobytes()))
+
+
+def _extension(header: "fits.Header", data: memoryview) -> Extension:
+    add_checksums(header, sum_of_bytes(data))
+    return Extension(header.tostring().encode("ascii"), data)
 
 
 class StackWriter:
@@ -22,7 +57,7 @@ class StackWriter:
     Parameters
     ----------
     file : binary file
-        Open for writing.
+        Open for writing, and empty.
     header : astropy.io.fits.Header
         Cards of the image.
     shape : (int, int)
@@ -32,22 +67,27 @@ class StackWriter:
     def __init__(self, file: IO[bytes], header: "fits.Header", shape: tuple[int, int]) -> None:
         from astropy.io import fits
 
-        self._file, self._size = file, 4 * shape[0] * shape[1]
-        image = fits.PrimaryHDU(header=header)
-        image.header["BITPIX"] = -32
-        image.header["NAXIS"] = 2
-        image.header.insert("NAXIS", ("NAXIS1", shape[1]), after=True)
-        image.header.insert("NAXIS1", ("NAXIS2", shape[0]), after=True)
-        file.write(image.header.tostring().encode("ascii"))
+        self._file, self._size, self._datasum = file, 4 * shape[0] * shape[1], 0
+        self._header = fits.PrimaryHDU(header=header).header
+        self._header["BITPIX"] = -32
+        self._header["NAXIS"] = 2
+        self._header.insert("NAXIS", ("NAXIS1", shape[1]), after=True)
+        self._header.insert("NAXIS1", ("NAXIS2", shape[0]), after=True)
+        add_checksums(self._header, 0)
+        file.write(self._header.tostring().encode("ascii"))
 
     def write_rows(self, image: NDArray[np.float32]) -> None:
         """Append rows of the image."""
+        self._datasum = sum_of_words(image.view(np.uint32), self._datasum)
         self._file.write(image.astype(">f4").data)
 
-    def finish(self, counts: dict[str, NDArray[np.int16]]) -> None:
-        """Fill up the image's last block and append counts of frames per pixel, by name."""
-        from astropy.io import fits
-
-        self._file.write(bytes(-self._size % 2880))
-        for name, count in counts.items():
-            append_image(self._file, fits.ImageHDU(count, name=name))
+    def finish(self, extensions: list[Extension]) -> None:
+        """Fill up the image's last block, append extensions, and complete the header."""
+        self._file.write(bytes(-self._size % BLOCK))
+        for extension in extensions:
+            self._file.write(extension.header)
+            self._file.write(extension.data)
+            self._file.write(bytes(-len(extension.data) % BLOCK))
+        add_checksums(self._header, self._datasum)
+        self._file.seek(0)
+        self._file.write(self._header.tostring().encode("ascii"))

@@ -18,6 +18,8 @@ MASTER = f"{WORK}/darks/{{kind}}.fits"
 
 FINGERPRINTS = f"{WORK}/fingerprints.json"
 EXPOSURES = f"{WORK}/exposures.json"
+ALIGNMENTS = f"{WORK}/alignments.json"
+THUMBNAILS = f"{WORK}/stacks/thumbnails.fits"
 
 SELECTION = "<results>/selection.csv"
 ALIGNMENT = "<results>/alignment.json"
@@ -53,5 +55,5 @@ def made_files(
     paths = [filled(MASTER, kind=kind) for kind in kinds]
     paths += [filled(pattern, frame=frame) for frame in frames for pattern in OF_EACH_FRAME]
     paths += [filled(STACK, mode=mode) for mode in modes]
-    paths += [SELECTION, ALIGNMENT, LEDGER, PREVIEW]
+    paths += [SELECTION, ALIGNMENT, LEDGER, THUMBNAILS, PREVIEW]
     return [in_results(path, results) for path in paths]

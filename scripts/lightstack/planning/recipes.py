@@ -36,6 +36,7 @@ from pathlib import Path
 from scripts.lightstack.digest import VERSIONS, code_digest
 from scripts.lightstack.planning.dark_choice import DarkChoice
 from scripts.lightstack.planning.frames import Frames
+from scripts.lightstack.stacking import modes
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,11 @@ class Recipes:
         """Pick the settings on which a rule's result depends."""
         return {key: self._settings[key] for key in RULES[rule].settings}
 
+    def files_of(self, rule: str) -> list[str]:
+        """Name the rule's script, and what its settings make it import by name."""
+        chosen = modes.files_of(self._settings["modes"]) if rule == "stack_frames" else []
+        return [f"scripts/{rule}.py", *chosen]
+
     def _of(self, rule: str, name: str = "") -> str:
         """Recipe of a job.
 
@@ -135,7 +141,7 @@ class Recipes:
             12 hexadecimal digits.
         """
         return _digest(
-            code_digest(f"scripts/{rule}.py"),
+            [code_digest(file) for file in self.files_of(rule)],
             VERSIONS,
             self.settings_of(rule),
             self._raw(rule, name),

@@ -11,37 +11,53 @@ and, given a gain, of the light. What is expected of a value is
   may be off by the height of the light.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.compiling import compiled
+from scripts.lightstack.stacking.aligned import AlignedFrame
+from scripts.lightstack.stacking.blocks import WIDTH, average, fetch, put
+from scripts.lightstack.stacking.centres import find_centres_of_rows
+from scripts.lightstack.stacking.modes import ClipInputs, InParts
 from scripts.lightstack.stacking.psf_matching import (
     LEAST_FRAMES,
     MIDDLE_VARIANCE,
     N_FINE,
+    REACH,
     TERMS,
     Seeing,
     brightest_of_row,
     heights_of_row,
     respond,
 )
+from scripts.lightstack.stacking.seeing import measure_seeing_on_bands
+from scripts.lightstack.stacking.sorting import sorting_network
+
+LIMIT, LIMIT_MEANING = 4.0, "[noise] limit from what is expected"
+"""(Tuned: `benchmarks/rejection_table.py`, `benchmarks/outlier_table.py`.)"""
+
+MARGIN = REACH
 
 UNKNOWN_ERROR = 0.3
-"""Error of the guess that a frame has the light of the others [height of the light]."""
+"""Error of the guess that a frame has the light of the others [height of the light]; tuned:
+`benchmarks/seeing_table.py`, "seeing unknown"."""
 
 ROUGH_ERROR = 0.05
-"""Error of a prediction beside a star that saturates, at most [height of the light]."""
+"""Error of a prediction beside a star that saturates, at most [height of the light]; tuned:
+`benchmarks/outlier_table.py`."""
 
 LEAST_VALUES = 5
-"""With so many values, their own scatter tells this error."""
+"""With so many values, their own scatter tells this error (tuned: as before)."""
 
 LEAST_HEIGHT = 3.0
-"""Of light that is predicted; less is not worth the time [noise of a frame]."""
+"""Of light that is predicted; less is not worth the time [noise of a frame]; tuned:
+`benchmarks/seeing_table.py`, `benchmarks/stack_job.py`."""
 
 MEDIAN_VARIANCE = 1.57
-"""Variance of a median, over that of a mean."""
+"""Variance of a median, over that of a mean: pi / 2, for a normal distribution."""
 
 N_TERMS = TERMS.shape[1]
 
@@ -104,6 +120,57 @@ def noise_model(
     return NoiseModel(sigma, weights, noise**2, 1 / gain, *seeing, seeing.amplification)
 
 
+def measure(frames: Sequence[AlignedFrame], threads: int) -> dict[str, Any]:
+    """Measure the frames' seeing, and gains that are unknown."""
+    seeing, gain = measure_seeing_on_bands(frames, threads)
+    return {"seeing": seeing, "gain": gain}
+
+
+def clip_rows(
+    cube: Stack,
+    rows: tuple[int, int],
+    inputs: ClipInputs,
+    image: Stack,
+    rejected: NDArray[np.integer],
+    in_parts: InParts,
+) -> None:
+    """Combine rows of a cube: see `modes.ClipMode`."""
+    model = noise_model(*inputs)
+    network = sorting_network(len(cube))
+    centres, middles = np.empty((2, *cube.shape[1:]), np.float32)
+
+    def find_part(first: int, last: int) -> None:
+        find_centres_of_rows(cube, first, last, network, centres, middles)
+
+    def clip_part(first: int, last: int) -> None:
+        part = slice(first - rows[0], last - rows[0])
+        _clip_rows(cube, first, last, centres, middles, model, image[part], rejected[part])
+
+    in_parts(find_part, max(rows[0] - MARGIN, 0), min(rows[1] + MARGIN, cube.shape[1]))
+    in_parts(clip_part, *rows)
+
+
+@compiled
+def _clip_rows(
+    cube: Stack,
+    start: int,
+    stop: int,
+    centres: Stack,
+    middles: Stack,
+    model: NoiseModel,
+    image: Stack,
+    rejected: NDArray[np.integer],
+) -> None:
+    values = np.empty((cube.shape[0], WIDTH), np.float32)
+    for y in range(start, stop):
+        for x in range(0, cube.shape[2], WIDTH):
+            count = fetch(cube, y, x, values)
+            clip_by_noise(values, count, centres, middles, y, x, model)
+            mean, number = average(values, model.weights)
+            put(mean, x, image[y - start])
+            put(count - number, x, rejected[y - start])
+
+
 @compiled
 def clip_by_noise(
     values: Stack,
@@ -123,7 +190,7 @@ def clip_by_noise(
     count : (w,) ndarray of int64
         How many frames have data.
     centres, middles : (k, nx) ndarray of float32
-        Light that the frames share, as from `combining.find_centres`.
+        Light that the frames share, as from `centres.find_centres`.
     y, x : int
         Where the block is in them.
     model : NoiseModel

@@ -19,7 +19,8 @@ from scripts.lightstack.compiling import compiled
 from scripts.lightstack.linear import least_squares
 
 REACH = 5
-"""How far a kernel, and the surroundings of a pixel, extend [pixels]."""
+"""How far a kernel, and the surroundings of a pixel, extend [pixels]; tuned, as all that follows
+without a source, on the nights of `benchmarks/seeing_table.py`."""
 
 WIDTHS = (0.8, 1.6)
 """Standard deviations of the Gaussians that kernels are made of [pixels]."""
@@ -31,7 +32,8 @@ POWERS = ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
 """Exponents of x and y of the polynomials by which they are multiplied."""
 
 MIDDLE_VARIANCE = 1.2
-"""Variance of the mean of the values in the middle, over that of the mean of all."""
+"""Variance of the mean of the values in the middle, over that of the mean of all: for a normal
+distribution, with a quarter trimmed on either side (Huber 1981, Robust Statistics)."""
 
 FIRST_ERROR = 0.3
 """Error of a kernel before the fit [detail of the light]."""
@@ -135,7 +137,7 @@ def starlight(
     cube : (n, k, nx) ndarray of float32
         The frames on one grid; the first and the last `REACH` rows only surround the others.
     centres, middles : (k, nx) ndarray of float32
-        Their light, as from `combining.find_centres`.
+        Their light, as from `centres.find_centres`.
     noise : (n,) ndarray of float64
         Noise of the frames.
     linear_below : float

@@ -1,0 +1,121 @@
+"""Frames on the reference's grid and flux scale."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lightstack.alignment.transform import Transform
+from scripts.lightstack.files.frame_file import PixelFile, read_header
+from scripts.lightstack.raw.exposure import first_number
+from scripts.lightstack.stacking.resampling import resample, source_rows
+
+if TYPE_CHECKING:
+    from astropy.io import fits
+
+MIN_GAIN = 1e-30
+"""Electrons per ADU; less is a header's mistake, and the noise of light would be infinite."""
+
+
+@dataclass(frozen=True)
+class AlignedFrame:
+    """A frame to be stacked.
+
+    Parameters
+    ----------
+    name : str
+    pixels : PixelFile
+        The cleaned frame [ADU].
+    header : astropy.io.fits.Header
+        Its cards.
+    transform : Transform
+        From the frame to the reference.
+    flux_scale : float
+        What brings its fluxes to the reference's.
+    """
+
+    name: str
+    pixels: PixelFile
+    header: "fits.Header"
+    transform: Transform
+    flux_scale: float
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of the sky, before resampling, in units of the stack [ADU]."""
+        return float(self.header["NOISEADU"]) * self._brightening
+
+    @property
+    def gain(self) -> float:
+        """Electrons per ADU of the stack; infinite, as if without shot noise, where unknown."""
+        gain = first_number(self.header, ("EGAIN",))
+        if gain is None or gain < MIN_GAIN:
+            return np.inf
+        return gain / self._brightening
+
+    @property
+    def saturation(self) -> float:
+        """Level of its saturated pixels [ADU of the stack]."""
+        return float(self.header["SATURATE"]) * self._brightening
+
+    @property
+    def _brightening(self) -> float:
+        """What resampling multiplies a pixel's value by: the flux scale and the pixels' areas."""
+        return self.flux_scale / self.transform.scale**2
+
+    def fill(self, rows: tuple[int, int], out: NDArray[np.float32]) -> None:
+        """Resample the frame to rows ``(first, after last)`` of the reference's grid."""
+        first, last = source_rows(self.transform, rows)
+        source = self.pixels.read_rows(first, last)
+        resample(source, first, self.transform, rows, scale=self.flux_scale, out=out)
+
+
+def aligned_frames(alignment: dict[str, Any], cleaned: dict[str, Path]) -> list[AlignedFrame]:
+    """Open the frames that are to be stacked.
+
+    Parameters
+    ----------
+    alignment : dict
+        What `align_frames` found.
+    cleaned : dict of str to Path
+        What `subtract_background` wrote, by frame.
+
+    Returns
+    -------
+    list of AlignedFrame
+        In the order of the alignment, which is the natural order of their names.
+    """
+    reference_shape = PixelFile(cleaned[alignment["reference"]]).shape
+    frames = []
+    for name, entry in alignment["frames"].items():
+        pixels = PixelFile(cleaned[name])
+        transform = Transform.from_json(entry, pixels.shape, reference_shape)
+        header = read_header(cleaned[name])
+        frames.append(AlignedFrame(name, pixels, header, transform, entry["flux_scale"]))
+    return frames
+
+
+def fill(
+    frames: Sequence[AlignedFrame],
+    rows: tuple[int, int],
+    cube: NDArray[np.float32],
+    threads: int,
+) -> None:
+    """Resample all frames to rows ``(first, after last)`` of the reference's grid.
+
+    Parameters
+    ----------
+    frames : sequence of AlignedFrame
+    rows : (int, int)
+    cube : (n, n_rows, nx) ndarray of float32, C-contiguous
+        Gets their pixels [ADU of the stack]; NaN is no data.
+    threads : int
+        How many threads to use; they change nothing but the time.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(AlignedFrame.fill, frames, repeat(rows), cube))

@@ -1,0 +1,69 @@
+"""Blocks: the values of all frames for some neighbouring pixels of a row.
+
+Modes work on blocks. The loop over the frames is outside, that over the block's columns inside,
+so that a processor works on many pixels at a time; sums are float64, in the order of the frames.
+All blocks have `WIDTH` columns: a fixed number lets the compiler unroll its loops. Beyond the end
+of a row they are filled up with NaN, and what comes of it is not written.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lightstack.compiling import compiled
+
+WIDTH = 128
+"""Columns of a block: values and sorted values of 400 frames fit a processor's cache (tuned:
+`benchmarks/stack_kernels.py`)."""
+
+Block = NDArray[np.float32]
+
+Counts = NDArray[np.int64]
+
+Line = NDArray[np.float64]
+
+
+@compiled
+def fetch(cube: Block, y: int, x: int, values: Block) -> Counts:
+    """Copy the block at (x, y) of an (n, k, nx) cube, and count each pixel's values."""
+    width = min(WIDTH, cube.shape[2] - x)
+    count = np.zeros(WIDTH, np.int64)
+    for i in range(values.shape[0]):
+        for k in range(width):
+            values[i, k] = cube[i, y, x + k]
+        for k in range(width, WIDTH):
+            values[i, k] = np.nan
+        for k in range(WIDTH):
+            count[k] += not np.isnan(values[i, k])
+    return count
+
+
+@compiled
+def clip(values: Block, low: Line, high: Line) -> Block:
+    """Replace by NaN what is lower or higher than these limits."""
+    kept = np.empty_like(values)
+    for i in range(values.shape[0]):
+        for k in range(WIDTH):
+            value = values[i, k]
+            kept[i, k] = value if (value >= low[k]) & (value <= high[k]) else np.float32(np.nan)
+    return kept
+
+
+@compiled
+def average(values: Block, weights: Line) -> tuple[Line, Counts]:
+    """Weighted mean of each pixel's values, NaN of none, and how many there are."""
+    total, weight = np.zeros(WIDTH), np.zeros(WIDTH)
+    number = np.zeros(WIDTH, np.int64)
+    for i in range(values.shape[0]):
+        for k in range(WIDTH):
+            missing = np.isnan(values[i, k])
+            total[k] += 0.0 if missing else weights[i] * values[i, k]
+            weight[k] += 0.0 if missing else weights[i]
+            number[k] += not missing
+    return total / weight, number
+
+
+@compiled
+def put(line: NDArray[np.generic], x: int, row: NDArray[np.generic]) -> None:
+    """Write a block's results to a row, from column x on."""
+    for k in range(min(WIDTH, row.size - x)):
+        row[x + k] = line[k]

@@ -1,0 +1,229 @@
+"""What the header of a stack says, and its table of frames."""
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from importlib.metadata import version
+from math import fsum, inf, sqrt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lightstack import VERSION
+from scripts.lightstack.raw.exposure import exposure_time, first_number
+from scripts.lightstack.stacking.aligned import AlignedFrame
+from scripts.lightstack.stacking.modes import AVERAGES, OF_THEIR_OWN, clip_mode
+from scripts.lightstack.stacking.times import exposed, in_header, mjd
+from scripts.lightstack.text import printable
+
+if TYPE_CHECKING:
+    from astropy.io import fits
+
+READ_NOISE_KEYS = ("RDNOISE", "READNOIS", "RON", "ENOISE")
+"""Cards with the read noise [electrons]."""
+
+FRAME_CARDS = frozenset(
+    [
+        *READ_NOISE_KEYS,
+        *("RAWSHA", "DARK", "BKGADU", "NOISEADU", "SATURATE", "EGAIN"),
+        *("DATE-END", "DATE-AVG", "MJD-AVG", "MJD-END", "EXPOSURE", "LIVETIME", "TIME-OBS"),
+        *("DATAMAX", "DATAMIN", "SATLEVEL", "MAXLIN", "PEDESTAL", "CBLACK", "CWHITE"),
+    ]
+)
+"""Cards that are true of one frame, or of its raw values, even if all frames have the same."""
+
+ELECTRONS = re.compile(r"e-?\s*/\s*(adu|dn|count)|electron", re.IGNORECASE)
+"""Unit of a card GAIN that is no setting of the camera, but true of one frame."""
+
+GRID_CARDS = re.compile(
+    r"(WCSAXES|WCSNAME|CTYPE[12]|CUNIT[12]|CRVAL[12]|CRPIX[12]|CDELT[12]|CROTA[12]|CNAME[12]"
+    r"|CRDER[12]|CSYER[12]|(CD|PC)[12]_[12]|P[VS][12]_\d+|LONPOLE|LATPOLE|RADESYS|EQUINOX)[A-Z]?"
+    r"|RADECSYS|EPOCH|[AB]P?_(ORDER|DMAX|\d_\d)"
+    r"|ROWORDER|[XY]BINNING|BIN[XY]|[XY]PIXSZ|PIXSIZE[12]|PIXSCALE|SECPIX[12]?"
+)
+"""Cards of the grid on which a stack lies, which is the reference's."""
+
+VERSIONED = ("numpy", "astropy", "astroalign", "sep", "scipy", "numba")
+
+
+def common_header(frames: Sequence[AlignedFrame], reference: AlignedFrame) -> "fits.Header":
+    """Cards that all stacks of these frames share.
+
+    Parameters
+    ----------
+    frames : sequence of AlignedFrame
+    reference : AlignedFrame
+        The one on whose grid and flux scale the stacks lie.
+
+    Returns
+    -------
+    astropy.io.fits.Header
+        The reference's cards of its grid; those that all frames have with the same value; and
+        what counts the frames and tells their times.
+    """
+    header = _shared_cards(frames, reference)
+    header["BUNIT"] = "adu"
+    header["NCOMBINE"] = (len(frames), "frames combined")
+    own = exposure_time(reference.header)
+    if own is not None:
+        header["EXPTIME"] = (own, "[s] exposure of one frame")
+    exposures = [exposure_time(frame.header) for frame in frames]
+    if None not in exposures:
+        header["TOTEXP"] = (sum(filter(None, exposures)), "[s] exposure of all frames")
+    _set_dates(header, frames)
+    for line in (f"lightstack {VERSION}", *(f"{name} {version(name)}" for name in VERSIONED)):
+        header["HISTORY"] = line
+    return header
+
+
+def mode_header(
+    common: "fits.Header",
+    mode: str,
+    frames: Sequence[AlignedFrame],
+    weights: NDArray[np.float64],
+    *,
+    weighted_by: str,
+    sigma_clip: float,
+) -> "fits.Header":
+    """Add the cards of one mode.
+
+    Parameters
+    ----------
+    common : astropy.io.fits.Header
+        From `common_header`.
+    mode : str
+        One of `modes.MODES`.
+    frames : sequence of AlignedFrame
+    weights : (n,) ndarray of float64
+        Of the frames in averages.
+    weighted_by : str
+        The setting that made them.
+    sigma_clip : float
+        Limit of the mode of that name [standard deviations].
+
+    Returns
+    -------
+    astropy.io.fits.Header
+        A new one. What is known of the noise and the gain of an average is said of averages alone:
+        see *Cards for photometry* in `docs/methods.md`.
+    """
+    header = common.copy()
+    header["STACKMOD"] = (mode, "how pixels were combined")
+    if mode == "sigma_clip":
+        header["CLIPSIG"] = (sigma_clip, "[std] values further from the mean are dropped")
+    if mode in OF_THEIR_OWN:
+        header["CLIPSIG"] = (clip_mode(mode).LIMIT, clip_mode(mode).LIMIT_MEANING)
+    if mode != "std":
+        lowest = min(frame.saturation for frame in frames)
+        header["SATURATE"] = (lowest, "[ADU] a frame may be saturated above")
+    if mode in AVERAGES:
+        header["WEIGHTS"] = (weighted_by, "weights of the frames")
+        _set_noise(header, frames, weights)
+    return header
+
+
+TEXTS = ("NAME", "SHA256", "DATE-OBS")
+"""Columns of the table of frames that are no numbers."""
+
+
+def table_of_frames(
+    frames: Sequence[AlignedFrame], weights: NDArray[np.float64] | None
+) -> NDArray[Any]:
+    """List the frames of a stack.
+
+    Parameters
+    ----------
+    frames : sequence of AlignedFrame
+    weights : (n,) ndarray of float64 or None
+        Their weights, where there are any.
+
+    Returns
+    -------
+    (n,) structured ndarray, big-endian
+        ``NAME``, ``SHA256`` of the raw file, ``DATE-OBS``, ``EXPTIME`` [s], ``FLUXSCAL`` (what
+        brings its fluxes to the reference's), ``SKYNOISE`` [ADU of the stack] and, with weights,
+        ``WEIGHT`` (the sum of all is one). What a header does not tell is empty or NaN.
+    """
+    begins = [exposed(frame.header) for frame in frames]
+    columns: dict[str, Any] = {
+        "NAME": np.array([printable(frame.name) for frame in frames], "S"),
+        "SHA256": np.array([str(frame.header.get("RAWSHA", "")) for frame in frames], "S"),
+        "DATE-OBS": np.array([in_header(at.begin) if at else "" for at in begins], "S23"),
+        "EXPTIME": [exposure_time(frame.header) for frame in frames],
+        "FLUXSCAL": [frame.flux_scale for frame in frames],
+        "SKYNOISE": [frame.noise for frame in frames],
+    }
+    if weights is not None:
+        columns["WEIGHT"] = weights / weights.sum()
+    arrays = {
+        name: np.asarray(column, None if name in TEXTS else ">f8")
+        for name, column in columns.items()
+    }
+    table = np.empty(len(frames), [(name, array.dtype) for name, array in arrays.items()])
+    for name, array in arrays.items():
+        table[name] = array
+    return table
+
+
+def _shared_cards(frames: Sequence[AlignedFrame], reference: AlignedFrame) -> "fits.Header":
+    """Keep the reference's cards of the grid, and the cards that are the same in all frames."""
+    header = reference.header.copy(strip=True)
+    others = [frame.header for frame in frames if frame is not reference]
+    for keyword in list(header):
+        if GRID_CARDS.fullmatch(keyword):
+            continue
+        value = header[keyword]
+        same = all(keyword in other and _alike(other[keyword], value) for other in others)
+        of_frame = keyword == "GAIN" and ELECTRONS.search(header.comments[keyword])
+        if keyword in FRAME_CARDS or of_frame or not same:
+            header.remove(keyword, ignore_missing=True, remove_all=True)
+    return header
+
+
+def _alike(one: object, other: object) -> bool:
+    return type(one) is type(other) and one == other
+
+
+def _set_dates(header: "fits.Header", frames: Sequence[AlignedFrame]) -> None:
+    """Tell the begin of the first frame, the end of the last, and the time of the light."""
+    times = [exposed(frame.header) for frame in frames]
+    known = [at for at in times if at is not None]
+    if not known:
+        return
+    header["DATE-OBS"] = (in_header(min(at.begin for at in known)), "begin of the first frame")
+    header["DATE-END"] = (in_header(max(at.end for at in known)), "end of the last frame")
+    exposures = [time for frame in frames if (time := exposure_time(frame.header))]
+    if not len(known) == len(exposures) == len(frames):
+        return
+    first = min(at.middle for at in known)
+    since = [(at.middle - first).total_seconds() for at in known]
+    mean = first + timedelta(seconds=_mean(since, exposures))
+    header["DATE-AVG"] = (in_header(mean), "middle of the exposures, weighted")
+    header["MJD-AVG"] = (round(mjd(mean), 8), "[d] the same as MJD")
+
+
+def _set_noise(
+    header: "fits.Header", frames: Sequence[AlignedFrame], weights: NDArray[np.float64]
+) -> None:
+    """Tell the sky noise, gain and read noise that an average has."""
+    shares = (weights / weights.sum()).tolist()
+    gains = [frame.gain for frame in frames]
+    noise = _root_of_squares(shares, [frame.noise for frame in frames])
+    header["NOISEADU"] = (noise, "[ADU] expected noise of the sky")
+    if inf in gains:
+        return
+    gain = 1 / fsum(share**2 / gain for share, gain in zip(shares, gains, strict=True))
+    header["EGAIN"] = (gain, "[e-/ADU] of the average")
+    read_noise = [first_number(frame.header, READ_NOISE_KEYS) for frame in frames]
+    in_adu = [noise / gain for noise, gain in zip(read_noise, gains, strict=True) if noise]
+    if len(in_adu) == len(frames):
+        header["RDNOISE"] = (gain * _root_of_squares(shares, in_adu), "[e-] of the average")
+
+
+def _mean(values: Sequence[float], weights: Sequence[float]) -> float:
+    return fsum(v * w for v, w in zip(values, weights, strict=True)) / fsum(weights)
+
+
+def _root_of_squares(shares: Sequence[float], values: Sequence[float]) -> float:
+    return sqrt(fsum((share * value) ** 2 for share, value in zip(shares, values, strict=True)))

@@ -1,0 +1,94 @@
+"""The modes by which a stack can be made, and where the code of each is.
+
+The modes that are off by default are modules of their own, which are imported, compiled and part
+of a stack's recipe only where the mode is asked for. Hence they are named here and imported by
+their names.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MODES = ("mean", "median", "max", "min", "std", "sigma_clip", "winsorized", "noise_clip")
+
+CLIP_MODES = ("sigma_clip", "winsorized", "noise_clip")
+
+AVERAGES = ("mean", *CLIP_MODES)
+"""Modes whose result is a mean of values, with the weights of the frames."""
+
+OF_THEIR_OWN = ("winsorized", "noise_clip")
+"""Clip modes whose code is the module of that name beside this one."""
+
+InParts = Callable[[Callable[[int, int], None], int, int], None]
+"""Calls a function with the first row of each part of a range of rows, and the one after the last:
+in threads."""
+
+
+class ClipInputs(NamedTuple):
+    """What a clip mode is given beside the pixels; arrays have one row for each frame.
+
+    Attributes
+    ----------
+    limit : float
+        Values further off than this are left out; the mode tells in what unit.
+    weights : (n,) ndarray of float64
+        Of the frames in averages.
+    noise : (n,) ndarray of float64
+        Standard deviation of the sky [units of the stack].
+    gain : (n,) ndarray of float64
+        Electrons per unit of the stack; infinite where it is unknown.
+    seeing : Seeing or None
+        What is known of it.
+    """
+
+    limit: float
+    weights: "NDArray[np.float64]"
+    noise: "NDArray[np.float64]"
+    gain: "NDArray[np.float64]"
+    seeing: Any
+
+
+class ClipMode(Protocol):
+    """What the module of a clip mode has.
+
+    Attributes
+    ----------
+    LIMIT : float
+    LIMIT_MEANING : str
+        The limit's unit and sense, for a FITS card.
+    MARGIN : int
+        Rows on either side of a pixel on which its result depends [pixels].
+    """
+
+    LIMIT: float
+    LIMIT_MEANING: str
+    MARGIN: int
+
+    def measure(self, frames: Any, threads: int) -> dict[str, Any]:
+        """Measure on the frames what `combining.combine` is to be given for this mode."""
+
+    def clip_rows(
+        self,
+        cube: "NDArray[np.float32]",
+        rows: tuple[int, int],
+        inputs: ClipInputs,
+        image: "NDArray[np.float32]",
+        rejected: "NDArray[np.integer]",
+        in_parts: InParts,
+    ) -> None:
+        """Combine rows of a cube to `image`, and count in `rejected` what was left out."""
+
+
+def clip_mode(mode: str) -> ClipMode:
+    """Import the module of one of `OF_THEIR_OWN`."""
+    return cast("ClipMode", import_module(f"{__package__}.{mode}"))
+
+
+def files_of(modes: Any) -> list[str]:
+    """Name the modules that these modes import, by their paths below the checkout."""
+    folder = __package__.replace(".", "/")
+    return [f"{folder}/{mode}.py" for mode in OF_THEIR_OWN if mode in modes]
