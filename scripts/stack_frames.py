@@ -10,18 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.files.atomic import atomic_write
+from scripts.lightstack.files.kept_stacks import keep, set_aside
 from scripts.lightstack.files.records import read_json
 from scripts.lightstack.files.stack_file import StackWriter, count_extension, table_extension
 from scripts.lightstack.job import JobError, job_log
 from scripts.lightstack.report.thumbnails import Thumbnail, write_thumbnails
 from scripts.lightstack.stacking.aligned import aligned_frames
-from scripts.lightstack.stacking.bands import bands
-from scripts.lightstack.stacking.combining import count_type
+from scripts.lightstack.stacking.bands import Bands
 from scripts.lightstack.stacking.header import common_header, mode_header, table_of_frames
-from scripts.lightstack.stacking.modes import AVERAGES, CLIP_MODES, MODES
+from scripts.lightstack.stacking.modes import AVERAGES, CLIP_MODES
 from scripts.lightstack.stacking.rejection import blindness
 
 if TYPE_CHECKING:
+    from astropy.io import fits
     from snakemake.iocontainers import snakemake
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ def run(
         The file to write for each mode: the stack on the reference's grid [ADU], ``COVERAGE``,
         ``REJECTED`` where values were clipped, and the table ``FRAMES``.
     thumbnails : Path
-        The file to write for the preview.
+        The file to write for the preview. The last good stacks are kept in its folder.
     sigma_clip : float
         Limit of the mode of that name [standard deviations].
     weights : str
@@ -65,10 +66,12 @@ def run(
     Raises
     ------
     JobError
-        If fewer than two frames are aligned.
+        If fewer than two frames are aligned. The stacks of the run before are then found in a
+        folder of their own: see `files.kept_stacks`.
     """
+    (results,) = {path.parent for path in stacks.values()}
+    set_aside(thumbnails.parent, results)
     found = read_json(alignment)
-    _remove_outdated(stacks, everything="problem" in found)
     if "problem" in found:
         raise JobError(found["problem"])
     frames = aligned_frames(found, cleaned)
@@ -78,54 +81,55 @@ def run(
     weight = noise**-2 if weights == "noise" else np.ones(len(frames))
     common = common_header(frames, frames[list(found["frames"]).index(found["reference"])])
     common["NORMALIZ"] = (found["normalize"], "how frames were scaled to the reference")
-    shape = frames[0].transform.reference_shape
-    small = {mode: Thumbnail(shape) for mode in stacks}
-    coverage = np.empty(shape, count_type(len(frames)))
+    headers = {
+        mode: mode_header(common, mode, frames, weight, weighted_by=weights, sigma_clip=sigma_clip)
+        for mode in stacks
+    }
+    plain, weighted = (table_of_frames(frames, used) for used in (None, weight))
+    tables = {mode: weighted if mode in AVERAGES else plain for mode in stacks}
+    options = {"weights": weight, "noise": noise, "sigma_clip": sigma_clip}
+    made = Bands(frames, list(stacks), stack_memory_mb, threads, **options)
+    small = _write(stacks, headers, tables, made, threads)
+    write_thumbnails(thumbnails, small, common)
+    keep(stacks.values(), thumbnails.parent)
+
+
+def _write(
+    stacks: dict[str, Path],
+    headers: dict[str, "fits.Header"],
+    tables: dict[str, NDArray[np.void]],
+    made: Bands,
+    threads: int,
+) -> dict[str, Thumbnail]:
+    """Write the stacks, a file in a thread, while they are made band by band; shrink them."""
+    coverage = np.empty(made.shape, made.count_type)
     rejected = {mode: np.empty_like(coverage) for mode in CLIP_MODES if mode in stacks}
+    small = {mode: Thumbnail(made.shape) for mode in stacks}
     with ExitStack() as files:
         writers = {}
         for mode, path in stacks.items():
-            header = mode_header(
-                common, mode, frames, weight, weighted_by=weights, sigma_clip=sigma_clip
-            )
-            writers[mode] = StackWriter(files.enter_context(atomic_write(path)), header, shape)
+            file = files.enter_context(atomic_write(path))
+            writers[mode] = StackWriter(file, headers[mode], made.shape)
         pool = files.enter_context(ThreadPoolExecutor(threads))
 
         def write(mode: str, image: NDArray[np.float32]) -> None:
             writers[mode].write_rows(image)
             small[mode].add(image)
 
-        options = {"weights": weight, "noise": noise, "sigma_clip": sigma_clip}
-        for rows, band in bands(frames, list(stacks), stack_memory_mb, threads, **options):
+        for rows, band in made:
             list(pool.map(write, band.images.keys(), band.images.values()))
             coverage[slice(*rows)] = band.coverage
             for mode, count in band.rejected.items():
                 rejected[mode][slice(*rows)] = count
-            log.info("Rows %d to %d of %d are stacked.", *rows, shape[0])
+            log.info("Rows %d to %d of %d are stacked.", *rows, made.shape[0])
         counts = count_extension("COVERAGE", coverage)
 
         def finish(mode: str) -> None:
-            used = weight if mode in AVERAGES else None
-            writers[mode].finish(
-                [
-                    counts,
-                    *(count_extension("REJECTED", rejected[m]) for m in rejected if m == mode),
-                    table_extension("FRAMES", table_of_frames(frames, used)),
-                ]
-            )
+            clipped = [count_extension("REJECTED", rejected[mode])] if mode in rejected else []
+            writers[mode].finish([counts, *clipped, table_extension("FRAMES", tables[mode])])
 
         list(pool.map(finish, writers))
-    write_thumbnails(thumbnails, small, common)
-
-
-def _remove_outdated(stacks: dict[str, Path], *, everything: bool) -> None:
-    """Remove results of earlier runs that this one does not replace."""
-    (folder,) = {path.parent for path in stacks.values()}
-    for mode in MODES:
-        if everything or mode not in stacks:
-            (folder / f"stack_{mode}.fits").unlink(missing_ok=True)
-    if everything:
-        (folder / "preview.png").unlink(missing_ok=True)
+    return small
 
 
 if "snakemake" in globals():

@@ -211,6 +211,25 @@ def test_the_recipe_has_the_modules_that_a_stack_loads(
     assert loaded["mean"] < loaded["noise_clip"]
 
 
+def test_the_last_good_stacks_are_set_aside_for_a_failure(
+    simulated: tuple[Run, Night], tmp_path: Path
+) -> None:
+    good = {path.name: path.read_bytes() for path in stack(simulated[0], tmp_path).values()}
+    (tmp_path / "preview.png").write_text("the preview")
+    (tmp_path / "previous").mkdir()
+    (tmp_path / "previous" / "notes.txt").write_text("mine")
+    alignment = tmp_path / "alignment.json"
+    write_json(alignment, {"reference": "a", "frames": {}, "problem": "Fewer than two frames."})
+    for _ in range(2):
+        with pytest.raises(JobError):
+            stack(simulated[0], tmp_path, alignment)
+        left = {path.name: path.read_bytes() for path in (tmp_path / "previous").iterdir()}
+        assert left == good | {"preview.png": b"the preview", "notes.txt": b"mine"}
+        assert not list(tmp_path.glob("stack_*"))
+    stack(simulated[0], tmp_path)
+    assert [path.name for path in (tmp_path / "previous").iterdir()] == ["notes.txt"]
+
+
 def test_readers_find_out_that_a_stack_is_damaged(stacks: dict[str, Path], tmp_path: Path) -> None:
     for path in stacks.values():
         with fits.open(path, checksum=True) as hdus:  # a wrong sum is a warning, and that an error

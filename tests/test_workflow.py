@@ -448,7 +448,25 @@ def test_results_of_other_settings_do_not_stay(small_night: Callable[..., Path])
     assert [path.name for path in (folder / "results").glob("*.fits")] == ["stack_mean.fits"]
     assert snakemake(folder, "--config", "min_star_count=5000").returncode == 1
     left = {path.name for path in (folder / "results").iterdir()}
-    assert left == {"selection.csv", "alignment.json", "frames.csv"}
+    assert left == {"selection.csv", "alignment.json", "frames.csv", "previous"}
+
+
+def test_the_last_good_stacks_stay_until_there_are_new_ones(
+    small_night: Callable[..., Path],
+) -> None:
+    folder = small_night(modes=["mean", "max"])
+    results, previous = folder / "results", folder / "results" / "previous"
+    good = snakemake(folder).results
+    for setting in ("min_star_count=5000", "reference=nobody"):
+        assert snakemake(folder, "--config", setting).returncode == 1
+        kept = {path.name: path.read_bytes() for path in previous.iterdir()}
+        assert kept == {
+            name: good[f"results/{name}"]
+            for name in ("stack_mean.fits", "stack_max.fits", "preview.png")
+        }
+        assert not list(results.glob("stack_*.fits"))
+    assert snakemake(folder).results == good
+    assert not previous.exists()
 
 
 def test_a_failure_does_not_tell_the_story_of_an_earlier_run(

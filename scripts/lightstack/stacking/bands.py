@@ -14,14 +14,8 @@ BAND_ROWS = 128
 """Rows that are enough (tuned: `benchmarks/stack_job.py`)."""
 
 
-def bands(
-    frames: Sequence[AlignedFrame],
-    modes: Sequence[str],
-    memory_mb: int,
-    threads: int,
-    **options: Any,
-) -> Iterator[tuple[tuple[int, int], Combined]]:
-    """Resample and combine frames, a band at a time.
+class Bands:
+    """Frames resampled and combined, a band at a time.
 
     Parameters
     ----------
@@ -35,28 +29,44 @@ def bands(
     **options
         Further arguments of `combining.combine`.
 
-    Yields
-    ------
-    rows : (int, int)
-        First row of the band, and the one after the last.
-    combined : Combined
-        Its stacks.
+    Attributes
+    ----------
+    shape : (int, int)
+        ``(ny, nx)`` of the stacks [pixels].
+    count_type : type
+        Of the counts of frames.
     """
-    own = [clip_mode(mode) for mode in OF_THEIR_OWN if mode in modes]
-    for mode in own:
-        options |= mode.measure(frames, threads)
-    margin = max((mode.MARGIN for mode in own), default=0)
-    height = _height(frames, modes, margin, memory_mb, threads)
-    ny, nx = frames[0].transform.reference_shape
-    # All bands use the same memory.
-    pixels = np.empty(len(frames) * min(height + 2 * margin, ny) * nx, np.float32)
-    for start in range(0, ny, height):
-        stop = min(start + height, ny)
-        first, last = max(start - margin, 0), min(stop + margin, ny)
-        cube = pixels[: len(frames) * (last - first) * nx].reshape(len(frames), last - first, nx)
-        fill(frames, (first, last), cube, threads)
-        rows = (start - first, stop - first)
-        yield (start, stop), combine(cube, modes, rows=rows, threads=threads, **options)
+
+    def __init__(
+        self,
+        frames: Sequence[AlignedFrame],
+        modes: Sequence[str],
+        memory_mb: int,
+        threads: int,
+        **options: Any,
+    ) -> None:
+        self._frames, self._modes = frames, modes
+        self._memory_mb, self._threads, self._options = memory_mb, threads, options
+        self.shape = frames[0].transform.reference_shape
+        self.count_type = count_type(len(frames))
+
+    def __iter__(self) -> Iterator[tuple[tuple[int, int], Combined]]:
+        """Give the first row of each band and the one after the last, and its stacks."""
+        frames, modes, threads, (ny, nx) = self._frames, self._modes, self._threads, self.shape
+        own, options = [clip_mode(mode) for mode in OF_THEIR_OWN if mode in modes], self._options
+        for mode in own:
+            options = options | mode.measure(frames, threads)
+        margin = max((mode.MARGIN for mode in own), default=0)
+        height = _height(frames, modes, margin, self._memory_mb, threads)
+        # All bands use the same memory.
+        pixels = np.empty(len(frames) * min(height + 2 * margin, ny) * nx, np.float32)
+        for start in range(0, ny, height):
+            stop = min(start + height, ny)
+            first, last = max(start - margin, 0), min(stop + margin, ny)
+            cube = pixels[: len(frames) * (last - first) * nx].reshape(len(frames), -1, nx)
+            fill(frames, (first, last), cube, threads)
+            rows = (start - first, stop - first)
+            yield (start, stop), combine(cube, modes, rows=rows, threads=threads, **options)
 
 
 def _height(
