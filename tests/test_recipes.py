@@ -13,7 +13,8 @@ from scripts.lightstack.planning.recipes import RULES
 from tests.conftest import ROOT
 
 IN_RECIPES = {"sha256", "frames", "refused", "cache"}
-"""Parameters of rules beside settings and recipe; their values are ingredients of the recipe."""
+"""Parameters of rules beside settings and recipe: ingredients of the recipe, or the place of a
+cache, which has no part in the result."""
 
 
 @pytest.fixture

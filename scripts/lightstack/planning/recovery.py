@@ -155,12 +155,14 @@ def lack_of_space(frames_mb: Sequence[float], made: Iterable[Path], n_stacks: in
     """
     # Each frame is kept twice, cleaned, and two or so are on their way at a time.
     needed = 2 * sum(frames_mb) + (n_stacks + 8) * max(frames_mb, default=0)
-    there = sum(
-        Path(parent, name).lstat().st_size / 1e6
+    found = (
+        Path(parent, name).lstat()
         for folder in made
         for parent, _, names in os.walk(folder)
         for name in names
     )
+    # What has a second name is a stack that is kept until there are new ones.
+    there = sum(status.st_size / 1e6 for status in found if status.st_nlink == 1)
     free = shutil.disk_usage(Path.cwd()).free / 1e6
     if needed - there <= free:
         return ""

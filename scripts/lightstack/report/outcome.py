@@ -4,6 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from scripts.lightstack.files.kept_stacks import PREVIOUS
 from scripts.lightstack.files.ledger import summary
 from scripts.lightstack.files.records import read_json
 from scripts.lightstack.stacking.rejection import blindness
@@ -52,6 +53,9 @@ def outcome(
         lines.append(f"Of an earlier state of frames, settings or code: {', '.join(earlier)}")
     if missing:
         lines.append(f"Not there yet: {', '.join(missing)}")
+    previous = Path(preview).parent / PREVIOUS
+    if previous.is_dir():
+        lines.append(f"The last good stacks, of an earlier state, are kept in {previous}.")
     if preview in current:
         lines.append(f"Preview: {Path(preview).resolve()}")
     return lines
