@@ -5,12 +5,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.lightstack.detection.quality import Limits, Reason, grade
+from scripts.lightstack.detection.quality import Limits, grade
 from scripts.lightstack.files.frame_file import FAILURE, read_header
 from scripts.lightstack.files.records import write_json
 from scripts.lightstack.files.table_file import read_table
 from scripts.lightstack.job import job_log
 from scripts.lightstack.raw.exposure import exposure_time
+from scripts.lightstack.reason import Reason
 from scripts.lightstack.text import text_of
 
 if TYPE_CHECKING:

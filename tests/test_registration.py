@@ -17,7 +17,7 @@ from scripts.lightstack.alignment import guesses
 from scripts.lightstack.alignment.registration import Alignment, UnalignedError, align
 from scripts.lightstack.alignment.stars import Stars
 from scripts.lightstack.alignment.transform import Transform
-from scripts.lightstack.detection.quality import Reason
+from scripts.lightstack.reason import Reason
 from scripts.lightstack.report.reasons import sentence
 
 Floats = NDArray[np.float64]

@@ -701,7 +701,7 @@ def main(descriptor: str, *modules: str) -> None:
     control = socket.socket(fileno=int(descriptor))
     zygote = Zygote(control)
     report = preload(modules)
-    send(control, report)
+    _answer(control, report)
     if report["threaded"] is not None:
         return
     # What is the same for all children is done here: they do not touch the memory of each module.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.alignment.stars import Floats, Indices, Stars
 from scripts.lightstack.alignment.transform import Transform, inside
-from scripts.lightstack.detection.quality import Reason
+from scripts.lightstack.reason import Reason
 
 CHANCE = 1e-4
 """Expected number of matches as good as this one between fields that have nothing in common.

@@ -29,7 +29,7 @@ from scripts.lightstack.alignment.matching import (
 )
 from scripts.lightstack.alignment.stars import Stars
 from scripts.lightstack.alignment.transform import Transform, identity
-from scripts.lightstack.detection.quality import Reason
+from scripts.lightstack.reason import Reason
 
 FIRST_TOLERANCE_PX = 6.0
 """How far a guess may be off, distortion included [pixels].

@@ -6,15 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.reason import Reason
+
 SHARPEST_STAR = 1.2
 """FWHM [pixels] below which nothing is a star: light is spread by the optics and by the pixel."""
-
-
-Reason = dict[str, Any]
-"""Why a frame is not stacked: a ``code``, with the ``value`` that was found and its ``limit``.
-
-`report.reasons` makes a sentence of it; what else the sentence needs stands beside them.
-"""
 
 
 @dataclass(frozen=True)

@@ -140,9 +140,10 @@ def without_data(shape: tuple[int, int], header: "fits.Header") -> RawImage:
     return RawImage(data, data, np.inf, 1.0, header)
 
 
-def check_density(shape: tuple[int, ...], n_bytes: int) -> None:
+def check_density(shape: tuple[int, ...], n_bytes: int, value_bytes: int = 4) -> None:
     """Refuse a large image that is too large for its file, before memory is taken for it."""
-    if int(np.prod(shape, dtype=object)) > max(MODEST_PIXELS, MAX_PIXELS_PER_BYTE * n_bytes):
+    modest = 4 * MODEST_PIXELS // max(value_bytes, 4)
+    if int(np.prod(shape, dtype=object)) > max(modest, MAX_PIXELS_PER_BYTE * n_bytes):
         raise UnusableFrameError(
             f"cannot be read: {n_bytes} bytes are too few for "
             f"{' x '.join(map(str, shape[::-1]))} pixels."

@@ -141,7 +141,7 @@ def _check_tiff(page: Any, n_bytes: int) -> None:
         )
     check_size(page.chunks)
     for shape in (page.shape, page.chunks):
-        check_density(shape, n_bytes)
+        check_density(shape, n_bytes, page.dtype.itemsize)
     offsets, counts = page.dataoffsets, page.databytecounts
     present = all(
         offset > 0 and count > 0 and offset + count <= n_bytes

@@ -1,6 +1,6 @@
 """Sentences for the reasons that records hold as codes."""
 
-from scripts.lightstack.detection.quality import Reason
+from scripts.lightstack.reason import Reason
 
 _MATCHED = "{n_pairs} of {n_trials} stars in the overlap match"
 
