@@ -26,6 +26,13 @@ from tests.conftest import ROOT, Run, older_processor, planned_jobs, snakemake
 MODES = ("mean", "median", "max", "min", "std", "sigma_clip")
 
 
+def test_files_keep_the_times_that_their_scripts_gave_them(simulated: tuple[Run, Night]) -> None:
+    # Or no step would be handed the pixels that the one before it has in memory.
+    for path in (simulated[0].folder / "work" / "cleaned").iterdir():
+        status = path.stat()
+        assert status.st_mtime_ns != status.st_ctime_ns, path
+
+
 def test_bad_frames_are_rejected_for_the_right_reason_and_no_good_one(
     simulated: tuple[Run, Night],
 ) -> None:

@@ -17,25 +17,26 @@ from typing import Any
 def let_recipes_decide() -> None:
     """Leave the time stamps of files out of account where a rule has a recipe.
 
-    Snakemake compares times even if ``--rerun-triggers`` leaves ``mtime`` out, and stops at an
-    input that is newer than its output. ``ancient`` is no way out: where a job is planned,
-    Snakemake does not look at the parameters of those after it, and leaves them out if its files
-    are ancient.
+    Snakemake compares times even if ``--rerun-triggers`` leaves ``mtime`` out, gives each output
+    the time of its clock, and stops at an input that is newer than its output. ``ancient`` is no
+    way out: where a job is planned, Snakemake does not look at the parameters of those after it,
+    and leaves them out if its files are ancient.
     """
     from snakemake.dag import DAG
     from snakemake.io import _IOFile
 
-    is_newer, check_times = _IOFile.is_newer, DAG.check_output_mtime
+    is_newer, check_and_touch = _IOFile.is_newer, DAG.check_and_touch_output
 
     async def is_newer_without_recipe(file: Any, time: float) -> bool:
         return not _has_recipe(file.rule) and await is_newer(file, time)
 
-    async def check_times_without_recipe(dag: Any, job: Any, output: Any) -> None:
-        if not _has_recipe(job.rule):
-            await check_times(dag, job, output)
+    async def check_without_times(dag: Any, job: Any, **options: Any) -> None:
+        # Without its new time a file is still the one that its script has written: see `handover`.
+        timeless = {"no_touch": True, "check_output_mtime": False}
+        await check_and_touch(dag, job, **options | (timeless if _has_recipe(job.rule) else {}))
 
     _IOFile.is_newer = is_newer_without_recipe
-    DAG.check_output_mtime = check_times_without_recipe
+    DAG.check_and_touch_output = check_without_times
 
 
 def _has_recipe(rule: Any) -> bool:
