@@ -10,7 +10,7 @@ from scripts.lightstack.files.frame_file import FAILURE, read_header
 from scripts.lightstack.files.records import write_json
 from scripts.lightstack.files.table_file import read_table
 from scripts.lightstack.job import job_log
-from scripts.lightstack.raw.exposure import exposure_time
+from scripts.lightstack.raw.values import exposure_time
 from scripts.lightstack.reason import Reason
 from scripts.lightstack.text import text_of
 

@@ -1,32 +1,152 @@
 """How a frame was taken, as its header tells."""
 
+import re
 from dataclasses import dataclass
-from typing import Any, Protocol
 
-EXPOSURE_KEYS = ("EXPTIME", "EXPOSURE")
+from scripts.lightstack.raw.roles import COUNT_KEYS, TYPE_KEYS, n_combined, role_by_header
+from scripts.lightstack.raw.values import (
+    EXPOSURE_UNITS,
+    Cards,
+    exposure_time,
+    first_number,
+    number,
+    pair,
+    start_of_section,
+    text,
+)
 
-GAIN_KEYS = ("GAIN", "EGAIN")
+ISO_KEYS = (
+    "ISOSPEED",  # INDI, Siril, DeepSkyStacker
+    "ISO",
+)
 
-TEMPERATURE_KEYS = ("CCD-TEMP", "SET-TEMP")
+GAIN_KEYS = (
+    "GAIN",  # the camera's setting in all but NOAO's files, where it is in e-/ADU
+    "GAINRAW",  # TheSkyX
+    "CAMGAIN",
+    "RO_GAIN",  # PRISM
+)
 
-BINNING_KEYS = (("XBINNING", "YBINNING"), ("BINX", "BINY"))
+EGAIN_KEYS = (
+    "EGAIN",  # SBFITSEXT
+    "CVF",  # Siril
+)
 
-EXPOSURE_CARDS = (
-    *EXPOSURE_KEYS,
-    *GAIN_KEYS,
-    *TEMPERATURE_KEYS,
-    *(key for pair in BINNING_KEYS for key in pair),
+OFFSET_KEYS = (
+    "OFFSET",  # NINA, SGP, INDI
+    "BLKLEVEL",  # SharpCap
+)
+
+READOUT_KEYS = (
+    "READOUTM",  # SBFITSEXT, NINA
+    "READMODE",  # INDI
+    "RDMODE",
+    "CONFMODE",  # LCO
+    "CCDRDOUT",  # Liverpool Telescope
+    "RESMODE",  # SBIG
+)
+
+TEMPERATURE_KEYS = (
+    "CCD-TEMP",  # SBFITSEXT and nearly all others
+    "CCD_TEMP",
+    "CCDTEMP",
+    "CCDATEMP",  # LCO, Liverpool Telescope
+    "DET-TEMP",  # Dwarf
+    "DETTEMP",
+    "TEMPERAT",  # AstroArt, SBIG
+    "CAMTCCD",
+    "SET-TEMP",  # SBFITSEXT: where nothing was measured
+    "SETTEMP",
+    "CCDSTEMP",  # LCO
+)
+
+BINNING_KEYS = (
+    ("XBINNING", "YBINNING"),  # SBFITSEXT and nearly all others
+    ("CCDXBIN", "CCDYBIN"),  # SGP, ING
+    ("BINX", "BINY"),  # PRISM, Siril
+    ("XBIN", "YBIN"),
+    ("BIN1", "BIN2"),  # AudeLA
+    ("HBIN", "VBIN"),  # Andor
+)
+
+BINNING_TEXT_KEYS = (
+    "BINNING",  # Dwarf: '2*2'
+    "CCDSUM",  # NOAO: '2 2'
+)
+
+FILTER_KEYS = ("FILTER", "FILTERS", "FILTNAME", "FILT-1")
+
+WHEEL_KEYS = ("FILTER1", "FILTER2", "FILTER3")
+"""Cards of wheels behind each other, most of which stand at an open place."""
+
+OPEN_PLACES = frozenset("clear open air none empty vacio free".split())  # noqa: SIM905
+
+OBJECT_KEYS = ("OBJECT", "OBJNAME", "TARGET", "TARGNAME")
+
+BAYER_KEYS = (
+    "BAYERPAT",  # MaxIm, NINA, SharpCap, ASIAIR, INDI
+    "COLORTYP",  # SharpCap, MaxIm
+    "CFAIMAGE",  # Astro Pixel Processor
+    "CFA",
+)
+
+BAYER_OFFSET_KEYS = (
+    ("XBAYROFF", "BAYOFFX"),  # MaxIm, NINA, INDI; DeepSkyStacker
+    ("YBAYROFF", "BAYOFFY"),
+)
+
+WINDOW_KEYS = (
+    ("XORGSUBF", "YORGSUBF"),  # SBFITSEXT, NINA, INDI
+    ("XSTART", "YSTART"),
+    ("STARTX", "STARTY"),
+    ("X1", "Y1"),  # PRISM
+)
+
+SECTION_KEYS = ("DETSEC", "CCDSEC", "TRIMSEC")
+"""NOAO's cards of the part of the sensor that was read."""
+
+CAMERA_KEYS = ("INSTRUME", "CAMERA", "DETECTOR", "DETNAME")
+
+TELESCOPE_KEYS = ("TELESCOP",)
+
+DATE_KEYS = ("DATE-OBS", "DATE_OBS", "DATE-BEG")
+
+TIME_KEYS = ("TIME-OBS", "UT", "UTSTART")
+
+CALIBRATION_KEYS = (
+    ("CALSTAT", ""),  # SBFITSEXT, AstroImageJ: some of the letters B, D and F
+    ("ZEROCOR", "B"),  # IRAF
+    ("DARKCOR", "D"),  # IRAF
+    ("FLATCOR", "F"),  # IRAF
+)
+
+EXPOSURE_CARDS = tuple(
+    dict.fromkeys(
+        (
+            *EXPOSURE_UNITS,
+            *(ISO_KEYS + GAIN_KEYS + EGAIN_KEYS + OFFSET_KEYS + READOUT_KEYS + TEMPERATURE_KEYS),
+            *(
+                key
+                for pairs in (BINNING_KEYS, BAYER_OFFSET_KEYS, WINDOW_KEYS)
+                for key in sum(pairs, ())
+            ),
+            *(BINNING_TEXT_KEYS + FILTER_KEYS + WHEEL_KEYS + OBJECT_KEYS + BAYER_KEYS),
+            *(SECTION_KEYS + CAMERA_KEYS + TELESCOPE_KEYS + DATE_KEYS + TIME_KEYS),
+            *(key for key, _ in CALIBRATION_KEYS),
+            *(TYPE_KEYS + COUNT_KEYS),
+            "PICTTYPE",
+            "ROWORDER",
+        )
+    )
 )
 """All cards that tell how a frame was taken."""
 
-LONGEST_EXPOSURE_S = 1e6
+COLDEST_C, HOTTEST_C = -150.0, 100.0
+"""Sensors are warmer and colder than this [degrees Celsius]; what is hotter is in kelvins."""
 
+LARGEST_BINNING = 64
 
-class Cards(Protocol):
-    """Values by keyword, as in astropy's headers and in dictionaries."""
-
-    def get(self, key: str, /) -> Any:
-        """Return the value of a card; None if there is none."""
+TOP_DOWN, BOTTOM_UP = "TOP-DOWN", "BOTTOM-UP"
 
 
 @dataclass(frozen=True)
@@ -40,11 +160,38 @@ class Exposure:
     exptime : float, optional
         Exposure time [s].
     gain : float, optional
-        As the camera states it.
+        The camera's setting, or its ISO speed.
     binning : (float, float), optional
         Along x and y.
     temperature : float, optional
         Of the sensor [degrees Celsius].
+    egain : float, optional
+        [electrons per ADU].
+    offset : float, optional
+        The camera's setting.
+    readout_mode : str, optional
+        As the camera names it.
+    window : (float, float), optional
+        First column and row of the sensor that were read, counted from 0 [binned pixels].
+    camera, telescope, filter, object : str, optional
+        Their names.
+    bayer : str, optional
+        Colours of the mosaic's first 2 x 2 pixels in rows, such as RGGB, offsets of the pattern
+        taken into account.
+    orientation : str, optional
+        "TOP-DOWN" if the first row is the top of the picture, or "BOTTOM-UP".
+    date : str, optional
+        When the exposure began.
+    role : str, optional
+        What the header says that the frame is: see `raw.roles`.
+    calibrated : str
+        What was taken off already: B for bias, D for dark, F for flat.
+    n_combined : int, optional
+        Number of exposures that were combined.
+    picture : bool
+        Whether the file is a picture, not FITS.
+    pixel_type : str
+        Of the file's numbers, such as uint16; empty if it is not known.
     """
 
     shape: tuple[int, int]
@@ -52,45 +199,159 @@ class Exposure:
     gain: float | None = None
     binning: tuple[float, float] | None = None
     temperature: float | None = None
+    egain: float | None = None
+    offset: float | None = None
+    readout_mode: str | None = None
+    window: tuple[float, float] | None = None
+    camera: str | None = None
+    telescope: str | None = None
+    filter: str | None = None
+    object: str | None = None
+    bayer: str | None = None
+    orientation: str | None = None
+    date: str | None = None
+    role: str | None = None
+    calibrated: str = ""
+    n_combined: int | None = None
+    picture: bool = False
+    pixel_type: str = ""
 
 
-def exposure_of(header: Cards, shape: tuple[int, int]) -> Exposure:
+def exposure_of(
+    header: Cards, shape: tuple[int, int], *, picture: bool = False, pixel_type: str = ""
+) -> Exposure:
     """Read how a frame was taken; values that make no sense count as missing.
 
     Parameters
     ----------
-    header : mapping of str to object
-        The frame's cards.
+    header : mapping
+        The frame's cards: keyword to value.
     shape : (int, int)
         ``(ny, nx)`` [pixels].
+    picture : bool
+        Whether the file is a picture, whose rows always run from the top down.
+    pixel_type : str
+        Of the file's numbers.
 
     Returns
     -------
     Exposure
     """
-    binnings = [[first_number(header, (key,)) for key in keys] for keys in BINNING_KEYS]
-    binning = next(((x, y) for x, y in binnings if x is not None and y is not None), None)
     return Exposure(
         shape,
-        exposure_time(header),
-        first_number(header, GAIN_KEYS),
-        binning,
-        first_number(header, TEMPERATURE_KEYS),
+        exptime=exposure_time(header),
+        gain=_gain(header),
+        binning=_binning(header),
+        temperature=_temperature(header),
+        egain=_positive(header, EGAIN_KEYS),
+        offset=_not_negative(header, OFFSET_KEYS),
+        readout_mode=text(header, READOUT_KEYS),
+        window=_window(header),
+        camera=text(header, CAMERA_KEYS),
+        telescope=text(header, TELESCOPE_KEYS),
+        filter=_filter(header),
+        object=text(header, OBJECT_KEYS),
+        bayer=_bayer(header),
+        orientation=TOP_DOWN if picture else _orientation(header),
+        date=_date(header),
+        role=role_by_header(header),
+        calibrated=_calibrated(header),
+        n_combined=n_combined(header),
+        picture=picture,
+        pixel_type=pixel_type,
     )
 
 
-def exposure_time(header: Cards) -> float | None:
-    """Exposure time of a frame [s]; None if its header states none that makes sense."""
-    exptime = first_number(header, EXPOSURE_KEYS)
-    return exptime if exptime is not None and 0 <= exptime < LONGEST_EXPOSURE_S else None
+def _gain(header: Cards) -> float | None:
+    """ISO speed or gain; programs write -1 or ISO 0 where there is none."""
+    iso = _positive(header, ISO_KEYS)
+    return _not_negative(header, GAIN_KEYS) if iso is None else iso
 
 
-def first_number(header: Cards, keys: tuple[str, ...]) -> float | None:
-    """Value of the first of these cards that holds a finite number."""
-    for key in keys:
-        value: Any = header.get(key)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            number = float(value)
-            if abs(number) < float("inf"):
-                return number
+def _positive(header: Cards, keys: tuple[str, ...]) -> float | None:
+    value = first_number(header, keys)
+    return value if value is not None and value > 0 else None
+
+
+def _not_negative(header: Cards, keys: tuple[str, ...]) -> float | None:
+    value = first_number(header, keys)
+    return value if value is not None and value >= 0 else None
+
+
+def _temperature(header: Cards) -> float | None:
+    for key in TEMPERATURE_KEYS:
+        found = number(header.get(key))
+        if found is None:
+            continue
+        value, unit = found
+        if unit in ("f", "degf", "fahrenheit"):
+            value = (value - 32) / 1.8
+        elif unit in ("k", "kelvin") or value > HOTTEST_C:
+            value -= 273.15
+        if COLDEST_C < value < HOTTEST_C:
+            return round(value, 6)
     return None
+
+
+def _binning(header: Cards) -> tuple[float, float] | None:
+    pairs = [_both(header, keys) for keys in BINNING_KEYS]
+    pairs += [pair(header, key) for key in BINNING_TEXT_KEYS]
+    sensible = (
+        found for found in pairs if found and all(1 <= side <= LARGEST_BINNING for side in found)
+    )
+    return next(sensible, None)
+
+
+def _both(header: Cards, keys: tuple[str, str]) -> tuple[float, float] | None:
+    x, y = (first_number(header, (key,)) for key in keys)
+    return None if x is None or y is None else (x, y)
+
+
+def _window(header: Cards) -> tuple[float, float] | None:
+    starts = [_both(header, keys) for keys in WINDOW_KEYS]
+    starts += [start_of_section(header, key) for key in SECTION_KEYS]
+    return next((start for start in starts if start and min(start) >= 0), None)
+
+
+def _filter(header: Cards) -> str | None:
+    named = text(header, FILTER_KEYS)
+    if named is not None:
+        return named
+    places = [name for key in WHEEL_KEYS if (name := text(header, (key,)))]
+    filters = [name for name in places if name.lower() not in OPEN_PLACES]
+    return "+".join(filters) or next(iter(places), None)
+
+
+def _bayer(header: Cards) -> str | None:
+    """Colours of the first 2 x 2 pixels."""
+    for key in BAYER_KEYS:
+        pattern = (text(header, (key,)) or "").upper()
+        if sorted(pattern) == ["B", "G", "G", "R"]:
+            break
+    else:
+        return None
+    x, y = (first_number(header, keys) or 0 for keys in BAYER_OFFSET_KEYS)
+    rows = [pattern[:2], pattern[2:]]
+    return "".join(
+        rows[(row + round(y)) % 2][(column + round(x)) % 2] for row in (0, 1) for column in (0, 1)
+    )
+
+
+def _orientation(header: Cards) -> str | None:
+    stated = re.sub("[^a-z]", "", (text(header, ("ROWORDER",)) or "").lower())
+    return {"topdown": TOP_DOWN, "bottomup": BOTTOM_UP}.get(stated)
+
+
+def _date(header: Cards) -> str | None:
+    date, time = text(header, DATE_KEYS), text(header, TIME_KEYS)
+    is_day = date is not None and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", date)
+    return f"{date}T{time}" if is_day and time and ":" in time else date
+
+
+def _calibrated(header: Cards) -> str:
+    """Letters of the corrections that a header says were made, of B, D and F in this order."""
+    letters = ""
+    for key, letter in CALIBRATION_KEYS:
+        stated = text(header, (key,)) or ""
+        letters += letter if stated and letter else stated.upper()
+    return "".join(letter for letter in "BDF" if letter in letters)

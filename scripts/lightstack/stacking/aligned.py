@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.alignment.transform import Transform
 from scripts.lightstack.files.frame_file import PixelFile, read_header
-from scripts.lightstack.raw.exposure import first_number
+from scripts.lightstack.raw.values import first_number
 from scripts.lightstack.stacking.resampling import resample, source_rows
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack import VERSION
-from scripts.lightstack.raw.exposure import exposure_time, first_number
+from scripts.lightstack.raw.values import exposure_time, first_number
 from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.modes import AVERAGES, OF_THEIR_OWN, clip_mode
 from scripts.lightstack.stacking.times import exposed, in_header, mjd

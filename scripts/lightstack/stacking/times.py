@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-from scripts.lightstack.raw.exposure import exposure_time, first_number
+from scripts.lightstack.raw.values import exposure_time, first_number
 
 if TYPE_CHECKING:
     from astropy.io import fits

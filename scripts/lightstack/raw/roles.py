@@ -1,0 +1,114 @@
+"""What a file is for: light, dark, flat, bias or stack, as headers and folders say it."""
+
+import re
+from pathlib import PurePath
+
+from scripts.lightstack.raw.values import Cards, first_number, text
+
+LIGHT, DARK, FLAT, BIAS, STACK = "light", "dark", "flat", "bias", "stack"
+
+TYPE_KEYS = (
+    "IMAGETYP",  # SBFITSEXT: MaxIm, TheSkyX, NINA, ASIAIR, SGP, APT, INDI, PixInsight; IRAF
+    "IMAGETYPE",
+    "FRAMETYP",  # SharpCap
+    "FRAME",  # INDI, KStars
+    "CALFRAME",  # Astro Pixel Processor
+    "INTEGRAT",  # Astro Pixel Processor
+    "OBSTYPE",  # NOAO, ING, LCO
+    "OBS_TYPE",
+    "EXPTYPE",
+    "IMAGECAT",
+    "TYPEIMG",
+)
+
+PICTURE_TYPES = {1: LIGHT, 2: BIAS, 3: DARK, 4: FLAT}
+"""Values of CCDSoft's and TheSkyX's PICTTYPE."""
+
+COUNT_KEYS = (
+    "STACKCNT",  # Siril, Seestar, ASIAIR
+    "NCOMBINE",  # IRAF, DeepSkyStacker
+    "SNAPSHOT",  # SBFITSEXT
+    "NUMFRAME",  # Astro Pixel Processor
+    "NSUBS",
+    "NSTACKED",
+    "NIMAGES",
+)
+
+MOST_COMBINED = 1e9
+
+WORDS = {
+    LIGHT: "light lights object objects science sci target expose tricolor lrgb brute brutes",
+    DARK: "dark darks darkflat darkflats flatdark flatdarks darkcurrent dunkel dunkelbild "
+    "dunkelbilder noir noirs oscuro oscuros scuro scuri",
+    FLAT: "flat flats skyflat skyflats flatsky domeflat domeflats twilightflat lampflat "
+    "flatlamp plu",
+    BIAS: "bias biases zero zeros zeroes offset offsets",
+    STACK: "stack stacked livestack integration",
+}
+"""Words for each role, in English and as French, German, Spanish, Italian programs have them."""
+
+FILLERS = frozenset(
+    "master frame frames field fields image images exposure exposures raw raws sub subs library "  # noqa: SIM905
+    "gain iso bin binning temp session night cali cal lum lumi luminance red green blue clear sii "
+    "oiii nii halpha hbeta".split()
+)
+"""Words that may stand beside one of a role and change nothing."""
+
+
+def role_by_header(header: Cards) -> str | None:
+    """Tell what a header says that its file is; None if it says nothing that is understood.
+
+    Parameters
+    ----------
+    header : mapping
+        The cards.
+
+    Returns
+    -------
+    str or None
+        "light", "dark", "flat", "bias" or "stack". A flat's dark is a dark, and so is a
+        combined one; a combined light is a stack.
+    """
+    stated = next(
+        (role for key in TYPE_KEYS if (role := _role_of_words(text(header, (key,)) or ""))), None
+    )
+    if stated is None:
+        stated = PICTURE_TYPES.get(int(first_number(header, ("PICTTYPE",)) or 0))
+    if stated in (LIGHT, None) and (n_combined(header) or 1) > 1:
+        return STACK
+    return stated
+
+
+def n_combined(header: Cards) -> int | None:
+    """Count the exposures that were combined in a file; None if its header does not say."""
+    counts = [first_number(header, (key,)) for key in COUNT_KEYS]
+    return max(
+        (int(count) for count in counts if count and 1 <= count < MOST_COMBINED), default=None
+    )
+
+
+def role_by_folder(path: PurePath) -> str | None:
+    """Tell what the folders say in which a file lies, the nearest first.
+
+    Parameters
+    ----------
+    path : PurePath
+        The file, from the folder on that was given.
+
+    Returns
+    -------
+    str or None
+        As in `role_by_header`. ``DARK_300s_-10C`` and ``Master Darks`` are darks, and a
+        ``Dark Nebula`` is none.
+    """
+    folders = (_role_of_words(folder) for folder in reversed(path.parts[:-1]))
+    return next((role for role in folders if role not in (None, STACK)), None)
+
+
+def _role_of_words(name: str) -> str | None:
+    """Role of a name that holds a word for one and no other word that matters."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+    words = [word.removeprefix("master") for word in re.findall(r"[^\W\d_]{3,}", spaced)]
+    left = "".join(word for word in words if word not in FILLERS)
+    role = next((role for role, known in WORDS.items() if left in known.split()), None)
+    return STACK if role == LIGHT and "master" in spaced else role
