@@ -1,0 +1,84 @@
+"""A dark that does not belong to a frame is told of, with numbers; one that does is not."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from scripts.lightstack.calibration.suspicions import sample_of, suspicions
+
+SHAPE = (256, 384)
+
+
+def dark_signal(seed: int = 1, bias: float = 300.0) -> NDArray[np.float64]:
+    """Bias and hot pixels of a sensor [ADU]."""
+    rng = np.random.default_rng(seed)
+    signal = np.full(SHAPE, bias)
+    signal[rng.uniform(size=SHAPE) < 0.004] += 2000
+    return signal
+
+
+def frame(sky: float = 800.0, seed: int = 2) -> NDArray[np.float32]:
+    """Sky with a gradient, stars and the sensor's dark signal [ADU]."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    image = sky * (1 - 0.2 * rows / SHAPE[0]) + dark_signal()
+    for y, x, flux in rng.uniform((5, 5, 100), (250, 380, 20000), (200, 3)):
+        image += flux * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 4)
+    noisy: NDArray[np.float32] = (image + rng.normal(0, 20, SHAPE)).astype(np.float32)
+    return noisy
+
+
+def told(dark: NDArray[np.float64], sky: float = 800.0) -> list[str]:
+    noise = np.random.default_rng(3).normal(0, 4, SHAPE)
+    raw = frame(sky)
+    return suspicions(sample_of(raw), sample_of(raw - (dark + noise).astype(np.float32)))
+
+
+@pytest.mark.parametrize("sky", [800.0, 20.0, 0.0])
+def test_the_right_dark_gives_no_cause(sky: float) -> None:
+    assert told(dark_signal(), sky) == []
+
+
+def test_a_dark_without_hot_pixels_gives_no_cause() -> None:
+    assert told(np.full(SHAPE, 300.0)) == []
+
+
+def test_a_dark_that_is_brighter_than_the_frame_is_told() -> None:
+    brighter, below = told(dark_signal(bias=1500.0))
+    assert brighter == "the dark is brighter than the frame, 1500 against 1033 ADU"
+    assert below == "92% of the pixels are far below zero after it"
+
+
+@pytest.mark.parametrize(("axis", "lines"), [(0, "rows"), (1, "columns")])
+def test_a_band_that_only_the_dark_has_is_told(axis: int, lines: str) -> None:
+    dark = dark_signal()
+    dark[(slice(None),) * axis + (slice(0, 30),)] += 500
+    (text,) = told(dark)
+    assert text.startswith(f"{lines} differ by ")
+    after, before = (float(text.split(" by ")[k].split()[0]) for k in (1, 2))
+    assert 400 < after < 700
+    assert before < 200
+
+
+def test_hot_pixels_that_only_the_dark_has_are_told() -> None:
+    (text,) = told(dark_signal(seed=7))
+    assert text.endswith("of the light of its hot pixels is in the frame")
+
+
+def test_a_noisy_dark_is_told() -> None:
+    (text,) = told(dark_signal() + np.random.default_rng(5).normal(0, 40, SHAPE))
+    assert text.startswith("noise grew from 2")
+
+
+def test_pixels_without_data_do_not_count() -> None:
+    raw = frame()
+    raw[:40] = np.nan
+    raw[:, 7] = np.nan
+    after = raw - dark_signal().astype(np.float32)
+    assert suspicions(raw, after) == []
+    assert suspicions(raw, np.full_like(raw, np.nan)) == []
+
+
+def test_large_frames_are_sampled() -> None:
+    assert sample_of(np.zeros((3000, 4000), np.float32)).size < 55_000
+    assert sample_of(np.zeros((100, 200), np.float32)).shape == (100, 200)
