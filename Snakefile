@@ -33,6 +33,7 @@ rule all:
         stack_files(),
         SELECTION,
         LEDGER,
+        INVENTORY,
         PREVIEW,
 
 

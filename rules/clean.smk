@@ -39,6 +39,7 @@ rule subtract_dark:
         runtime=minutes(2),
     params:
         sha256=content_of_raw_frame,
+        facts=facts_of_raw_frame,
         settings=RECIPES.settings_of("subtract_dark"),
         recipe=recipe("subtract_dark"),
     script:

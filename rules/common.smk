@@ -19,6 +19,7 @@ from scripts.lightstack.planning.inside_snakemake import (
     make_again,
     make_interpreter_callable,
 )
+from scripts.lightstack.planning.inventory import Looks, inventory, overview
 from scripts.lightstack.planning.layout import (
     ALIGNMENT,
     ALIGNMENTS,
@@ -26,6 +27,7 @@ from scripts.lightstack.planning.layout import (
     DARK_SUBTRACTED,
     EXPOSURES,
     FINGERPRINTS,
+    INVENTORY,
     LEDGER,
     MASTER,
     PREVIEW,
@@ -52,10 +54,12 @@ from scripts.lightstack.planning.recovery import (
 from scripts.lightstack.planning.settings import (
     SettingsError,
     check_folders,
+    check_lights,
     check_reference,
     complete_settings,
     unread_settings,
 )
+from scripts.lightstack.planning.uses import frames_to_turn, sort_files
 from scripts.lightstack.report.outcome import outcome
 
 let_recipes_decide()
@@ -78,25 +82,35 @@ def say(line):
 try:
     tell(unread_settings(workflow.configfiles))
     SETTINGS = complete_settings(config)
-    FRAMES = find_frames(SETTINGS["input_dir"])
-    DARKS = find_frames(SETTINGS["darkfield_dir"])
-    check_folders(SETTINGS, FRAMES)
-    check_reference(SETTINGS["reference"], FRAMES)
+    FOUND = {key: find_frames(SETTINGS[key]) for key in ("input_dir", "darkfield_dir")}
+    check_folders(SETTINGS, FOUND["input_dir"])
     RAW = fingerprints(
-        [*FRAMES.paths.values(), *DARKS.paths.values()],
+        [path for files in FOUND.values() for path in files.paths.values()],
         Path(FINGERPRINTS),
         threads=workflow.resource_settings.cores or 1,
         say=say,
     )
     CONTENTS = RAW.digests
-    FRAMES, DARKS = FRAMES.without(RAW.unreadable), DARKS.without(RAW.unreadable)
+    LOOKS = Looks(CONTENTS, Path(EXPOSURES))
+    KNOWN = {path: LOOKS.exposure(path) for path in CONTENTS}
+    USES = sort_files(
+        *((SETTINGS[key], FOUND[key].without(RAW.unreadable)) for key in FOUND),
+        KNOWN,
+        CONTENTS,
+    )
+    FRAMES, DARKS = USES.frames, USES.darks
+    check_lights(SETTINGS, USES)
+    check_reference(SETTINGS["reference"], FRAMES)
     CHOICE = choose_darks(
         FRAMES,
         DARKS,
+        KNOWN,
         CONTENTS,
         SETTINGS["dark_temperature_tolerance"],
-        Path(EXPOSURES),
+        LOOKS.damage,
     )
+    LOOKS.keep()
+    ROWS = inventory(USES, KNOWN, CONTENTS, CHOICE)
     FRAME_MB = [frame_mb(Path(path)) for path in FRAMES.paths.values()]
 except KeyboardInterrupt:
     raise WorkflowError("Interrupted. What was read of new files is kept.") from None
@@ -106,7 +120,14 @@ except OSError as error:
     raise WorkflowError(f"{error.filename}: {error.strerror}.") from None
 
 UNREAD = noted(NOTES)
-RECIPES = Recipes(SETTINGS, FRAMES, as_tried(CONTENTS, UNREAD), CHOICE)
+RECIPES = Recipes(
+    SETTINGS,
+    USES,
+    as_tried(CONTENTS, UNREAD),
+    CHOICE,
+    frames_to_turn(FRAMES, KNOWN),
+    ROWS,
+)
 LIBRARIES_MB = 200
 FOLDER = Path.cwd()
 
@@ -129,6 +150,11 @@ def content_of_raw_frame(wildcards):
     return CONTENTS[FRAMES.paths[wildcards.frame]]
 
 
+def facts_of_raw_frame(wildcards):
+    """What else is known of the raw frame and its dark and decides on the result."""
+    return RECIPES.facts_of(wildcards.frame)
+
+
 def own_dark(wildcards):
     """The dark that has the frame's name, if there is one that fits."""
     return CHOICE.own.get(wildcards.frame, [])
@@ -143,6 +169,11 @@ def master_dark(wildcards):
 def darks_of_kind(wildcards):
     """The darks that a master is made of."""
     return CHOICE.darks[wildcards.kind]
+
+
+def rows_of_inventory(wildcards, output):
+    """What is known of each file; as it takes `output`, Snakemake keeps no record of it."""
+    return ROWS
 
 
 def of_all_frames(pattern):
@@ -251,6 +282,7 @@ def show_outcome():
 
 
 if workflow.is_main_process:
+    print(*overview(USES, KNOWN, CHOICE), sep="\n", file=sys.stderr)
     plan_repairs()
     # Snakemake's own hooks are silent where there was nothing to be done.
     atexit.register(show_outcome)

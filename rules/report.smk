@@ -1,4 +1,4 @@
-"""What a person looks at: the ledger and the preview."""
+"""What a person looks at: the inventory, the ledger and the preview."""
 
 
 rule list_frames:
@@ -22,9 +22,30 @@ rule list_frames:
     params:
         frames=list(FRAMES.paths),
         refused=FRAMES.refused,
+        left_out=USES.lights_left_out(),
         recipe=recipe("list_frames"),
     script:
         "../scripts/list_frames.py"
+
+
+rule list_inventory:
+    """Write the inventory: what each file is and what becomes of it."""
+    output:
+        inventory=INVENTORY,
+    log:
+        "logs/list_inventory.log",
+    benchmark:
+        "logs/list_inventory.tsv"
+    conda:
+        "../envs/lightstack.yaml"
+    resources:
+        mem_mb=memory(0),
+        runtime=minutes(1),
+    params:
+        rows=rows_of_inventory,
+        recipe=recipe("list_inventory"),
+    script:
+        "../scripts/list_inventory.py"
 
 
 rule draw_preview:

@@ -112,7 +112,7 @@ def _describe(exposure: Exposure, count: int, offered: int) -> str:
     values: list[tuple[str, Any]] = [
         ("{:g} s", exposure.exptime),
         ("{:.1f} degC", exposure.temperature),
-        ("gain {:g}", exposure.gain),
+        ("gain {:g}", exposure.egain if exposure.gain is None else exposure.gain),
     ]
     known = [text.format(value) for text, value in values if value is not None]
     number = f"{count}" if count == offered else f"{count} of {offered}"

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 def run(
-    quality: dict[str, Path], alignment: Path, ledger: Path, *, refused: dict[str, str]
+    quality: dict[str, Path],
+    alignment: Path,
+    ledger: Path,
+    *,
+    refused: dict[str, str],
+    left_out: dict[str, str],
 ) -> None:
     """Write one row per frame offered.
 
@@ -29,6 +34,8 @@ def run(
         CSV file to write; its columns are `lightstack.files.ledger.COLUMNS`.
     refused : dict of str to str
         Frames whose files could not be opened at all, with the sentences that say why.
+    left_out : dict of str to str
+        Frames that are not used though their files are good, with the reasons.
     """
     found = read_json(alignment)
     reference = found["reference"]
@@ -42,7 +49,9 @@ def run(
             row |= _placement(found["frames"][name], record["shape"], reference_shape)
         rows.append(row)
     rows += [
-        {"frame": name, "status": "failed", "reasons": reason} for name, reason in refused.items()
+        {"frame": name, "status": status, "reasons": reason}
+        for status, frames in (("failed", refused), ("rejected", left_out))
+        for name, reason in frames.items()
     ]
     rows.sort(key=lambda row: natural_order(row["frame"]))
     write_csv(ledger, COLUMNS, rows)
@@ -85,4 +94,5 @@ if "snakemake" in globals():
             Path(snakemake.input.alignment),
             Path(snakemake.output.ledger),
             refused=snakemake.params.refused,
+            left_out=snakemake.params.left_out,
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.calibration.suspicions import sample_of, suspicions
 from scripts.lightstack.files.frame_file import (
     FAILURE,
     Frame,
@@ -24,7 +25,8 @@ from scripts.lightstack.raw.image import (
     check_usable,
 )
 from scripts.lightstack.raw.images import read_image
-from scripts.lightstack.text import printable
+from scripts.lightstack.raw.orientation import turn_header
+from scripts.lightstack.text import DOUBT, printable
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -46,6 +48,9 @@ def run(
     sha256: str,
     dark: Path | None,
     master: Path | None,
+    turned: bool = False,
+    dark_turned: bool = False,
+    unstated: str = "",
     saturation_limit: float,
     debug_region: int,
     unread: Path = NOTES,
@@ -65,6 +70,12 @@ def run(
         The dark of the same name.
     master : Path or None
         What `combine_darks` wrote, for a frame without a dark of its own.
+    turned : bool
+        Whether the frame's rows are to be put into the other order.
+    dark_turned : bool
+        Whether the dark's rows run the other way than the raw frame's.
+    unstated : str
+        What the headers of frame and dark leave open, for the ledger.
     saturation_limit : float
         Raw value from which a pixel is saturated [ADU, as `lightstack.raw.scale` has them].
     debug_region : int
@@ -83,8 +94,13 @@ def run(
         level = min(saturation_limit, image.ceiling, float(np.finfo(np.float32).max))
         saturated = peak >= level
         if pixels is not None:
-            level -= _subtract(data, pixels, region)
+            before = sample_of(data)
+            if dark_turned:
+                level -= _subtract(data[::-1], pixels, _mirrored(region, image.data.shape[0]))
+            else:
+                level -= _subtract(data, pixels, region)
             check_usable(data)
+            name = DOUBT.join(filter(None, [name, unstated, *suspicions(before, sample_of(data))]))
     except UnusableFrameError as error:
         if isinstance(error, UnreadableFileError):
             note(unread, raw, error)
@@ -97,6 +113,9 @@ def run(
         log.warning("There is no dark for %s: it goes on without.", raw)
     header = image.header
     _shift_wcs(header, region)
+    if turned:
+        data, saturated = data[::-1], saturated[::-1]
+        turn_header(header, len(data))
     header["RAWSHA"] = sha256  # it fills the card: there is no room for a comment
     header["DARK"] = printable(name)
     header["SATURATE"] = (level, "[ADU] level of saturated pixels")
@@ -150,6 +169,12 @@ def _subtract(
     return float(np.median(values)) if values.size else 0.0
 
 
+def _mirrored(region: tuple[slice, slice], n_rows: int) -> tuple[slice, slice]:
+    """Give a region of an image as one of the same image with its rows in the other order."""
+    first, last, _ = region[0].indices(n_rows)
+    return slice(n_rows - last, n_rows - first), region[1]
+
+
 def _shift_wcs(header: "fits.Header", region: tuple[slice, slice]) -> None:
     """Let the world coordinates follow when rows and columns are cut off."""
     rows, columns = region
@@ -167,5 +192,6 @@ if "snakemake" in globals():
             sha256=snakemake.params.sha256,
             dark=Path(snakemake.input.dark) if snakemake.input.dark else None,
             master=Path(snakemake.input.master) if snakemake.input.master else None,
+            **snakemake.params.facts,
             **snakemake.params.settings,
         )

@@ -36,6 +36,7 @@ class Case:
 
 SAME = Case("same")
 STACKED = Case("stacked")
+SHALLOW = Case("rejected", "a picture of 8 bits among raw frames")
 
 GOOD_HEADER = {
     "EXPTIME": 60.0,
@@ -268,7 +269,7 @@ def _dresses(pixels: NDArray[Any]) -> dict[str, tuple[bytes, Case]]:
     infinite[3, 4], infinite[5, 6] = np.inf, -np.inf
     same = {
         "zipped.fits.gz": gzip.compress(whole, mtime=0),
-        "zipped in disguise.fits": gzip.compress(whole, mtime=0),
+        "zipped in disguise.fits": gzip.compress(whole, mtime=1),
         "short of padding.fits": whole[: 2880 + pixels.nbytes],
         "int32.fits": plain_fits(pixels.astype(np.int32)),
         "int64.fits": plain_fits(pixels.astype(np.int64)),
@@ -311,6 +312,8 @@ def _dresses(pixels: NDArray[Any]) -> dict[str, tuple[bytes, Case]]:
         "infinite.fits": plain_fits(infinite),
         "negative.fits": plain_fits(pixels.astype(np.float32) - 5000),
         "quantized.fits.fz": compressed_fits(pixels.astype(np.float32), "RICE_1"),
+    }
+    shallow = {
         "eight.png": picture(grey, "PNG"),
         "palette.png": picture(grey, "PNG", "P"),
         "alpha.png": picture(np.concatenate([grey_colour, opaque], axis=-1), "PNG"),
@@ -319,7 +322,9 @@ def _dresses(pixels: NDArray[Any]) -> dict[str, tuple[bytes, Case]]:
         "cmyk.jpg": picture(grey_colour, "JPEG", "CMYK", quality=98),
     }
     return {name: (content, SAME) for name, content in same.items()} | {
-        name: (content, STACKED) for name, content in stacked.items()
+        name: (content, case)
+        for files, case in ((stacked, STACKED), (shallow, SHALLOW))
+        for name, content in files.items()
     }
 
 
@@ -423,6 +428,11 @@ def _without_image(pixels: NDArray[Any]) -> dict[str, tuple[bytes, Case]]:
     return failed | {"noise.fits": (plain_fits(noise), Case("rejected", "stars < min_star_count"))}
 
 
+def _another(content: bytes, name: str) -> bytes:
+    """Content of a file with the same image and other bytes: a copy would count once."""
+    return content + name.encode().ljust(2880)
+
+
 def strange_names(good: bytes) -> dict[str, tuple[bytes, Case]]:
     """Give a good frame names that are hard on shells, parsers and people."""
     names = (
@@ -451,7 +461,7 @@ def strange_names(good: bytes) -> dict[str, tuple[bytes, Case]]:
         "{frame}": "reserves",
         "0" * 20: "20 times over",
     }
-    cases = {f"{name}.fits": (good, SAME) for name in names}
+    cases = {f"{name}.fits": (_another(good, name), SAME) for name in names}
     cases |= {f"{name}.fits": (good, Case("failed", why)) for name, why in refused.items()}
     cases["long".rjust(251, "-") + ".fit"] = (good, Case("failed", "longer than 250 bytes"))
     cases[os.fsdecode(b"broken \xff.fits")] = (good, Case("failed", "broken text"))

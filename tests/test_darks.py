@@ -2,51 +2,120 @@
 
 import gzip
 import warnings
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from astropy.io import fits
 
 from scripts import combine_darks, subtract_dark
-from scripts.lightstack.calibration.darks import closest_master, kinds
+from scripts.lightstack.calibration.darks import (
+    Match,
+    differences,
+    is_calibrated,
+    is_turned,
+    kinds,
+    match_dark,
+    told,
+)
 from scripts.lightstack.calibration.median import median
+from scripts.lightstack.files.frame_file import read_frame
+from scripts.lightstack.files.ledger import COLUMNS, summary
+from scripts.lightstack.files.records import write_csv
 from scripts.lightstack.job import JobError
-from scripts.lightstack.planning import dark_choice
+from scripts.lightstack.planning import inventory
 from scripts.lightstack.planning.dark_choice import DarkChoice, choose_darks
 from scripts.lightstack.planning.fingerprints import sha256_of
 from scripts.lightstack.planning.frames import find_frames
-from scripts.lightstack.raw.exposure import Exposure, exposure_of
+from scripts.lightstack.planning.inventory import Looks
+from scripts.lightstack.raw import images
+from scripts.lightstack.raw.exposure import Exposure
 
 SHAPE = (10, 20)
 FRAME = Exposure(SHAPE, exptime=60.0, gain=1.0, binning=(2, 2), temperature=-10.0)
 
 
-def test_headers_that_make_no_sense_count_as_missing() -> None:
-    header = fits.Header(
-        [("EXPTIME", "long"), ("EXPOSURE", 30), ("GAIN", True), ("CCD-TEMP", -10.2), ("BINX", 2)]
-    )
-    assert exposure_of(header, SHAPE) == Exposure(SHAPE, exptime=30.0, temperature=-10.2)
+FULL = Exposure(
+    SHAPE,
+    exptime=60.0,
+    gain=1.0,
+    binning=(2, 2),
+    temperature=-10.0,
+    offset=30.0,
+    readout_mode="High Gain",
+    window=(0, 0),
+    camera="TestCam",
+)
 
 
 @pytest.mark.parametrize(
-    "master",
+    "other",
     [
-        Exposure((20, 10), 60.0, 1.0, (2, 2), -10.0),
-        Exposure(SHAPE, 30.0, 1.0, (2, 2), -10.0),
-        Exposure(SHAPE, 60.0, 2.0, (2, 2), -10.0),
-        Exposure(SHAPE, 60.0, 1.0, (1, 1), -10.0),
-        Exposure(SHAPE, 60.0, 1.0, (2, 2), -12.0),
+        {"shape": (20, 10)},
+        {"exptime": 30.0},
+        {"gain": 2.0},
+        {"binning": (1, 1)},
+        {"temperature": -12.0},
+        {"offset": 10.0},
+        {"readout_mode": "Low Noise"},
+        {"window": (0, 16)},
+        {"camera": "Another"},
+        {"calibrated": "B"},
+        {"gain": None, "egain": 0.5},
+        {"picture": True, "orientation": "TOP-DOWN"},
     ],
+    ids="-".join,
 )
-def test_a_master_that_differs_in_one_value_is_not_used(master: Exposure) -> None:
-    assert closest_master(FRAME, {"m": master}, 1.0) is None
+def test_a_dark_that_differs_in_one_value_is_neither_used_nor_pooled(
+    other: dict[str, Any],
+) -> None:
+    frame = replace(FULL, egain=1.0)
+    dark = replace(frame, **other)
+    assert match_dark(frame, {"m": dark}, 1.0).dark is None
+    assert match_dark(dark, {"m": frame}, 1.0).dark is None
+    assert len(kinds({"a": frame, "b": dark}, 1.0)) == 2
 
 
-def test_a_missing_value_is_no_mismatch() -> None:
-    assert closest_master(FRAME, {"m": Exposure(SHAPE)}, 1.0) == "m"
-    full = Exposure(SHAPE, 60.0, 1.0, (2, 2), -10.0)
-    assert closest_master(Exposure(SHAPE), {"m": full}, 1.0) == "m"
+def test_headers_round_and_spell_as_they_like() -> None:
+    dark = replace(
+        FULL, exptime=60.3, temperature=-9.5, camera="TESTCAM", readout_mode="high gain"
+    )
+    assert match_dark(FULL, {"m": dark}, 1.0).dark == "m"
+    assert kinds({"a": FULL, "b": dark}, 1.0) == [(FULL, ["a", "b"])]
+
+
+def test_a_missing_value_is_passed_over_where_nothing_contradicts_it() -> None:
+    bare = Exposure(SHAPE, gain=1.0)
+    master = Exposure(SHAPE, 60.0, 1.0)
+    assert match_dark(bare, {"m": master}, 1.0) == Match("m", ("exposure",))
+    assert match_dark(master, {"m": bare}, 1.0, [master]) == Match("m", ("exposure",))
+    assert match_dark(bare, {"m": bare}, 1.0) == Match("m")
+
+
+def test_a_frame_without_exposure_has_no_dark_where_darks_have_two() -> None:
+    darks = {"60": Exposure(SHAPE, 60.0), "300": Exposure(SHAPE, 300.0)}
+    match = match_dark(Exposure(SHAPE), darks, 1.0)
+    assert match.dark is None
+    assert told([match.differences], "darks") == [
+        (1, "exposure not stated, darks of 60 and 300 s")
+    ]
+
+
+def test_a_dark_without_exposure_suits_no_frame_where_others_have_another() -> None:
+    bare, frame = Exposure(SHAPE, gain=1.0), Exposure(SHAPE, 60.0, 1.0)
+    other = Exposure(SHAPE, 300.0, 1.0)
+    for darks, frames in (({"m": bare}, [frame, other]), ({"m": bare, "n": other}, [frame])):
+        match = match_dark(frame, darks, 1.0, frames)
+        assert match.dark is None
+        text = "exposure 60 s, darks that do not state it"
+        assert told([match.differences], "darks") == [(1, text)]
+    stated = Exposure(SHAPE, 60.0, 1.0)
+    assert match_dark(frame, {"m": bare, "n": stated}, 1.0, [frame]).dark == "n"
+    # Temperatures drift: frames that differ in them may share a dark that has none.
+    drifting = [replace(frame, temperature=t) for t in (15.0, 20.0)]
+    assert match_dark(drifting[0], {"m": frame}, 1.0, drifting) == Match("m", ("temperature",))
 
 
 def test_the_closest_master_is_chosen_then_the_first_name() -> None:
@@ -56,11 +125,47 @@ def test_the_closest_master_is_chosen_then_the_first_name() -> None:
         "z near": Exposure(SHAPE, 60.0, 1.0, (2, 2), -9.9),
         "a near": Exposure(SHAPE, 60.0, 1.0, (2, 2), -9.9),
     }
-    assert closest_master(FRAME, masters, 1.0) == "a near"
+    assert match_dark(FRAME, masters, 1.0).dark == "a near"
     del masters["a near"], masters["z near"]
-    assert closest_master(FRAME, masters, 1.0) == "warm"
+    assert match_dark(FRAME, masters, 1.0).dark == "warm"
     alike = dict.fromkeys(("10", "2"), Exposure(SHAPE))
-    assert closest_master(FRAME, alike, 1.0) == "2"
+    assert match_dark(FRAME, alike, 1.0).dark == "2"
+
+
+@pytest.mark.parametrize(("letters", "dark"), [("", "m"), ("B", None), ("D", None), ("BDF", None)])
+def test_a_calibrated_frame_is_not_calibrated_again(letters: str, dark: str | None) -> None:
+    assert match_dark(replace(FULL, calibrated=letters), {"m": FULL}, 1.0).dark == dark
+    assert is_calibrated(replace(FULL, calibrated=letters)) == ("D" in letters)
+    # Nor by a dark of which the same is said.
+    alike = replace(FULL, calibrated="D")
+    assert match_dark(alike, {"m": alike}, 1.0).dark is None
+
+
+def test_bias_may_be_gone_from_both() -> None:
+    free = replace(FULL, calibrated="B")
+    assert match_dark(free, {"m": free}, 1.0).dark == "m"
+
+
+def test_a_dark_with_the_other_row_order_is_turned_and_not_pooled() -> None:
+    down, up = (replace(FULL, orientation=order) for order in ("TOP-DOWN", "BOTTOM-UP"))
+    assert match_dark(down, {"m": up}, 1.0).dark == "m"
+    assert is_turned(down, up)
+    assert not is_turned(down, down)
+    assert not is_turned(down, FULL)
+    assert len(kinds({"a": down, "b": up}, 1.0)) == 2
+
+
+def test_reasons_are_told_with_their_values() -> None:
+    frames = [Exposure(SHAPE, seconds, 1.0) for seconds in (60.0, 160.0, 90.0)]
+    frames.append(Exposure((5, 5), 80.0, 2.0))
+    darks = {"m": Exposure(SHAPE, 80.0, 1.0)}
+    matches = [match_dark(frame, darks, 1.0) for frame in frames]
+    assert told([match.differences for match in matches], "darks") == [
+        (3, "exposure 60 to 160 s, darks of 80 s"),
+        (1, "shape 5 x 5 pixels, darks of 20 x 10 pixels; gain 2, darks of 1"),
+    ]
+    unused = differences(darks["m"], frames, 1.0)
+    assert told([unused], "frames") == [(1, "exposure 80 s, frames of 60, 90 and 160 s")]
 
 
 def test_kinds_do_not_depend_on_the_order_of_the_darks() -> None:
@@ -193,7 +298,11 @@ def choose(folder: Path) -> DarkChoice:
     frames, darks = find_frames(folder / "data"), find_frames(folder / "darkfield")
     paths = [*frames.paths.values(), *darks.paths.values()]
     contents = {path: sha256_of(Path(path)) for path in paths}
-    return choose_darks(frames, darks, contents, 1.0, folder / "exposures.json")
+    looks = Looks(contents, folder / "exposures.json")
+    known = {path: looks.exposure(path) for path in paths}
+    choice = choose_darks(frames, darks, known, contents, 1.0, looks.damage)
+    looks.keep()
+    return choice
 
 
 def write(path: Path, exptime: float, value: int, shape: tuple[int, int] = SHAPE) -> None:
@@ -241,18 +350,117 @@ def test_files_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         write((tmp_path / name).with_suffix(".fits"), 60, 1)
     first = choose(tmp_path)
     looked = []
-    look = dark_choice._look
+    read = images.read_cards
 
-    def note(path: Path, *, whole: bool) -> object:
+    def note(path: Path, *rest: Any, **options: Any) -> object:
         looked.append(path.name)
-        return look(path, whole=whole)
+        return read(path, *rest, **options)
 
-    monkeypatch.setattr(dark_choice, "_look", note)
+    monkeypatch.setattr(inventory, "read_cards", note)
     assert choose(tmp_path) == first
     assert not looked
     write(tmp_path / "darkfield" / "c.fits", 30, 2)
     assert not choose(tmp_path).kind
-    assert looked == ["c.fits"]
-    monkeypatch.setattr(dark_choice, "code_digest", lambda _: "another")
+    # Once at its header, once at its pixels.
+    assert looked == ["c.fits", "c.fits"]
+    monkeypatch.setattr(inventory, "code_digest", lambda _: "another")
     choose(tmp_path)
-    assert len(looked) == 5
+    assert len(looked) == 8
+
+
+def test_it_is_told_why_frames_and_darks_stay_alone(tmp_path: Path) -> None:
+    for number, exptime in enumerate((60, 90, 160)):
+        write(tmp_path / "data" / f"{number}.fits", exptime, number)
+    for number, exptime in enumerate((80, 80, 160)):
+        write(tmp_path / "darkfield" / f"d{number}.fits", exptime, number)
+    choice = choose(tmp_path)
+    assert [*choice.kind] == ["2"]
+    assert choice.told == [
+        "2 without a dark: exposure 60 to 90 s, darks of 80 and 160 s.",
+        "2 darks without a frame: exposure 80 s, frames of 60, 90 and 160 s.",
+    ]
+    assert choice.without == {
+        "0": "exposure 60 s, darks of 80 and 160 s",
+        "1": "exposure 90 s, darks of 80 and 160 s",
+    }
+
+
+def test_calibrated_frames_and_what_is_left_open_are_told(tmp_path: Path) -> None:
+    write(tmp_path / "data" / "a.fits", 60, 1)
+    write(tmp_path / "darkfield" / "d.fits", 60, 2)
+    fits.setval(tmp_path / "data" / "a.fits", "GAIN", value=100)
+    assert choose(tmp_path).unstated == {"a": "gain not stated"}
+    fits.setval(tmp_path / "data" / "a.fits", "CALSTAT", value="BD")
+    choice = choose(tmp_path)
+    assert not choice.kind
+    assert choice.told == ["1 without a dark: calibrated already (bias and dark)."]
+    # Neither is its own dark subtracted.
+    write(tmp_path / "darkfield" / "a.fits", 60, 3)
+    assert not choose(tmp_path).own
+
+
+def test_darks_of_the_other_row_order_are_noted(tmp_path: Path) -> None:
+    for name, order in (("data/a", "TOP-DOWN"), ("data/b", "BOTTOM-UP"), ("data/c", "TOP-DOWN")):
+        path = (tmp_path / name).with_suffix(".fits")
+        write(path, 60, 1)
+        fits.setval(path, "ROWORDER", value=order)
+    for name in ("darkfield/d", "darkfield/c"):
+        path = (tmp_path / name).with_suffix(".fits")
+        write(path, 60, 2)
+        fits.setval(path, "ROWORDER", value="BOTTOM-UP")
+    choice = choose(tmp_path)
+    assert [*choice.kind] == ["a", "b"]
+    assert [*choice.own] == ["c"]
+    assert choice.turned == {"a", "c"}
+
+
+def test_a_turned_dark_and_a_turned_frame_meet_pixel_by_pixel(tmp_path: Path) -> None:
+    raw, dark, frame = (tmp_path / f"{name}.fits" for name in ("raw", "dark", "frame"))
+    sky = np.random.default_rng(1).normal(500, 5, (8, 10))
+    signal = np.zeros((8, 10))
+    signal[1, 2] = 1000.0
+    fits.writeto(raw, sky + signal, fits.Header([("ROWORDER", "TOP-DOWN"), ("CRPIX2", 2.0)]))
+    fits.writeto(dark, signal[::-1])
+    for turned in (False, True):
+        subtract_dark.run(
+            raw,
+            frame,
+            sha256="",
+            dark=dark,
+            master=None,
+            turned=turned,
+            dark_turned=True,
+            unstated="gain not stated",
+            saturation_limit=1400,
+            debug_region=0,
+        )
+        done = read_frame(frame)
+        expected = sky[::-1] if turned else sky
+        np.testing.assert_allclose(done.data, expected, rtol=1e-6)
+        np.testing.assert_array_equal(done.saturated, (signal > 0)[:: -1 if turned else 1])
+        assert done.header["ROWORDER"] == ("BOTTOM-UP" if turned else "TOP-DOWN")
+        assert done.header["CRPIX2"] == (7.0 if turned else 2.0)
+        assert done.header["DARK"] == "dark.fits; gain not stated"
+
+
+def test_a_dark_that_is_brighter_than_the_frame_is_told_in_its_name(tmp_path: Path) -> None:
+    raw, dark = tmp_path / "raw.fits", tmp_path / "dark.fits"
+    noise = np.random.default_rng(1)
+    fits.writeto(raw, noise.normal(800, 10, (40, 50)))
+    fits.writeto(dark, noise.normal(1500, 3, (40, 50)))
+    subtract(raw, dark, 60000)
+    name = fits.getval(tmp_path / "frame.fits", "DARK")
+    assert name.startswith("dark.fits; the dark is brighter than the frame, 1500 against 800 ADU")
+    assert name.endswith("; 100% of the pixels are far below zero after it")
+
+
+def test_the_summary_tells_of_darks_in_doubt(tmp_path: Path) -> None:
+    rows = [
+        {"frame": name, "status": "stacked", "dark": dark}
+        for name, dark in (("a", "own.fits"), ("b", "master; gain not stated"), ("c", "none"))
+    ]
+    write_csv(tmp_path / "frames.csv", COLUMNS, rows)
+    assert summary(tmp_path / "frames.csv") == [
+        "Darks in doubt: 1, such as that of b (master): gain not stated",
+        "3 of 3 frames stacked; 1 without a dark",
+    ]

@@ -57,10 +57,45 @@ def test_hidden_files_are_left_out(tmp_path: Path) -> None:
     assert find_frames(tmp_path).names == ["light"]
 
 
-def test_two_files_of_one_name_are_both_named(tmp_path: Path) -> None:
-    make(tmp_path, "a.fits", "a.png")
-    with pytest.raises(ValueError, match=r"a\.fits and .*a\.png"):
-        find_frames(tmp_path)
+def test_the_rawest_file_of_a_frame_counts(tmp_path: Path) -> None:
+    make(tmp_path, "a.jpg", "a.png", "a.tif", "a.fit", "b.PNG", "b.jpeg", "c.jpg")
+    make(tmp_path, "a_thn.jpg", "b-thumb.jpg", "d_thn.jpg", "c_thn.fit")
+    frames = find_frames(tmp_path)
+    assert {name: Path(path).name for name, path in frames.paths.items()} == {
+        "a": "a.fit",
+        "b": "b.PNG",
+        "c": "c.jpg",
+        "c_thn": "c_thn.fit",
+        "d_thn": "d_thn.jpg",
+    }
+    assert {Path(copy).name: Path(path).name for copy, path in frames.copies.items()} == {
+        "a.jpg": "a.fit",
+        "a.png": "a.fit",
+        "a.tif": "a.fit",
+        "a_thn.jpg": "a.fit",
+        "b.jpeg": "b.PNG",
+        "b-thumb.jpg": "b.PNG",
+    }
+    assert not frames.refused
+
+
+def test_files_of_one_name_that_are_as_raw_as_each_other_are_refused(tmp_path: Path) -> None:
+    make(tmp_path, "a.fits", "a.FIT", "a.png", "b.fits")
+    frames = find_frames(tmp_path)
+    assert list(frames.paths) == ["b"]
+    assert all(text in frames.refused["a"] for text in ("a.fits", "a.FIT", "Rename or move"))
+
+
+def test_files_that_cannot_be_read_are_counted_by_kind(tmp_path: Path) -> None:
+    make(tmp_path, "IMG_1.CR2", "b/IMG_2.cr2", "a.xisf", "c.ser", "e.fits.bz2", "f.fit.zst")
+    make(tmp_path, "notes.txt", "frames.csv", "x.fits", ".hidden.cr2")
+    assert find_frames(tmp_path).unread == {
+        ".cr2": 2,
+        ".fit.zst": 1,
+        ".fits.bz2": 1,
+        ".ser": 1,
+        ".xisf": 1,
+    }
 
 
 @pytest.mark.parametrize("extension", ["fits", "json", "log"])

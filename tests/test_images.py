@@ -242,6 +242,46 @@ def test_exif_tells_exposure_and_date(tmp_path: Path) -> None:
     assert read_cards(tmp_path / "a.jpg", ("EXPTIME",))[1].get("EXPTIME") == 2.5
 
 
+@pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
+def test_exif_tells_iso_and_camera(tmp_path: Path, name: str) -> None:
+    pixels = (PIXELS // 300).astype(np.uint8)
+    if name == "a.jpg":
+        exif = Image.Exif()
+        exif[0x0110] = "Canon EOS 6D"
+        exif.get_ifd(0x8769).update({0x8827: 800, 0x829A: 2.5})
+        Image.fromarray(pixels).save(tmp_path / name, exif=exif)
+    else:
+        tags: list[Any] = [(0x0110, "s", 0, "Canon EOS 6D"), (0x8827, "H", 1, 800)]
+        tags.append((0x829A, "2I", 1, (5, 2)))
+        tifffile.imwrite(tmp_path / name, pixels, extratags=tags)
+    expected = {"ISOSPEED": 800, "INSTRUME": "Canon EOS 6D", "EXPTIME": 2.5}
+    shape, cards, pixel_type = read_cards(tmp_path / name, (*expected,))
+    whole = read_image(tmp_path / name)
+    assert (shape, pixel_type) == (whole.data.shape, "uint8")
+    for key, value in expected.items():
+        assert cards.get(key) == whole.header[key] == value
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "a.jpg"])
+@pytest.mark.parametrize("orientation", range(9))
+def test_mirrored_pictures_are_turned_over(tmp_path: Path, name: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = np.zeros((32, 48), np.uint8)
+    pixels[:8, :16] = 200
+    Image.fromarray(pixels).save(tmp_path / name, exif=exif)
+    mirrored = {
+        2: pixels[:, ::-1],
+        4: pixels[::-1],
+        5: pixels.T,
+        7: pixels[::-1, ::-1].T,
+    }
+    expected = mirrored.get(orientation, pixels)
+    image = read_image(tmp_path / name)
+    np.testing.assert_allclose(image.data, expected, atol=12)
+    assert read_cards(tmp_path / name, ())[0] == expected.shape
+
+
 def _png_header(width: int, height: int) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         checksum = zlib.crc32(kind + data)

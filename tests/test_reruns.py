@@ -25,10 +25,20 @@ AGGREGATES = {
 }
 
 
+INVENTORY = {"list_inventory": 1, "all": 1}
+"""What any change of the files in the folders brings about."""
+
+
 def jobs(frames: int = 0, *rules: str, aggregates: bool = True) -> dict[str, int]:
     """Count jobs: rules of this many frames, and aggregates once."""
     counts = dict.fromkeys(rules, frames) | (dict.fromkeys(AGGREGATES, 1) if aggregates else {})
     return {rule: count for rule, count in counts.items() if count}
+
+
+def copy_of(dark: Path, path: Path) -> None:
+    """Copy a dark, with another byte: twice the same file would count once."""
+    shutil.copy(dark, path)
+    fits.setval(path, "OBSERVER", value=path.stem)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +51,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_night(folder, shape=(200, 300), n_lights=6, n_stars=150, seed=4)
     (folder / "data" / "light_0006.fits").rename(folder / "another.fits")
     dark = folder / "darkfield" / "dark_01.fits"
-    shutil.copy(dark, folder / "darkfield" / "light_0005.fits")
+    copy_of(dark, folder / "darkfield" / "light_0005.fits")
     fits.writeto(folder / "darkfield" / "light_0004.fits", fits.getdata(dark)[:100])
     write_settings(folder, **SMALL_SETTINGS)
     run = snakemake(folder)
@@ -137,12 +147,12 @@ def test_a_setting_counts_although_another_result_is_lost(night: Path) -> None:
 
 def test_a_frame_arrives(night: Path) -> None:
     (night / "another.fits").rename(night / "data" / "light_0006.fits")
-    assert planned(night) == jobs(1, *FRAME_JOBS)
+    assert planned(night) == jobs(1, *FRAME_JOBS) | INVENTORY
 
 
 def test_a_frame_is_removed(night: Path) -> None:
     (night / "data" / "light_0002.fits").unlink()
-    assert planned(night) == jobs()
+    assert planned(night) == jobs() | INVENTORY
 
 
 @pytest.mark.parametrize("keep_time", [False, True])
@@ -152,7 +162,7 @@ def test_a_frame_is_replaced(night: Path, *, keep_time: bool) -> None:
     shutil.copyfile(night / "another.fits", target)
     if keep_time:
         os.utime(target, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert planned(night) == jobs(1, *FRAME_JOBS)
+    assert planned(night) == jobs(1, *FRAME_JOBS) | INVENTORY
 
 
 def test_two_frames_swap_their_pixels(night: Path) -> None:
@@ -160,13 +170,13 @@ def test_two_frames_swap_their_pixels(night: Path) -> None:
     one.rename(night / "aside")
     two.rename(one)
     (night / "aside").rename(two)
-    assert planned(night) == jobs(2, *FRAME_JOBS)
+    assert planned(night) == jobs(2, *FRAME_JOBS) | INVENTORY
 
 
 def test_a_dark_arrives_or_goes(night: Path) -> None:
     # All but the fifth light use the masters.
-    expected = jobs(4, *FRAME_JOBS) | {"combine_darks": 1}
-    shutil.copy(night / "darkfield" / "dark_01.fits", night / "darkfield" / "dark_99.fits")
+    expected = jobs(4, *FRAME_JOBS) | {"combine_darks": 1} | INVENTORY
+    copy_of(night / "darkfield" / "dark_01.fits", night / "darkfield" / "dark_99.fits")
     assert planned(night) == expected
     (night / "darkfield" / "dark_99.fits").unlink()
     assert planned(night) == {}
@@ -177,10 +187,10 @@ def test_a_dark_arrives_or_goes(night: Path) -> None:
 def test_a_dark_arrives_that_no_frame_uses(night: Path) -> None:
     dark = night / "darkfield" / "dark_99.fits"
     dark.write_text("no dark")
-    assert planned(night) == {}
+    assert planned(night) == INVENTORY
     shutil.copy(night / "darkfield" / "dark_01.fits", dark)
     fits.setval(dark, "EXPTIME", value=300.0)
-    assert planned(night) == {}
+    assert planned(night) == INVENTORY
 
 
 def test_a_master_arrives_for_one_frame(night: Path) -> None:
@@ -192,12 +202,12 @@ def test_a_master_arrives_for_one_frame(night: Path) -> None:
     dark = night / "darkfield" / "dark_99.fits"
     shutil.copy(night / "darkfield" / "dark_01.fits", dark)
     fits.setval(dark, "EXPTIME", value=300.0)
-    assert planned(night) == jobs(1, *FRAME_JOBS) | {"combine_darks": 1}
+    assert planned(night) == jobs(1, *FRAME_JOBS) | {"combine_darks": 1} | INVENTORY
 
 
 def test_a_same_name_dark_arrives(night: Path) -> None:
     shutil.copy(night / "darkfield" / "dark_01.fits", night / "darkfield" / "light_0003.fits")
-    assert planned(night) == jobs(1, *FRAME_JOBS)
+    assert planned(night) == jobs(1, *FRAME_JOBS) | INVENTORY
 
 
 @pytest.mark.parametrize(
@@ -206,18 +216,18 @@ def test_a_same_name_dark_arrives(night: Path) -> None:
 def test_a_same_name_dark_changes(night: Path, light: str, without: dict[str, int]) -> None:
     target = night / "darkfield" / f"{light}.fits"
     shutil.copy(night / "darkfield" / "dark_02.fits", target)
-    assert planned(night) == jobs(1, *FRAME_JOBS)
+    assert planned(night) == jobs(1, *FRAME_JOBS) | INVENTORY
     target.write_text("no dark")
-    assert planned(night) == without
+    assert planned(night) == without | INVENTORY
     target.unlink()
-    assert planned(night) == without
+    assert planned(night) == without | INVENTORY
 
 
 def test_a_dark_whose_frame_is_removed_serves_all_frames(night: Path) -> None:
     (night / "data" / "light_0005.fits").unlink()
-    assert planned(night) == jobs(4, *FRAME_JOBS) | {"combine_darks": 1}
+    assert planned(night) == jobs(4, *FRAME_JOBS) | {"combine_darks": 1} | INVENTORY
     (night / "darkfield" / "light_0005.fits").unlink()
-    assert planned(night) == jobs()
+    assert planned(night) == jobs() | INVENTORY
 
 
 @pytest.mark.parametrize(
@@ -358,4 +368,4 @@ def test_ledger_follows_a_removed_frame(night: Path) -> None:
     assert not (night / "data_cleaned" / "light_0002.fits").exists()
     assert fits.getheader(night / "results" / "stack_mean.fits")["NCOMBINE"] == 2
     (night / "another.fits").rename(night / "data" / "light_0002.fits")
-    assert planned(night) == jobs()
+    assert planned(night) == jobs() | INVENTORY

@@ -17,9 +17,11 @@ from astropy.io import fits
 from scripts import combine_darks, subtract_dark
 from scripts.lightstack.files.frame_file import FAILURE, read_header
 from scripts.lightstack.files.unread import NOTES, Unread, as_tried, note, noted
-from scripts.lightstack.planning import dark_choice, fingerprints
-from scripts.lightstack.planning.dark_choice import choose_darks
-from scripts.lightstack.planning.frames import find_frames
+from scripts.lightstack.planning import fingerprints, inventory
+from scripts.lightstack.planning.dark_choice import DarkChoice, choose_darks
+from scripts.lightstack.planning.frames import Frames, find_frames
+from scripts.lightstack.planning.inventory import Looks
+from scripts.lightstack.raw import images
 from scripts.lightstack.raw.image import UnreadableFileError, UnusableFrameError
 from tests.conftest import planned_jobs, snakemake
 
@@ -100,6 +102,14 @@ def contents(folder: Path, **options: Any) -> fingerprints.Contents:
     return fingerprints.fingerprints(paths, folder / "memory.json", **options)
 
 
+def choose(frames: Frames, darks: Frames, digests: dict[str, str], memory: Path) -> DarkChoice:
+    looks = Looks(digests, memory)
+    known = {path: looks.exposure(path) for path in digests}
+    choice = choose_darks(frames, darks, known, digests, 1.0, looks.damage)
+    looks.keep()
+    return choice
+
+
 @pytest.mark.parametrize("name", ["EIO", "EACCES", "EPERM", "ENOENT", "EUCLEAN"])
 @pytest.mark.parametrize("at", ["stat", "open"])
 def test_a_file_that_fails_is_told_and_the_others_are_read(
@@ -145,17 +155,17 @@ def test_a_look_that_fails_is_not_remembered(
         write(tmp_path / name)
     frames, darks = find_frames(tmp_path / "data"), find_frames(tmp_path / "darkfield")
     digests = contents(tmp_path).digests
-    look = dark_choice._look
+    read = images.read_cards
 
-    def fail(path: Path, *, whole: bool) -> Any:
+    def fail(path: Path, *rest: Any, **options: Any) -> Any:
         if path.name == "b.fits":
             raise UnreadableFileError("b.fits: cannot be read: Input/output error.")
-        return look(path, whole=whole)
+        return read(path, *rest, **options)
 
-    def choice() -> Any:
-        return choose_darks(frames, darks, digests, 1.0, tmp_path / "exposures.json")
+    def choice() -> DarkChoice:
+        return choose(frames, darks, digests, tmp_path / "exposures.json")
 
-    monkeypatch.setattr(dark_choice, "_look", fail)
+    monkeypatch.setattr(inventory, "read_cards", fail)
     failed = choice()
     assert failed.unused == ["b.fits: cannot be read: Input/output error."]
     assert [Path(path).name for path in failed.darks[failed.kind["a"]]] == ["c.fits"]
@@ -277,7 +287,7 @@ def test_a_damaged_entry_of_the_memory_is_made_again(tmp_path: Path, damage: obj
     "content",
     [
         *DAMAGED,
-        '{"code": CODE, "files": []}',
+        '{"code": CODE, "sha256": "", "files": []}',
         '{"code": CODE, "files": {"PATH": "text"}}',
         '{"code": CODE, "files": {"PATH": ["DIGEST", 7]}}',
         '{"code": CODE, "files": {"PATH": ["DIGEST", {"shape": [1]}]}}',
@@ -289,14 +299,14 @@ def test_a_damaged_memory_of_exposures_is_made_again(tmp_path: Path, content: st
     write(tmp_path / "data" / "a.fits")
     frames, darks = find_frames(tmp_path / "data"), find_frames(tmp_path / "darkfield")
     digests, memory = contents(tmp_path).digests, tmp_path / "exposures.json"
-    whole = choose_darks(frames, darks, digests, 1.0, memory)
+    whole = choose(frames, darks, digests, memory)
     assert whole.kind
     right = memory.read_bytes()
     code = json.dumps(json.loads(right)["code"])
     filled = content.replace("CODE", code).replace("PATH", str(dark))
     filled = filled.replace("DIGEST", digests[str(dark)])
     memory.write_bytes(filled.encode(errors="surrogateescape"))
-    assert choose_darks(frames, darks, digests, 1.0, memory) == whole
+    assert choose(frames, darks, digests, memory) == whole
     assert memory.read_bytes() == right
 
 

@@ -266,6 +266,7 @@ def test_dry_run_lists_every_job_from_the_start(small_night: Callable[..., Path]
         "select_frames",
         "align_frames",
         "list_frames",
+        "list_inventory",
         "stack_frames",
         "draw_preview",
         "all",
@@ -310,7 +311,8 @@ def test_bad_files_are_rows_and_do_not_stop_the_others(small_night: Callable[...
     (data / "c no image.png").write_text("these are no pixels")
     fits.writeto(data / "d line.fits", np.arange(100.0))
     fits.writeto(data / "e nan.fits", np.full((200, 300), np.nan))
-    (data / "f $(touch pwned); 'x\".fits").write_bytes(good)
+    # With another byte: a copy would count once.
+    (data / "f $(touch pwned); 'x\".fits").write_bytes(good + b" ")
     (data / "g\nline.fits").write_bytes(good)
     (data / "h dangling.fits").symlink_to("nowhere")
     (data / "notes.txt").write_text("not a frame")
@@ -455,7 +457,8 @@ def test_results_of_other_settings_do_not_stay(small_night: Callable[..., Path])
     assert [path.name for path in (folder / "results").glob("*.fits")] == ["stack_mean.fits"]
     assert snakemake(folder, "--config", "min_star_count=5000").returncode == 1
     left = {path.name for path in (folder / "results").iterdir()}
-    assert left == {"selection.csv", "alignment.json", "frames.csv", "previous"}
+    lists = {"inventory.csv", "selection.csv", "frames.csv"}
+    assert left == {*lists, "alignment.json", "previous"}
 
 
 def test_the_last_good_stacks_stay_until_there_are_new_ones(

@@ -1,5 +1,8 @@
 """Text for people and files: what is not printable, as escapes."""
 
+DOUBT = "; "
+"""Stands in the cards and the ledger between a dark's name and what speaks against it."""
+
 
 def on_one_line(text: str) -> str:
     """Text as a line of output can show it: what is not printable, as escapes."""

@@ -1,5 +1,11 @@
-"""Which dark belongs to which frame."""
+"""Which dark belongs to which frame, and why another does not.
 
+A dark fits a frame if all that both state agrees. A value that one of the two lacks is no value
+that agrees: it is passed over only where nothing else in the folder says otherwise.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from scripts.lightstack.order import natural_order
@@ -7,6 +13,109 @@ from scripts.lightstack.raw.exposure import Exposure
 
 EXPOSURE_TOLERANCE = 0.01
 """Exposures are equal within this share: headers round them."""
+
+EGAIN_TOLERANCE = 0.01
+"""As for exposures: drivers compute it anew."""
+
+MOST_LISTED = 3
+"""Values that are told one by one; of more the first and the last are."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Something in which a dark has to agree with a frame.
+
+    Parameters
+    ----------
+    name : str
+        As it is told.
+    value : callable
+        Takes it from an `Exposure`; None where the header lacks it.
+    unit : str
+        As it is told, with a space before it.
+    tolerance : float
+        Largest difference of two numbers, as a share.
+    is_setting : bool
+        Whether it stays as it was set, so that one dark cannot suit frames that differ in it.
+    """
+
+    name: str
+    value: Callable[[Exposure], Any]
+    unit: str = ""
+    tolerance: float = 0.0
+    is_setting: bool = True
+
+    def agrees(self, one: Any, other: Any, temperature_tolerance: float) -> bool:
+        """Whether two values, both stated, are the same."""
+        if isinstance(one, str):
+            return bool(one.lower() == other.lower())
+        if isinstance(one, tuple):
+            return bool(one == other)
+        margin = self.tolerance * one if self.is_setting else temperature_tolerance
+        return bool(abs(one - other) <= margin + 1e-9)
+
+
+QUANTITIES = (
+    Quantity("shape", lambda frame: frame.shape[::-1], " pixels"),
+    Quantity("exposure", lambda frame: frame.exptime, " s", EXPOSURE_TOLERANCE),
+    Quantity("gain", lambda frame: frame.gain),
+    Quantity("offset", lambda frame: frame.offset),
+    Quantity("binning", lambda frame: frame.binning),
+    Quantity("window", lambda frame: frame.window),
+    Quantity("readout mode", lambda frame: frame.readout_mode),
+    Quantity("camera", lambda frame: frame.camera),
+    Quantity("temperature", lambda frame: frame.temperature, " degC", is_setting=False),
+)
+
+EGAIN = Quantity("e-/ADU", lambda frame: frame.egain, tolerance=EGAIN_TOLERANCE)
+"""Parts gains where no setting does; it follows from the setting and need not be stated."""
+
+CALIBRATION = Quantity("calibration", lambda frame: frame.calibrated or "none")
+
+ROWS = Quantity(
+    "row order", lambda frame: "of a picture" if frame.picture else "FITS without ROWORDER"
+)
+"""A picture's rows run from the top down, those of a FITS file that does not tell perhaps not."""
+
+BY_NAME = {quantity.name: quantity for quantity in (*QUANTITIES, EGAIN, CALIBRATION, ROWS)}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """In what a frame, or a dark, differs from the nearest of the others.
+
+    Parameters
+    ----------
+    quantity : str
+        Name of one of `QUANTITIES` and the like.
+    own : object
+        Its value; None if its header lacks it.
+    others : tuple
+        The others' values; None for those that lack it.
+    """
+
+    quantity: str
+    own: Any
+    others: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Match:
+    """The dark of a frame, or why there is none.
+
+    Parameters
+    ----------
+    dark : str or None
+        Its name.
+    unstated : tuple of str
+        Names of the quantities that one of the two does not state.
+    differences : tuple of Difference
+        Why no dark fits.
+    """
+
+    dark: str | None
+    unstated: tuple[str, ...] = ()
+    differences: tuple[Difference, ...] = ()
 
 
 def kinds(
@@ -38,9 +147,12 @@ def kinds(
     return found
 
 
-def closest_master(
-    frame: Exposure, masters: dict[str, Exposure], temperature_tolerance: float
-) -> str | None:
+def match_dark(
+    frame: Exposure,
+    masters: dict[str, Exposure],
+    temperature_tolerance: float,
+    frames: Sequence[Exposure] = (),
+) -> Match:
     """Choose the master dark of a frame.
 
     Parameters
@@ -51,60 +163,226 @@ def closest_master(
         How the masters were taken, by name.
     temperature_tolerance : float
         Largest difference of temperature [degrees Celsius].
+    frames : sequence of Exposure, optional
+        One for each combination of settings: a dark that lacks one cannot suit frames that differ
+        in it.
 
     Returns
     -------
-    str or None
+    Match
         Among the masters that contradict the frame in nothing, the one that agrees in most
         values, then the closest in temperature and exposure, then the first name.
     """
-    candidates = [
-        (_distance(frame, master), natural_order(name), name)
+    if is_calibrated(frame):
+        return Match(None)
+    candidates = {
+        name: master
         for name, master in masters.items()
-        if _matches(frame, master, temperature_tolerance)
-    ]
-    return min(candidates)[-1] if candidates else None
+        if not _differing(frame, master, temperature_tolerance)
+    }
+    if not candidates:
+        return Match(
+            None, differences=differences(frame, [*masters.values()], temperature_tolerance)
+        )
+    doubtful: list[Difference] = []
+    for name in sorted(
+        candidates, key=lambda name: (_distance(frame, masters[name]), natural_order(name))
+    ):
+        missing = [*_missing(frame, masters[name])]
+        doubtful = [
+            Difference(quantity.name, quantity.value(frame), values)
+            for quantity in missing
+            if (
+                values := _doubt(
+                    quantity,
+                    frame,
+                    masters[name],
+                    candidates,
+                    masters,
+                    frames,
+                    temperature_tolerance,
+                )
+            )
+        ]
+        if not doubtful:
+            return Match(name, tuple(quantity.name for quantity in missing))
+    return Match(None, differences=tuple(doubtful))
 
 
-def _matches(frame: Exposure, dark: Exposure, temperature_tolerance: float) -> bool:
+def representatives(frames: Iterable[Exposure]) -> list[Exposure]:
+    """One frame for each combination of settings."""
+    settings = [quantity for quantity in QUANTITIES if quantity.is_setting]
+    found = {tuple(quantity.value(frame) for quantity in settings): frame for frame in frames}
+    return list(found.values())
+
+
+def is_calibrated(frame: Exposure) -> bool:
+    """Whether a dark was taken off already, or could not be any more."""
+    return bool(set("DF") & set(frame.calibrated))
+
+
+def is_turned(frame: Exposure, dark: Exposure) -> bool:
+    """Whether the rows of a dark run the other way than the frame's."""
     return (
-        frame.shape == dark.shape
-        and _agree(frame.exptime, dark.exptime, EXPOSURE_TOLERANCE * (frame.exptime or 0))
-        and _agree(frame.gain, dark.gain, 0)
-        and (frame.binning is None or dark.binning is None or frame.binning == dark.binning)
-        and _agree(frame.temperature, dark.temperature, temperature_tolerance)
+        frame.orientation is not None
+        and dark.orientation is not None
+        and frame.orientation != dark.orientation
     )
 
 
-def _agree(one: float | None, other: float | None, tolerance: float) -> bool:
-    """Whether two values differ by no more than the tolerance; a missing one is no mismatch."""
-    return one is None or other is None or abs(one - other) <= tolerance + 1e-9
+def differences(
+    one: Exposure, others: Sequence[Exposure], temperature_tolerance: float
+) -> tuple[Difference, ...]:
+    """Tell in what a frame or a dark differs from those of the others that are nearest to it.
+
+    Parameters
+    ----------
+    one : Exposure
+        How it was taken.
+    others : sequence of Exposure
+        Darks, or frames.
+    temperature_tolerance : float
+        Largest difference of temperature [degrees Celsius].
+
+    Returns
+    -------
+    tuple of Difference
+        Empty if it differs from one of them in nothing.
+    """
+    found = [
+        tuple(quantity.name for quantity in _differing(one, other, temperature_tolerance))
+        for other in others
+    ]
+    if not found:
+        return ()
+    fewest = min(found, key=lambda names: (len(names), names))
+    nearest = [other for other, names in zip(others, found, strict=True) if names == fewest]
+    return tuple(
+        Difference(name, BY_NAME[name].value(one), tuple(map(BY_NAME[name].value, nearest)))
+        for name in fewest
+    )
+
+
+def told(found: Iterable[tuple[Difference, ...]], others: str) -> list[tuple[int, str]]:
+    """Say in words why frames have no dark, or darks no frame.
+
+    Parameters
+    ----------
+    found : iterable of tuple of Difference
+        The differences of each.
+    others : str
+        What they were compared with: "darks" or "frames".
+
+    Returns
+    -------
+    list of (int, str)
+        How many differ in the same quantities, and their values, such as "exposure 60 to 160 s,
+        darks of 80 s".
+    """
+    groups: dict[tuple[str, ...], list[tuple[Difference, ...]]] = {}
+    for each in found:
+        groups.setdefault(tuple(part.quantity for part in each), []).append(each)
+    texts = []
+    for names, members in groups.items():
+        parts = []
+        for name, column in zip(names, zip(*members, strict=True), strict=True):
+            own = _listed(name, [part.own for part in column], "to")
+            its = _listed(name, [value for part in column for value in part.others], "and")
+            what = f"{others} of {its}" if its else f"{others} that do not state it"
+            parts.append(f"{name} {own or 'not stated'}, {what}")
+        texts.append((len(members), "; ".join(parts)))
+    return texts
+
+
+def _listed(name: str, values: Iterable[Any], word: str) -> str:
+    """Write the different values of a quantity, with its unit; empty if none is stated."""
+    stated = sorted({value for value in values if value is not None})
+    shown = list(dict.fromkeys(map(_shown, stated)))
+    if not shown:
+        return ""
+    if isinstance(stated[0], str | tuple):
+        text = ", ".join(shown[:MOST_LISTED]) + " …" * (len(shown) > MOST_LISTED)
+    elif word == "to" or len(shown) > MOST_LISTED:
+        text = " to ".join(dict.fromkeys((shown[0], shown[-1])))
+    else:
+        text = " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+    return text + BY_NAME[name].unit
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " x ".join(f"{side:g}" for side in value)
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _differing(one: Exposure, other: Exposure, temperature_tolerance: float) -> list[Quantity]:
+    """Quantities that both state, and not as the same."""
+    quantities = [*QUANTITIES, CALIBRATION]
+    if one.gain is None or other.gain is None:
+        quantities.append(EGAIN)
+    if one.picture != other.picture and None in (one.orientation, other.orientation):
+        quantities.append(ROWS)
+    values = [(quantity, quantity.value(one), quantity.value(other)) for quantity in quantities]
+    return [
+        quantity
+        for quantity, own, its in values
+        if own is not None
+        and its is not None
+        and not quantity.agrees(own, its, temperature_tolerance)
+    ]
+
+
+def _missing(frame: Exposure, dark: Exposure) -> list[Quantity]:
+    """Quantities that only one of the two states."""
+    return [
+        quantity
+        for quantity in QUANTITIES
+        if (quantity.value(frame) is None) != (quantity.value(dark) is None)
+    ]
+
+
+def _doubt(
+    quantity: Quantity,
+    frame: Exposure,
+    dark: Exposure,
+    candidates: dict[str, Exposure],
+    masters: dict[str, Exposure],
+    frames: Sequence[Exposure],
+    temperature_tolerance: float,
+) -> tuple[Any, ...]:
+    """Values that speak against passing over what one of the two lacks; empty if none does."""
+    own, its = quantity.value(frame), quantity.value(dark)
+    others = [*(candidates if own is None else masters).values()]
+    if its is None and quantity.is_setting:
+        others += frames
+    stated = own if its is None else its
+    values = [value for other in others if (value := quantity.value(other)) is not None]
+    if all(quantity.agrees(stated, value, temperature_tolerance) for value in values):
+        return ()
+    return tuple(values) if own is None else (None,)
 
 
 def _is_one_kind(first: Exposure, other: Exposure, temperature_tolerance: float) -> bool:
-    same_keys = all(
-        (getattr(first, key) is None) == (getattr(other, key) is None)
-        for key in ("exptime", "gain", "binning", "temperature")
-    )
-    return same_keys and _matches(first, other, temperature_tolerance)
-
-
-def _order(exposure: Exposure) -> tuple[Any, ...]:
-    values = (exposure.exptime, exposure.gain, exposure.binning, exposure.temperature)
     return (
-        exposure.shape,
-        *((value is not None, value or 0) for value in values[:2]),
-        (exposure.binning is not None, exposure.binning or (0, 0)),
-        (exposure.temperature is not None, exposure.temperature or 0),
+        not _missing(first, other)
+        and not _differing(first, other, temperature_tolerance)
+        and first.orientation == other.orientation
+        and first.picture == other.picture
     )
+
+
+def _order(exposure: Exposure) -> list[Any]:
+    """Sort key for darks: values that are missing come first."""
+    values = [quantity.value(exposure) for quantity in QUANTITIES]
+    return [(value is not None, value) if value is not None else (False,) for value in values]
 
 
 def _distance(frame: Exposure, master: Exposure) -> tuple[int, float, float]:
-    def difference(key: str) -> float:
-        one, other = getattr(frame, key), getattr(master, key)
+    def difference(one: float | None, other: float | None) -> float:
         return 0.0 if one is None or other is None else abs(one - other)
 
-    unknown = sum(
-        getattr(master, key) is None for key in ("exptime", "gain", "binning", "temperature")
+    return (
+        sum(quantity.value(master) is None for quantity in QUANTITIES),
+        difference(frame.temperature, master.temperature),
+        difference(frame.exptime, master.exptime),
     )
-    return unknown, difference("temperature"), difference("exptime")

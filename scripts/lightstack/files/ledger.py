@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from scripts.lightstack.files.records import read_csv
-from scripts.lightstack.text import on_one_line
+from scripts.lightstack.text import DOUBT, on_one_line
 
 COLUMNS = (
     "frame",
@@ -43,8 +43,7 @@ def summary(ledger: Path, *, stacked: bool = True) -> list[str]:
     Returns
     -------
     list of str
-        A line per frame that is not in the stacks, a line if frames went without a dark, and one
-        line for all.
+        A line per frame that is not in the stacks, one if darks are in doubt, and one for all.
     """
     rows = read_csv(ledger)
     lines = [
@@ -52,6 +51,13 @@ def summary(ledger: Path, *, stacked: bool = True) -> list[str]:
         for row in rows
         if row["status"] != "stacked"
     ]
+    doubted = [row for row in rows if DOUBT in row["dark"]]
+    if doubted:
+        dark, _, doubt = on_one_line(doubted[0]["dark"]).partition(DOUBT)
+        lines.append(
+            f"Darks in doubt: {len(doubted)}, such as that of {on_one_line(doubted[0]['frame'])} "
+            f"({dark}): {doubt}"
+        )
     counts = {
         status: sum(row["status"] == status for row in rows)
         for status in ("stacked", "rejected", "unaligned", "failed")

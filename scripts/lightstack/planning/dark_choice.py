@@ -4,18 +4,25 @@ So each job depends on the darks that it uses, and on no others.
 """
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
-from scripts.lightstack.calibration.darks import closest_master, kinds
-from scripts.lightstack.digest import VERSIONS, code_digest
-from scripts.lightstack.files.records import read_json, write_json
+from scripts.lightstack.calibration.darks import (
+    Difference,
+    differences,
+    is_calibrated,
+    is_turned,
+    kinds,
+    match_dark,
+    representatives,
+    told,
+)
 from scripts.lightstack.planning.frames import Frames
-from scripts.lightstack.raw.exposure import EXPOSURE_CARDS, Exposure, exposure_of
-from scripts.lightstack.raw.image import UnreadableFileError, UnusableFrameError
-from scripts.lightstack.raw.images import read_cards
+from scripts.lightstack.planning.uses import Known
+from scripts.lightstack.raw.exposure import Exposure
+
+CORRECTIONS = {"B": "bias", "D": "dark", "F": "flat"}
 
 
 @dataclass(frozen=True)
@@ -30,22 +37,35 @@ class DarkChoice:
         Kind of darks whose master is used, by frame, if no dark of its own fits.
     darks : dict of str to list of str
         Paths of the darks of each kind; kinds are named by their darks' contents.
+    turned : set of str
+        Frames whose dark has its rows in the other order.
+    unstated : dict of str to str
+        In what a frame or its dark leave open whether they agree, by frame.
+    without : dict of str to str
+        Why a frame has no dark though there are some, by frame.
     unused : list of str
         A sentence for each dark that cannot be used.
+    told : list of str
+        Why frames have no dark and darks no frame, in a line for all that are alike.
     """
 
-    own: dict[str, str]
-    kind: dict[str, str]
-    darks: dict[str, list[str]]
-    unused: list[str]
+    own: dict[str, str] = field(default_factory=dict)
+    kind: dict[str, str] = field(default_factory=dict)
+    darks: dict[str, list[str]] = field(default_factory=dict)
+    turned: set[str] = field(default_factory=set)
+    unstated: dict[str, str] = field(default_factory=dict)
+    without: dict[str, str] = field(default_factory=dict)
+    unused: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
 
 
 def choose_darks(
     frames: Frames,
     darks: Frames,
-    contents: dict[str, str],
+    known: Known,
+    contents: Mapping[str, str],
     temperature_tolerance: float,
-    memory: Path,
+    damage: Callable[[str], str],
 ) -> DarkChoice:
     """Choose for each frame the dark with its name, else the closest master that matches.
 
@@ -53,115 +73,120 @@ def choose_darks(
     ----------
     frames, darks : Frames
         The raw files. Darks that have no frame's name are combined into masters.
-    contents : dict of str to str
+    known : mapping
+        How each file was taken, by its path.
+    contents : mapping of str to str
         Fingerprint of each raw file by its path.
     temperature_tolerance : float
         Largest difference of sensor temperature between a frame and its master, and within a
         kind of darks [degrees Celsius].
-    memory : Path
-        JSON file that remembers how frames and darks were taken. It may be deleted: that costs
-        time, nothing else.
+    damage : callable
+        Tells why the pixels of a dark cannot be read, or nothing: one that cannot is not chosen.
 
     Returns
     -------
     DarkChoice
     """
-    unused = list(darks.refused.values())
-    if not darks.paths:
-        return DarkChoice({}, {}, {}, unused)
-    taken = _how_taken(frames.paths.values(), set(darks.paths.values()), contents, memory)
-    own: dict[str, str] = {}
+    choice = DarkChoice(unused=[*darks.refused.values()])
     shared: dict[str, Exposure] = {}
     for name, path in darks.paths.items():
-        dark, frame = taken[path], taken.get(frames.paths.get(name, ""))
-        if isinstance(dark, str):
-            unused.append(dark)
+        dark, frame = known[path], known.get(frames.paths.get(name, ""))
+        if isinstance(dark, str) or (problem := damage(path)):
+            choice.unused.append(dark if isinstance(dark, str) else problem)
         elif isinstance(frame, Exposure) and dark.shape != frame.shape:
-            unused.append(f"{path}: it has another shape than the frame of its name.")
-        elif name in frames.paths or name in frames.refused:
-            own[name] = path
-        else:
+            choice.unused.append(f"{path}: it has another shape than the frame of its name.")
+        elif isinstance(frame, Exposure):
+            _use_own(choice, name, path, frame, dark)
+        elif name not in frames.paths and name not in frames.refused:
             shared[path] = dark
-    found = kinds(shared, temperature_tolerance)
+    _use_masters(choice, frames, shared, known, contents, temperature_tolerance)
+    return choice
+
+
+def _use_own(choice: DarkChoice, name: str, path: str, frame: Exposure, dark: Exposure) -> None:
+    if not is_calibrated(frame):
+        choice.own[name] = path
+        if is_turned(frame, dark):
+            choice.turned.add(name)
+
+
+def _use_masters(
+    choice: DarkChoice,
+    frames: Frames,
+    darks: dict[str, Exposure],
+    known: Known,
+    contents: Mapping[str, str],
+    temperature_tolerance: float,
+) -> None:
+    found = kinds(darks, temperature_tolerance)
     masters = {str(number): exposure for number, (exposure, _) in enumerate(found)}
-    kind, members = {}, {}
-    for name, path in frames.paths.items():
-        frame = taken[path]
-        if name in own or isinstance(frame, str):
+    lights = {
+        name: frame
+        for name, path in frames.paths.items()
+        if isinstance(frame := known[path], Exposure)
+    }
+    others = representatives(lights.values())
+    apart: dict[str, tuple[Difference, ...]] = {}
+    used = set()
+    for name, frame in lights.items():
+        if name in choice.own:
             continue
-        closest = closest_master(frame, masters, temperature_tolerance)
-        if closest is not None:
-            paths = found[int(closest)][1]
-            content = " ".join(contents[path] for path in paths)
-            kind[name] = hashlib.sha256(content.encode()).hexdigest()[:12]
-            members[kind[name]] = paths
-    return DarkChoice(own, kind, members, unused)
-
-
-def _how_taken(
-    frames: Iterable[str], darks: set[str], contents: dict[str, str], memory: Path
-) -> dict[str, Exposure | str]:
-    """How each frame and dark was taken, by its path, or why it is unusable."""
-    code = [code_digest("scripts/lightstack/planning/dark_choice.py"), *VERSIONS]
-    known = _recall(memory, code)
-    taken: dict[str, tuple[str, Exposure | str]] = {}
-    unreadable: dict[str, Exposure | str] = {}
-    for path in [*frames, *sorted(darks)]:
-        content, found = known.get(path, ("", ""))
-        if content != contents[path]:
-            try:
-                found = _look(Path(path), whole=path in darks)
-            except UnreadableFileError as error:
-                # Not to be remembered: it may be readable the next time.
-                unreadable[path] = str(error)
+        if is_calibrated(frame):
+            done = " and ".join(CORRECTIONS[letter] for letter in frame.calibrated)
+            choice.without[name] = f"calibrated already ({done})"
+        elif masters:
+            match = match_dark(frame, masters, temperature_tolerance, others)
+            if match.dark is None:
+                apart[name] = match.differences
                 continue
-        taken[path] = contents[path], found
-    if taken != known:
-        entries = {
-            path: [content, found if isinstance(found, str) else asdict(found)]
-            for path, (content, found) in taken.items()
-        }
-        write_json(memory, {"code": code, "files": entries})
-    return {path: found for path, (_, found) in taken.items()} | unreadable
+            used.add(match.dark)
+            first, paths = found[int(match.dark)]
+            content = " ".join(contents[path] for path in paths)
+            choice.kind[name] = hashlib.sha256(content.encode()).hexdigest()[:12]
+            choice.darks[choice.kind[name]] = paths
+            if match.unstated:
+                choice.unstated[name] = f"{', '.join(match.unstated)} not stated"
+            if is_turned(frame, first):
+                choice.turned.add(name)
+    for name, reason in apart.items():
+        ((_, choice.without[name]),) = told([reason], "darks")
+    choice.told.extend(_frames_without(choice, apart))
+    unused = {number: exposure for number, exposure in masters.items() if number not in used}
+    raw = [frame for frame in lights.values() if not is_calibrated(frame)]
+    choice.told.extend(_darks_without(unused, found, raw, temperature_tolerance))
 
 
-def _look(path: Path, *, whole: bool) -> Exposure | str:
-    """Look at a frame's header, or at a whole dark: one that cannot be read is not chosen."""
-    try:
-        shape, header = read_cards(path, EXPOSURE_CARDS, with_pixels=whole)
-    except UnreadableFileError:
-        raise
-    except UnusableFrameError as error:
-        return str(error)
-    return exposure_of(header, shape)
+def _frames_without(
+    choice: DarkChoice, apart: Mapping[str, tuple[Difference, ...]]
+) -> Iterator[str]:
+    """Say why frames have no dark, a line for all that are alike."""
+    calibrated = Counter(why for name, why in choice.without.items() if name not in apart)
+    for why, count in calibrated.items():
+        yield f"{count} without a dark: {why}."
+    for count, why in told(apart.values(), "darks"):
+        yield f"{count} without a dark: {why}."
 
 
-def _recall(memory: Path, code: list[str]) -> dict[str, tuple[str, Exposure | str]]:
-    """Return what this code has found before: a content and how it was taken, by path.
-
-    What is damaged is forgotten.
-    """
-    try:
-        recalled = read_json(memory)
-        entries = recalled["files"].items() if recalled["code"] == code else ()
-        return {path: (str(content), _found(entry)) for path, (content, entry) in entries}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return {}
-
-
-def _found(entry: Any) -> Exposure | str:
-    if isinstance(entry, str):
-        return entry
-    exptime, gain, temperature = (
-        _number(entry[key]) for key in ("exptime", "gain", "temperature")
-    )
-    ny, nx = map(int, entry["shape"])
-    binning = None
-    if entry["binning"] is not None:
-        x, y = map(float, entry["binning"])
-        binning = x, y
-    return Exposure((ny, nx), exptime, gain, binning, temperature)
+def _darks_without(
+    unused: Mapping[str, Exposure],
+    found: list[tuple[Exposure, list[str]]],
+    frames: list[Exposure],
+    temperature_tolerance: float,
+) -> Iterator[str]:
+    """Say why darks are not used, a line for all that are alike."""
+    if not frames:
+        return
+    apart, others = [], 0
+    for number, dark in unused.items():
+        reason = differences(dark, frames, temperature_tolerance)
+        count = len(found[int(number)][1])
+        apart += [reason] * count if reason else []
+        others += 0 if reason else count
+    for count, why in told(apart, "frames"):
+        yield f"{_counted(count)} without a frame: {why}."
+    if others:
+        yield f"{_counted(others)} without a frame: other darks fit better, or none surely."
 
 
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
+def _counted(count: int) -> str:
+    return f"{count} dark{'s' * (count > 1)}"

@@ -3,15 +3,36 @@
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scripts.lightstack.order import natural_order
 from scripts.lightstack.raw.names import IMAGE_NAME, is_hidden
 
+RANKS = (
+    (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz", ".fit.fz", ".fts.fz"),
+    (".tif", ".tiff"),
+    (".png",),
+    (".jpg", ".jpeg"),
+)
+"""Extensions of frames, the rawest first: of several files of one frame the rawest counts."""
+
+SMALL_COPY = re.compile(
+    r"(?P<name>.+)[-_ ](?:thn|thumb|thumbnail|small|preview)", re.I | re.DOTALL
+)
+"""Names of small pictures that programs lay beside a frame: ``x_thn.jpg`` beside ``x.fit``."""
+
+UNREAD = re.compile(
+    r".+?(?P<kind>(?:\.(?:fits|fit|fts))?\.(?:bz2|xz|zst|zip|7z|rar)"
+    r"|\.(?:xisf|ser|avi|mp4|mov|cr2|cr3|nef|nrw|arw|dng|raf|orf|rw2|pef|srw|heic|webp|bmp|sbig|st[0-9]))",
+    re.I | re.DOTALL,
+)
+"""Names of files that may be frames and cannot be read."""
+
 MOST_TWINS = 10
-"""Pairs of files with one name that are told of: enough to see what is wrong."""
+"""Files with one name that are told of: enough to see what is wrong."""
 
 LONGEST_NAME = 255 - len(".fits")
 """Bytes that a frame's own name may have, short of the extension of what is made of it."""
@@ -31,10 +52,16 @@ class Frames:
     refused : dict of str to str
         Frame name to the sentence that says why its file cannot be read at all; these frames have
         no jobs, but a row in the ledger.
+    copies : dict of str to str
+        Path of each file of which a rawer file of the same frame is there, and that file's path.
+    unread : dict of str to int
+        Number of files that may be frames and cannot be read, by extension in small letters.
     """
 
     paths: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    copies: dict[str, str] = field(default_factory=dict)
+    unread: dict[str, int] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -45,7 +72,7 @@ class Frames:
         """Refuse files that cannot be read, given a sentence for each by its path."""
         kept = {name: path for name, path in self.paths.items() if path not in unreadable}
         more = {name: unreadable[path] for name, path in self.paths.items() if path in unreadable}
-        return Frames(kept, {**self.refused, **more})
+        return replace(self, paths=kept, refused={**self.refused, **more})
 
 
 def find_frames(folder: str | Path) -> Frames:
@@ -64,36 +91,35 @@ def find_frames(folder: str | Path) -> Frames:
     Raises
     ------
     ValueError
-        If two files have the same frame name, or one frame's files would lie where another's
-        folder is; a sentence for each pair names both.
+        If one frame's files would lie where another's folder is; a sentence names both.
     """
-    files: dict[str, str] = {}
-    twins: list[str] = []
-    refused: dict[str, str] = {}
+    files: dict[str, list[Path]] = {}
+    unread: Counter[str] = Counter()
     for path in sorted(_walk(Path(folder))):
         name = frame_name(path.relative_to(folder))
-        if name is None:
-            continue
-        if name in files:
-            twins.append(
-                f"Two files have the frame name {name!r}: {files[name]} and {path}. "
-                "Rename or move one of them."
-            )
-            continue
-        files[name] = str(path)
-        problem = _problem(path, name)
-        if problem:
+        if name is not None:
+            files.setdefault(name, []).append(path)
+        elif match := UNREAD.fullmatch(path.name):
+            unread[match["kind"].lower()] += 1
+    chosen: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    copies: dict[str, str] = {}
+    for name in sorted(files, key=natural_order):
+        best = min(map(_rank, files[name]))
+        first, *twins = (path for path in files[name] if _rank(path) == best)
+        chosen[name] = str(first)
+        copies |= {str(path): str(first) for path in files[name] if _rank(path) > best}
+        if problem := _problem(first, name) or _clash(name, [first, *twins]):
             refused[name] = problem
-    if twins:
-        more = [f"There are {len(twins) - MOST_TWINS} more such pairs."]
-        raise ValueError("\n".join(twins[:MOST_TWINS] + more * (len(twins) > MOST_TWINS)))
-    ordered = sorted(files, key=natural_order)
-    usable = {name: files[name] for name in ordered if name not in refused}
+    for name in list(chosen):
+        match = SMALL_COPY.fullmatch(name)
+        whole = chosen.get(match["name"]) if match else None
+        if whole is not None and _rank(Path(chosen[name])) > _rank(Path(whole)):
+            copies[chosen.pop(name)] = whole
+            refused.pop(name, None)
+    usable = {name: path for name, path in chosen.items() if name not in refused}
     _check_nesting(usable)
-    return Frames(
-        usable,
-        {name: refused[name] for name in ordered if name in refused},
-    )
+    return Frames(usable, refused, copies, dict(sorted(unread.items())))
 
 
 def frame_name(path: Path) -> str | None:
@@ -122,6 +148,20 @@ def _walk(folder: Path) -> Iterator[Path]:
 def _tell(error: OSError) -> None:
     """Stop at a folder that cannot be read: its frames would be missing without a word."""
     raise error
+
+
+def _rank(path: Path) -> int:
+    """Place of a file among several of one frame: 0 for the rawest."""
+    name = path.name.lower()
+    return next(rank for rank, extensions in enumerate(RANKS) if name.endswith(extensions))
+
+
+def _clash(name: str, paths: list[Path]) -> str:
+    """Say that several files are as raw as each other, or nothing if there is only one."""
+    if len(paths) == 1:
+        return ""
+    named = " and ".join(str(path) for path in paths[:MOST_TWINS])
+    return f"several files have the frame name {name!r}: {named}. Rename or move all but one."
 
 
 def _problem(path: Path, name: str) -> str:

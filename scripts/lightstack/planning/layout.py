@@ -24,6 +24,7 @@ THUMBNAILS = f"{WORK}/stacks/thumbnails.fits"
 SELECTION = "<results>/selection.csv"
 ALIGNMENT = "<results>/alignment.json"
 LEDGER = "<results>/frames.csv"
+INVENTORY = "<results>/inventory.csv"
 STACK = "<results>/stack_{mode}.fits"
 PREVIEW = "<results>/preview.png"
 
@@ -55,5 +56,5 @@ def made_files(
     paths = [filled(MASTER, kind=kind) for kind in kinds]
     paths += [filled(pattern, frame=frame) for frame in frames for pattern in OF_EACH_FRAME]
     paths += [filled(STACK, mode=mode) for mode in modes]
-    paths += [SELECTION, ALIGNMENT, LEDGER, THUMBNAILS, PREVIEW]
+    paths += [INVENTORY, SELECTION, ALIGNMENT, LEDGER, THUMBNAILS, PREVIEW]
     return [in_results(path, results) for path in paths]

@@ -32,10 +32,11 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from scripts.lightstack.digest import VERSIONS, code_digest
 from scripts.lightstack.planning.dark_choice import DarkChoice
-from scripts.lightstack.planning.frames import Frames
+from scripts.lightstack.planning.uses import Uses
 from scripts.lightstack.stacking import modes
 
 
@@ -82,6 +83,7 @@ RULES = {
     "select_frames": Ingredients(("output_dir",), ("grade_frame", "subtract_background")),
     "align_frames": Ingredients(("reference", "normalize"), ("grade_frame", "detect_sources")),
     "list_frames": Ingredients((), ("align_frames", "grade_frame")),
+    "list_inventory": Ingredients(),
     "stack_frames": Ingredients(
         ("sigma_clip", "weights", "modes"), ("align_frames", "subtract_background")
     ),
@@ -97,23 +99,30 @@ class Recipes:
     ----------
     settings : dict
         All settings.
-    frames : Frames
-        The raw frames.
+    uses : Uses
+        The raw frames, and what else there is.
     contents : dict of str to str
         Fingerprint of each raw file by its path.
     choice : DarkChoice
         The dark of each frame.
+    turned : set of str
+        Frames whose rows are put into the other order.
+    inventory : list of dict
+        What is known of each file.
     """
 
     def __init__(
         self,
         settings: dict[str, object],
-        frames: Frames,
+        uses: Uses,
         contents: dict[str, str],
         choice: DarkChoice,
+        turned: set[str],
+        inventory: list[dict[str, Any]],
     ) -> None:
-        self._settings, self._frames = settings, frames
+        self._settings, self._uses = settings, uses
         self._contents, self._choice = contents, choice
+        self._turned, self._inventory = turned, inventory
         self.of = cache(self._of)
 
     def settings_of(self, rule: str) -> dict[str, object]:
@@ -124,6 +133,14 @@ class Recipes:
         """Name the rule's script, and what its settings make it import by name."""
         chosen = modes.files_of(self._settings["modes"]) if rule == "stack_frames" else []
         return [f"scripts/{rule}.py", *chosen]
+
+    def facts_of(self, frame: str) -> dict[str, object]:
+        """Tell what is known of a frame and decides on its result, beside its pixels."""
+        return {
+            "turned": frame in self._turned,
+            "dark_turned": frame in self._choice.turned,
+            "unstated": self._choice.unstated.get(frame, ""),
+        }
 
     def _of(self, rule: str, name: str = "") -> str:
         """Recipe of a job.
@@ -155,8 +172,14 @@ class Recipes:
         if rule == "subtract_dark":
             own = self._choice.own.get(name)
             dark = [Path(own).name, self._contents[own]] if own else None
-            return [self._contents[self._frames.paths[name]], dark]
-        return self._frames.refused if rule == "list_frames" else None
+            return [self._contents[self._uses.frames.paths[name]], dark, self.facts_of(name)]
+        if rule == "list_inventory":
+            return self._inventory
+        return (
+            [self._uses.frames.refused, self._uses.lights_left_out()]
+            if rule == "list_frames"
+            else None
+        )
 
     def _used(self, used: str, rule: str, name: str) -> object:
         """Recipes of the jobs of another rule whose results the job reads."""
@@ -165,7 +188,7 @@ class Recipes:
             return self.of(used, kind) if kind else None
         if RULES[used].per == RULES[rule].per:
             return self.of(used, name)
-        return [[frame, self.of(used, frame)] for frame in self._frames.paths]
+        return [[frame, self.of(used, frame)] for frame in self._uses.frames.paths]
 
 
 def _digest(*parts: object) -> str:

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import reprlib
+from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from scripts.lightstack.files.output_folder import files_of_others
 from scripts.lightstack.modules import ROOT
 from scripts.lightstack.planning.frames import Frames
 from scripts.lightstack.planning.layout import WORK
+from scripts.lightstack.planning.uses import Uses
 
 SCHEMA = ROOT / "config" / "schema.yaml"
 
@@ -204,9 +206,35 @@ def check_folders(settings: dict[str, Any], frames: Frames) -> None:
             "alone: move them, or set output_dir to another folder."
         )
     if not frames.names:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in frames.unread.items())
         raise SettingsError(
             f"input_dir: no frame below {source} (looked for .fits .fit .fts, also with .gz or "
             ".fz, .png .jpg .jpeg .tif .tiff)."
+            + (f" Files there that lightstack cannot read: {kinds}." if kinds else "")
+        )
+
+
+def check_lights(settings: dict[str, Any], uses: Uses) -> None:
+    """Refuse an input folder whose files are all something else than lights.
+
+    Parameters
+    ----------
+    settings : dict
+        As `complete_settings` returns them.
+    uses : Uses
+        What each file is used as.
+
+    Raises
+    ------
+    SettingsError
+        With a sentence that says what the files are.
+    """
+    if not uses.frames.names:
+        found = Counter(uses.roles.values())
+        named = ", ".join(f"{count} of the kind {role}" for role, count in sorted(found.items()))
+        raise SettingsError(
+            f"input_dir: no light below {settings['input_dir']}; by their headers and folders, "
+            f"the files are {named}."
         )
 
 

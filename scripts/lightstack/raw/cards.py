@@ -32,12 +32,18 @@ def _describes_layout(keyword: str) -> bool:
     return keyword in _LAYOUT_CARDS or (stem != keyword and stem in _NUMBERED_LAYOUT_CARDS)
 
 
-def _is_impossible_date(keyword: str, value: object) -> bool:
+def is_impossible_date(keyword: str, value: object) -> bool:
     """Whether a card has a date at which no frame was taken: one would spoil a stack's."""
     if keyword in ("DATE-OBS", "DATE-END"):
         with contextlib.suppress(ValueError):
             return not 1800 < datetime.fromisoformat(str(value)).year < 2200
     return False
+
+
+def pixel_type(stored: str, zero: float) -> str:
+    """Type of a FITS file's numbers: FITS has no unsigned ones but by an offset."""
+    bits = stored.removeprefix("int")
+    return f"uint{bits}" if bits.isdecimal() and zero == 2.0 ** (int(bits) - 1) else stored
 
 
 def clean_header(
@@ -52,9 +58,9 @@ def clean_header(
             if keys is not None and card.keyword not in keys:
                 continue
             keyword, value, comment = card.keyword, card.value, card.comment
-            if keyword in clean or not keyword or _is_impossible_date(keyword, value):
+            if keyword in clean or not keyword or is_impossible_date(keyword, value):
                 continue
-            if _describes_layout(keyword) or keyword in _OWN_CARDS:
+            if _describes_layout(keyword) or (keys is None and keyword in _OWN_CARDS):
                 continue
             fresh = fits.Card(keyword, value, comment)
             fresh.verify("exception")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.raw.cards import clean_header
+from scripts.lightstack.raw.cards import clean_header, pixel_type
 from scripts.lightstack.raw.colour import add_colour
 from scripts.lightstack.raw.image import (
     MAX_PIXELS,
@@ -122,7 +122,7 @@ def _first_image(
             clean = clean_header(header, primary, keys)
             scaling = _Scaling.of(header, "Z" if tiled else "")
             if keys is not None:
-                return without_data(plane, clean)
+                return without_data(plane, clean, pixel_type(scaling.dtype.name, scaling.zero))
             if tiled:
                 whole = _Tiled(content, header, file.read(n_bytes))
                 images = _read_tiles(whole, n_planes, plane, scaling)

@@ -49,6 +49,8 @@ class RawImage:
         Smallest difference that the file's numbers can hold [ADU]: 1 for counts.
     header : astropy.io.fits.Header
         Cards that a stack may keep: none of those that describe the file's layout.
+    pixel_type : str
+        Of the file's numbers, such as uint16.
     """
 
     data: NDArray[np.float32]
@@ -56,6 +58,7 @@ class RawImage:
     ceiling: float
     step: float
     header: "fits.Header"
+    pixel_type: str = ""
 
 
 def check_usable(data: NDArray[np.float32]) -> None:
@@ -134,10 +137,10 @@ def check_size(shape: tuple[int, ...]) -> None:
 TRUNCATED = "cannot be read: the data is truncated or damaged."
 
 
-def without_data(shape: tuple[int, int], header: "fits.Header") -> RawImage:
+def without_data(shape: tuple[int, int], header: "fits.Header", pixel_type: str) -> RawImage:
     """Stand for an image whose pixels are not read; it takes no memory."""
     data = np.broadcast_to(np.float32(np.nan), shape)
-    return RawImage(data, data, np.inf, 1.0, header)
+    return RawImage(data, data, np.inf, 1.0, header, pixel_type)
 
 
 def check_density(shape: tuple[int, ...], n_bytes: int, value_bytes: int = 4) -> None:

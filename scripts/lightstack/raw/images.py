@@ -3,11 +3,11 @@
 import errno
 from pathlib import Path
 
-from scripts.lightstack.raw.exposure import Cards
 from scripts.lightstack.raw.fits_reader import read_fits
 from scripts.lightstack.raw.image import RawImage, UnusableFrameError, damage, naming
 from scripts.lightstack.raw.pictures import read_picture
 from scripts.lightstack.raw.plain import plain_cards
+from scripts.lightstack.raw.values import Cards
 
 
 def read_image(path: Path) -> RawImage:
@@ -35,7 +35,7 @@ def read_image(path: Path) -> RawImage:
 
 def read_cards(
     path: Path, keys: tuple[str, ...], *, with_pixels: bool = False
-) -> tuple[tuple[int, int], Cards]:
+) -> tuple[tuple[int, int], Cards, str]:
     """Read an image's shape and some of its cards, but no pixels.
 
     Parameters
@@ -53,15 +53,17 @@ def read_cards(
         ``(ny, nx)`` [pixels].
     cards : mapping of str to object
         Those of the cards that `read_image` finds, among others perhaps.
+    pixel_type : str
+        Of the file's numbers, such as uint16.
     """
     with naming(path):
-        plain = plain_cards(path, keys) if _is_fits_name(path) else None
+        plain = plain_cards(path, keys) if is_fits_name(path) else None
     if plain is not None:
         return plain
     image = _read(path, keys)
     if with_pixels:
         read_image(path)
-    return image.data.shape, image.header
+    return image.data.shape, image.header, image.pixel_type
 
 
 def _read(path: Path, keys: tuple[str, ...] | None) -> RawImage:
@@ -72,7 +74,7 @@ def _read(path: Path, keys: tuple[str, ...] | None) -> RawImage:
         if not start:
             raise UnusableFrameError(f"{path.name}: the file is empty.")
         try:
-            if _is_fits_name(path):
+            if is_fits_name(path):
                 image = read_fits(path, start, keys)
             else:
                 image = read_picture(path, start, keys)
@@ -96,7 +98,8 @@ def _is_of_the_machine(error: BaseException) -> bool:
     return isinstance(error, MemoryError)
 
 
-def _is_fits_name(path: Path) -> bool:
+def is_fits_name(path: Path) -> bool:
+    """Whether a file is FITS by its name."""
     return (
         path.name.lower()
         .removesuffix(".gz")

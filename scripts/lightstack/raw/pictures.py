@@ -7,6 +7,7 @@ memory holds, and pixels that are not there.
 import contextlib
 import struct
 import warnings
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,12 +26,21 @@ from scripts.lightstack.raw.image import (
     without_data,
 )
 from scripts.lightstack.raw.scale import in_counts
+from scripts.lightstack.text import printable
 
 if TYPE_CHECKING:
+    from astropy.io import fits
     from PIL import Image as PillowImage
 
 
-EXIF_EXPOSURE, EXIF_TIME = 0x829A, 0x9003
+EXIF_EXPOSURE, EXIF_TIME, EXIF_ISO = 0x829A, 0x9003, 0x8827
+
+MODEL, ORIENTATION, EXIF_BLOCK = 0x0110, 0x0112, 0x8769
+
+LONGEST_NAME = 60
+
+TRANSPOSED = (5, 7)
+"""Orientations whose rows are columns."""
 
 
 def read_picture(path: Path, start: bytes, keys: tuple[str, ...] | None) -> RawImage:
@@ -40,8 +50,8 @@ def read_picture(path: Path, start: bytes, keys: tuple[str, ...] | None) -> RawI
 
     if start.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
         if keys is not None:
-            return without_data(_tiff_shape(path), fits.Header())
-        return _grey(_tiff_pixels(path))
+            return without_data(*_tiff_look(path))
+        return _grey(*_tiff_content(path))
     # The size is checked here, before any decoding, by this project's own bound.
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
     with warnings.catch_warnings(action="ignore"):
@@ -56,7 +66,9 @@ def read_picture(path: Path, start: bytes, keys: tuple[str, ...] | None) -> RawI
             check_density(picture.size[::-1], path.stat().st_size)
             if keys is not None:
                 cards = fits.Header(list(_exif_cards(picture).items()))
-                return without_data(picture.size[::-1], cards)
+                is_deep = picture.format == "PNG" and start[24] == 16
+                shape = _upright_shape(picture.size[::-1], _orientation(picture))
+                return without_data(shape, cards, "uint16" if is_deep else "uint8")
             if picture.format == "PNG":
                 _check_png(path)
             if picture.format == "PNG" and start[24] == 16:
@@ -66,7 +78,37 @@ def read_picture(path: Path, start: bytes, keys: tuple[str, ...] | None) -> RawI
             else:
                 pixels = _pillow_pixels(picture)
             cards = _exif_cards(picture)
+            pixels = _upright(pixels, _orientation(picture))
     return _grey(pixels, cards)
+
+
+def _orientation(picture: "PillowImage.Image") -> int:
+    """Orientation that a picture's tag states; 1 if there is none, as of an upright one."""
+    try:
+        stated = picture.getexif().get(ORIENTATION)
+    except (OSError, SyntaxError, ValueError, KeyError, TypeError, struct.error):
+        return 1
+    return stated if isinstance(stated, int) else 1
+
+
+def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Turn over a picture whose tag says that it is stored mirrored.
+
+    Pictures that are only rotated stay as they are: cameras note how they were held, which says
+    nothing of the sensor, and darks are not held alike.
+    """
+    if orientation == 2:
+        return pixels[:, ::-1]
+    if orientation == 4:
+        return pixels[::-1]
+    if orientation in TRANSPOSED:
+        turned = pixels.swapaxes(0, 1)
+        return turned if orientation == TRANSPOSED[0] else turned[::-1, ::-1]
+    return pixels
+
+
+def _upright_shape(shape: tuple[int, int], orientation: int) -> tuple[int, int]:
+    return shape[::-1] if orientation in TRANSPOSED else shape
 
 
 def _check_png(path: Path) -> None:
@@ -77,17 +119,39 @@ def _check_png(path: Path) -> None:
         picture.verify()
 
 
-def _tiff_shape(path: Path) -> tuple[int, int]:
-    """Shape of the first page of a TIFF, ``(ny, nx)`` [pixels]."""
+def _tiff_look(path: Path) -> tuple[tuple[int, int], "fits.Header", str]:
+    """Shape ``(ny, nx)`` [pixels] of the first page of a TIFF, its cards and type of pixels."""
     import tifffile
+    from astropy.io import fits
 
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages.first
-        return page.imagelength, page.imagewidth
+        pixel_type = "" if page.dtype is None else page.dtype.name
+        shape = _upright_shape((page.imagelength, page.imagewidth), _tiff_orientation(page))
+        return shape, fits.Header(list(_tiff_cards(page).items())), pixel_type
 
 
-def _tiff_pixels(path: Path) -> NDArray[Any]:
-    """Pixels of the first page of a TIFF."""
+def _tiff_orientation(page: Any) -> int:
+    value = page.tags.valueof(ORIENTATION)
+    return int(value) if isinstance(value, int) else 1
+
+
+def _tiff_cards(page: Any) -> dict[str, Any]:
+    """Cards from the EXIF block of a TIFF's page."""
+    block = page.tags.valueof(EXIF_BLOCK)
+    exif = block if isinstance(block, dict) else {}
+    values = {
+        EXIF_EXPOSURE: exif.get("ExposureTime", page.tags.valueof(EXIF_EXPOSURE)),
+        EXIF_TIME: exif.get("DateTimeOriginal"),
+        EXIF_ISO: exif.get("ISOSpeedRatings", page.tags.valueof(EXIF_ISO)),
+    }
+    if isinstance(fraction := values[EXIF_EXPOSURE], tuple) and len(fraction) == 2:
+        values[EXIF_EXPOSURE] = fraction[0] / fraction[1] if fraction[1] else None
+    return _cards_of(values, page.tags.valueof(MODEL))
+
+
+def _tiff_content(path: Path) -> tuple[NDArray[Any], dict[str, Any]]:
+    """Pixels and cards of the first page of a TIFF."""
     import tifffile
 
     kinds, codes = tifffile.PHOTOMETRIC, tifffile.COMPRESSION
@@ -114,7 +178,7 @@ def _tiff_pixels(path: Path) -> NDArray[Any]:
             pixels = np.iinfo(pixels.dtype).max - pixels
         elif page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
-    return pixels
+        return _upright(pixels, _tiff_orientation(page)), _tiff_cards(page)
 
 
 def _check_tiff(page: Any, n_bytes: int) -> None:
@@ -167,18 +231,29 @@ def _pillow_pixels(picture: "PillowImage.Image") -> NDArray[Any]:
 
 
 def _exif_cards(picture: "PillowImage.Image") -> dict[str, Any]:
-    """Exposure time [s] and date from a camera's EXIF block, as FITS cards."""
-    cards: dict[str, Any] = {}
+    """Cards from a picture's EXIF block."""
     try:
-        exif = picture.getexif().get_ifd(0x8769)
+        exif = picture.getexif()
+        return _cards_of(exif.get_ifd(EXIF_BLOCK), exif.get(MODEL))
     except (OSError, SyntaxError, ValueError, KeyError, TypeError, struct.error):
         # The pixels are good without it.
-        return cards
+        return {}
+
+
+def _cards_of(exif: Mapping[int, Any], model: object) -> dict[str, Any]:
+    """Exposure time [s], ISO speed, camera and date, as FITS cards."""
+    cards: dict[str, Any] = {}
     with contextlib.suppress(KeyError, TypeError, ValueError, ZeroDivisionError):
         exposure = float(exif[EXIF_EXPOSURE])
         if np.isfinite(exposure):
             cards["EXPTIME"] = exposure
-    date, _, time = str(exif.get(EXIF_TIME, "")).partition(" ")
+    iso = exif.get(EXIF_ISO)
+    iso = iso[0] if isinstance(iso, tuple) and iso else iso
+    if isinstance(iso, int) and iso > 0:
+        cards["ISOSPEED"] = iso
+    if isinstance(model, str) and (name := printable(model.strip(" \0")))[:LONGEST_NAME]:
+        cards["INSTRUME"] = name[:LONGEST_NAME]
+    date, _, time = str(exif.get(EXIF_TIME) or "").partition(" ")
     with contextlib.suppress(ValueError):
         moment = datetime.fromisoformat(f"{date.replace(':', '-')}T{time}")
         cards["DATE-OBS"] = moment.replace(tzinfo=None).isoformat()

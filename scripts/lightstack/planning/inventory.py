@@ -1,0 +1,235 @@
+"""What is in the folders of a run: every file, how it was taken and what becomes of it."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from scripts.lightstack.digest import VERSIONS, code_digest
+from scripts.lightstack.files.records import read_json, write_json
+from scripts.lightstack.order import natural_order
+from scripts.lightstack.planning.dark_choice import DarkChoice
+from scripts.lightstack.planning.uses import Known, Uses, mixtures
+from scripts.lightstack.raw.exposure import EXPOSURE_CARDS, Exposure, exposure_of
+from scripts.lightstack.raw.image import UnreadableFileError, UnusableFrameError
+from scripts.lightstack.raw.images import is_fits_name, read_cards
+from scripts.lightstack.raw.roles import DARK, LIGHT
+from scripts.lightstack.text import on_one_line
+
+MOST_NAMED = 3
+"""Files of a kind that are told of by name; the inventory has them all."""
+
+
+class Looks:
+    """How files were taken, each looked at only once as long as its content stays.
+
+    What the system cannot read now is looked at again the next time.
+
+    Parameters
+    ----------
+    contents : mapping of str to str
+        Fingerprint of each file by its path.
+    memory : Path
+        JSON file that remembers between runs. It may be damaged or deleted: that costs time,
+        nothing else.
+    """
+
+    def __init__(self, contents: Mapping[str, str], memory: Path) -> None:
+        self._contents, self._memory = contents, memory
+        self._code = [code_digest("scripts/lightstack/planning/inventory.py"), *VERSIONS]
+        self._known = self._recall()
+        self._entries: dict[str, dict[str, Any]] = {}
+
+    def exposure(self, path: str) -> Exposure | str:
+        """How a file was taken, or the sentence that says why it cannot be read."""
+        entry = self._entry(path)
+        if "problem" in entry:
+            return str(entry["problem"])
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in entry["exposure"].items()
+        }
+        return Exposure(**values)
+
+    def damage(self, path: str) -> str:
+        """Why the pixels of a file cannot be read, or nothing if they can."""
+        entry = self._entry(path)
+        if "damage" not in entry:
+            try:
+                read_cards(Path(path), (), with_pixels=True)
+                entry["damage"] = ""
+            except UnusableFrameError as error:
+                entry["damage"] = str(error)
+                entry["passing"] = isinstance(error, UnreadableFileError)
+        return str(entry["damage"])
+
+    def keep(self) -> None:
+        """Remember what was seen; of files that are gone nothing is kept."""
+        lasting = {path: entry for path, entry in self._entries.items() if not entry["passing"]}
+        if lasting != self._known:
+            memory = {"code": self._code, "sha256": _digest(lasting), "files": lasting}
+            write_json(self._memory, memory)
+
+    def _entry(self, path: str) -> dict[str, Any]:
+        if path not in self._entries:
+            known = self._known.get(path)
+            if known is None or known["sha256"] != self._contents[path]:
+                known = {"sha256": self._contents[path], **_look(Path(path))}
+            self._entries[path] = dict(known)
+        return self._entries[path]
+
+    def _recall(self) -> dict[str, dict[str, Any]]:
+        """Read the memory; what is not as it was written is forgotten."""
+        try:
+            memory = read_json(self._memory)
+            files: dict[str, dict[str, Any]] = memory["files"]
+            is_whole = memory["code"] == self._code and memory["sha256"] == _digest(files)
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            return {}
+        return files if is_whole else {}
+
+
+def _digest(files: object) -> str:
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest()
+
+
+def _look(path: Path) -> dict[str, Any]:
+    """Look at the header of a file."""
+    try:
+        shape, cards, pixel_type = read_cards(path, EXPOSURE_CARDS)
+    except UnusableFrameError as error:
+        return {"problem": str(error), "passing": isinstance(error, UnreadableFileError)}
+    picture = not is_fits_name(path)
+    exposure = exposure_of(cards, shape, picture=picture, pixel_type=pixel_type)
+    values = ((field.name, getattr(exposure, field.name)) for field in fields(exposure))
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values}
+    return {"exposure": plain, "passing": False}
+
+
+def inventory(
+    uses: Uses, known: Known, contents: Mapping[str, str], choice: DarkChoice
+) -> list[dict[str, Any]]:
+    """List all files, a row each.
+
+    Parameters
+    ----------
+    uses : Uses
+        What each file is used as.
+    known : mapping
+        How each file was taken.
+    contents : mapping of str to str
+        Fingerprints of the files.
+    choice : DarkChoice
+        The darks of the frames.
+
+    Returns
+    -------
+    list of dict
+        With the columns of `list_inventory` as keys, in the order of the files.
+    """
+    lights = {path: name for name, path in uses.frames.paths.items()}
+    darks = {*choice.own.values(), *(path for paths in choice.darks.values() for path in paths)}
+    rows = []
+    for path in sorted({*known, *uses.left_out}, key=natural_order):
+        seen = known.get(path)
+        used_as, why = "", "no frame needs it"
+        if path in uses.left_out:
+            why = uses.why(path)
+        elif isinstance(seen, str):
+            why = seen
+        elif path in lights:
+            used_as, why = LIGHT, choice.without.get(lights[path], "")
+            why = f"without a dark: {why}" if why else choice.unstated.get(lights[path], "")
+        elif path in darks:
+            used_as, why = DARK, ""
+        rows.append(
+            {
+                "file": path,
+                "role": uses.roles.get(path, "unknown"),
+                "used_as": used_as,
+                "why": why,
+                **_described(seen),
+                "sha256": contents.get(path),
+            }
+        )
+    rows += [
+        {"file": name, "role": "unknown", "why": why}
+        for files in (uses.frames, uses.darks)
+        for name, why in files.refused.items()
+    ]
+    return rows
+
+
+def _described(exposure: Exposure | str | None) -> dict[str, Any]:
+    """Columns that tell how a file was taken."""
+    if not isinstance(exposure, Exposure):
+        return {}
+    return {
+        "shape": _pair(exposure.shape[::-1]),
+        "type": exposure.pixel_type,
+        "exptime_s": exposure.exptime,
+        "gain": exposure.gain,
+        "egain": exposure.egain,
+        "offset": exposure.offset,
+        "readout_mode": exposure.readout_mode,
+        "binning": _pair(exposure.binning),
+        "temperature_c": exposure.temperature,
+        "filter": exposure.filter,
+        "object": exposure.object,
+        "bayer_pattern": exposure.bayer,
+        "orientation": exposure.orientation,
+        "window": _pair(exposure.window),
+        "camera": exposure.camera,
+        "telescope": exposure.telescope,
+        "date_obs": exposure.date,
+    }
+
+
+def _some(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _pair(values: tuple[float, ...] | None) -> str | None:
+    return None if values is None else " x ".join(f"{value:g}" for value in values)
+
+
+def overview(uses: Uses, known: Known, choice: DarkChoice) -> list[str]:
+    """Tell in a few lines what is there, and what of it is not used.
+
+    Parameters
+    ----------
+    uses : Uses
+        What each file is used as.
+    known : mapping
+        How each file was taken.
+    choice : DarkChoice
+        The darks of the frames.
+
+    Returns
+    -------
+    list of str
+        One line for all files; one for frames that differ and are stacked together; one for each
+        cause to leave files out, or frames without a dark; one for files that cannot be read.
+    """
+    seen = (known[path] for path in uses.frames.paths.values())
+    lights = [exposure for exposure in seen if isinstance(exposure, Exposure)]
+    n_darks = sum(map(len, choice.darks.values())) + len(choice.own)
+    lines = [f"Found {_some(len(uses.frames.names), 'light')}, {_some(n_darks, 'dark')} for them."]
+    if mixed := mixtures(lights):
+        lines.append(
+            f"Frames are going to be stacked together that differ in {'; '.join(mixed)}. To part "
+            "them, give each kind a folder of its own and set input_dir."
+        )
+    for cause, paths in uses.causes().items():
+        named = ", ".join(paths[:MOST_NAMED])
+        more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
+        lines.append(f"Not used, {cause}: {named}{more}.")
+    lines += choice.told
+    counts = Counter(uses.frames.unread) + Counter(uses.darks.unread)
+    if counts:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+        lines.append(f"Not read, for lightstack does not know their kinds: {kinds}.")
+    return [on_one_line(line) for line in lines]

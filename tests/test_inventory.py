@@ -1,0 +1,227 @@
+"""The inventory knows every file, remembers it, and says what becomes of it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from scripts.lightstack.planning import inventory as inventory_module
+from scripts.lightstack.planning.dark_choice import DarkChoice, choose_darks
+from scripts.lightstack.planning.fingerprints import sha256_of
+from scripts.lightstack.planning.frames import find_frames
+from scripts.lightstack.planning.inventory import Looks, inventory, overview
+from scripts.lightstack.planning.uses import Known, Uses, frames_to_turn, sort_files
+from scripts.lightstack.raw import images
+from scripts.lightstack.raw.exposure import Exposure
+from scripts.lightstack.raw.image import UnreadableFileError
+from scripts.list_inventory import COLUMNS
+
+CARDS = {
+    "EXPTIME": "60,0",
+    "GAIN": 100,
+    "EGAIN": 1.5,
+    "OFFSET": 30,
+    "READOUTM": "Low Noise",
+    "BINNING": "2x2",
+    "CCD-TEMP": -10.0,
+    "FILTER": "Ha",
+    "OBJECT": "M 31",
+    "BAYERPAT": "RGGB",
+    "ROWORDER": "TOP-DOWN",
+    "XORGSUBF": 8,
+    "YORGSUBF": 0,
+    "INSTRUME": "TestCam",
+    "TELESCOP": "TestScope",
+    "DATE-OBS": "2026-03-01T21:00:00",
+}
+
+
+def write(path: Path, value: int, **cards: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fits.writeto(path, np.full((4, 5), value, np.uint16), fits.Header([*cards.items()]))
+
+
+def take(folder: Path) -> tuple[Uses, Known, dict[str, str], DarkChoice]:
+    """Learn of the folders what a run does before its first job."""
+    folders = [(str(folder / name), find_frames(folder / name)) for name in ("data", "darkfield")]
+    paths = [path for _, files in folders for path in files.paths.values()]
+    contents = {path: sha256_of(Path(path)) for path in paths}
+    looks = Looks(contents, folder / "exposures.json")
+    known = {path: looks.exposure(path) for path in paths}
+    uses = sort_files(folders[0], folders[1], known, contents)
+    choice = choose_darks(uses.frames, uses.darks, known, contents, 1.0, looks.damage)
+    looks.keep()
+    return uses, known, contents, choice
+
+
+def test_a_row_tells_how_a_file_was_taken(tmp_path: Path) -> None:
+    write(tmp_path / "data" / "a.fits", 1, **CARDS)
+    (row,) = inventory(*take(tmp_path))
+    assert [*row] == [*(name for name in COLUMNS if name != "group")]
+    assert len(str(row.pop("sha256"))) == 64
+    assert row == {
+        "file": str(tmp_path / "data" / "a.fits"),
+        "role": "light",
+        "used_as": "light",
+        "why": "",
+        "shape": "5 x 4",
+        "type": "uint16",
+        "exptime_s": 60.0,
+        "gain": 100.0,
+        "egain": 1.5,
+        "offset": 30.0,
+        "readout_mode": "Low Noise",
+        "binning": "2 x 2",
+        "temperature_c": -10.0,
+        "filter": "Ha",
+        "object": "M 31",
+        "bayer_pattern": "RGGB",
+        "orientation": "TOP-DOWN",
+        "window": "8 x 0",
+        "camera": "TestCam",
+        "telescope": "TestScope",
+        "date_obs": "2026-03-01T21:00:00",
+    }
+
+
+def fill(folder: Path) -> None:
+    """Make folders with one file of each kind."""
+    write(folder / "data" / "a.fits", 1, EXPTIME=60)
+    write(folder / "data" / "b.fits", 2, EXPTIME=90)
+    write(folder / "data" / "stack.fits", 3, NCOMBINE=20)
+    write(folder / "data" / "FLAT" / "f.fits", 4)
+    (folder / "data" / "a.jpg").touch()
+    (folder / "data" / "bad.fits").write_text("no frame")
+    (folder / "data" / "gone.fits").symlink_to("nowhere")
+    (folder / "data" / "raw.CR2").touch()
+    write(folder / "darkfield" / "d.fits", 5, EXPTIME=60)
+    write(folder / "darkfield" / "e.fits", 6, EXPTIME=300)
+    write(folder / "darkfield" / "light.fits", 7, EXPTIME=60, IMAGETYP="Light Frame")
+
+
+def test_it_is_said_what_becomes_of_each_file(tmp_path: Path) -> None:
+    fill(tmp_path)
+    rows = {Path(str(row["file"])).name: row for row in inventory(*take(tmp_path))}
+    told = {
+        name: (row["role"], row["used_as"], str(row["why"]).replace(str(tmp_path), ""))
+        for name, row in rows.items()
+        if "used_as" in row
+    }
+    assert told == {
+        "a.fits": ("light", "light", ""),
+        "b.fits": ("light", "light", "without a dark: exposure 90 s, darks of 60 and 300 s"),
+        "stack.fits": ("stack", "", "a stack among single exposures"),
+        "f.fits": ("flat", "", "a flat"),
+        "a.jpg": (
+            "unknown",
+            "",
+            "a rawer file of the same frame is there: /data/a.fits",
+        ),
+        "bad.fits": ("light", "", "bad.fits: not a FITS file."),
+        "d.fits": ("dark", "dark", ""),
+        "e.fits": ("dark", "", "no frame needs it"),
+        "light.fits": ("light", "", "a light among darks"),
+    }
+    assert "does not exist" in str(rows["gone"]["why"])
+
+
+def test_an_overview_tells_what_is_not_used(tmp_path: Path) -> None:
+    fill(tmp_path)
+    uses, known, _, choice = take(tmp_path)
+    data, darkfield = tmp_path / "data", tmp_path / "darkfield"
+    assert overview(uses, known, choice) == [
+        "Found 4 lights, 1 dark for them.",
+        f"Not used, a light among darks: {darkfield}/light.fits.",
+        f"Not used, a flat: {data}/FLAT/f.fits.",
+        f"Not used, a rawer file of the same frame is there: {data}/a.jpg.",
+        f"Not used, a stack among single exposures: {data}/stack.fits.",
+        "1 without a dark: exposure 90 s, darks of 60 and 300 s.",
+        "1 dark without a frame: exposure 300 s, frames of 60 and 90 s.",
+        "Not read, for lightstack does not know their kinds: 1 .cr2.",
+    ]
+
+
+def test_names_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+    write(tmp_path / "data" / "a.fits", 1)
+    write(tmp_path / "data" / "FLAT" / "x\u202ey.fits", 2)
+    uses, known, _, choice = take(tmp_path)
+    told = overview(uses, known, choice)
+    assert "FLAT/x\\u202ey.fits" in told[1]
+    assert all(line.isprintable() for line in told)
+
+
+def test_frames_that_are_mixed_are_told_of(tmp_path: Path) -> None:
+    for number, name in enumerate(("L", "L", "Ha")):
+        write(tmp_path / "data" / f"{number}.fits", number, FILTER=name)
+    uses, known, _, choice = take(tmp_path)
+    assert "differ in filter (1 of Ha, 2 of L). To part them" in overview(uses, known, choice)[1]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "[]",
+        "{",
+        "null",
+        '{"code": [], "files": {}}',
+        "half",
+        "another value",
+    ],
+)
+def test_a_damaged_memory_costs_time_only(tmp_path: Path, damage: str) -> None:
+    fill(tmp_path)
+    first = take(tmp_path)
+    memory = tmp_path / "exposures.json"
+    whole = memory.read_text()
+    content = json.loads(whole)
+    if damage == "half":
+        damaged = whole[: len(whole) // 2]
+    elif damage == "another value":
+        for entry in content["files"].values():
+            entry["exposure"] = {"shape": [1, 2]}
+        damaged = json.dumps(content)
+    else:
+        damaged = damage
+    memory.write_text(damaged)
+    assert take(tmp_path) == first
+    assert memory.read_text() == whole
+
+
+def test_what_the_system_cannot_read_now_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "data" / "a.fits", 1)
+    read = images.read_cards
+
+    def fail(*_: Any, **__: Any) -> object:
+        raise UnreadableFileError("a.fits: bad sector")
+
+    monkeypatch.setattr(inventory_module, "read_cards", fail)
+    uses, known, _, _ = take(tmp_path)
+    assert [*known.values()] == ["a.fits: bad sector"]
+    assert [*uses.frames.paths] == ["a"]
+    monkeypatch.setattr(inventory_module, "read_cards", read)
+    assert isinstance(next(iter(take(tmp_path)[1].values())), Exposure)
+
+
+def test_what_is_gone_is_forgotten(tmp_path: Path) -> None:
+    fill(tmp_path)
+    take(tmp_path)
+    (tmp_path / "data" / "b.fits").unlink()
+    take(tmp_path)
+    assert "b.fits" not in (tmp_path / "exposures.json").read_text()
+
+
+def test_frames_are_turned_to_the_row_order_of_most(tmp_path: Path) -> None:
+    orders = {"a": "BOTTOM-UP", "b": "TOP-DOWN", "c": "TOP-DOWN", "d": None}
+    for number, (name, order) in enumerate(orders.items()):
+        write(tmp_path / "data" / f"{name}.fits", number, **({"ROWORDER": order} if order else {}))
+    uses, known, _, _ = take(tmp_path)
+    assert frames_to_turn(uses.frames, known) == {"a"}
+    (tmp_path / "data" / "c.fits").unlink()
+    uses, known, _, _ = take(tmp_path)
+    assert frames_to_turn(uses.frames, known) == {"b"}
+    assert frames_to_turn(uses.frames, dict.fromkeys(known, Exposure((4, 5)))) == set()

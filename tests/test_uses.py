@@ -1,0 +1,126 @@
+"""A file is used as what it is, not as what its folder was meant for."""
+
+from pathlib import Path
+from typing import Any
+
+from scripts.lightstack.planning.frames import Frames
+from scripts.lightstack.planning.uses import Uses, mixtures, sort_files
+from scripts.lightstack.raw.exposure import Exposure
+
+SHAPE = (10, 20)
+
+
+def uses_of(
+    lights: dict[str, Exposure | str],
+    darks: dict[str, Exposure | str] | None = None,
+    contents: dict[str, str] | None = None,
+) -> Uses:
+    """Sort files by their names below data/ and darkfield/."""
+    folders = {"data": lights, "darkfield": darks or {}}
+    known = {
+        f"{folder}/{name}": seen
+        for folder, files in folders.items()
+        for name, seen in files.items()
+    }
+    found = [
+        (folder, Frames({str(Path(name).with_suffix("")): f"{folder}/{name}" for name in files}))
+        for folder, files in folders.items()
+    ]
+    digests = {path: path for path in known}
+    return sort_files(found[0], found[1], known, digests | (contents or {}))
+
+
+def light(**values: Any) -> Exposure:
+    return Exposure(SHAPE, **values)
+
+
+def why(uses: Uses) -> dict[str, str]:
+    return {path: uses.why(path) for path in uses.left_out}
+
+
+def test_a_header_counts_before_a_folder_and_a_folder_before_the_setting() -> None:
+    uses = uses_of(
+        {
+            "a.fits": light(),
+            "LIGHT/b.fits": light(role="light"),
+            "DARK/c.fits": light(),
+            "DARK/d.fits": light(role="light"),
+            "FLAT/e.fits": light(),
+            "f.fits": light(role="bias"),
+            "g.fits": light(role="dark"),
+        },
+        {"h.fits": light(), "i.fits": light(role="light"), "j.fits": light(role="flat")},
+    )
+    assert [*uses.frames.paths] == ["a", "LIGHT/b", "DARK/d"]
+    assert [*uses.darks.paths.values()] == ["darkfield/h.fits", "data/DARK/c.fits", "data/g.fits"]
+    assert why(uses) == {
+        "data/FLAT/e.fits": "a flat",
+        "data/f.fits": "a bias frame",
+        "darkfield/i.fits": "a light among darks",
+        "darkfield/j.fits": "a flat",
+    }
+
+
+def test_a_dark_among_the_lights_is_the_dark_of_no_name() -> None:
+    uses = uses_of({"a.fits": light(), "DARK/a.fits": light(role="dark")})
+    assert "DARK/a" not in uses.darks.paths
+    assert [*uses.darks.paths.values()] == ["data/DARK/a.fits"]
+
+
+def test_a_stack_among_single_exposures_is_left_out() -> None:
+    stack = light(role="stack", n_combined=20)
+    uses = uses_of({"a.fits": light(), "stack.fits": stack})
+    assert [*uses.frames.paths] == ["a"]
+    assert why(uses) == {"data/stack.fits": "a stack among single exposures"}
+    # Where there is nothing else, stacks are what there is to stack.
+    assert len(uses_of({"a.fits": stack, "b.fits": stack}).frames.paths) == 2
+    assert len(uses_of({"a.fits": stack, "b.fits": "b.fits: damaged"}).frames.paths) == 2
+
+
+def test_a_picture_of_8_bits_among_raw_frames_is_left_out() -> None:
+    jpeg = light(picture=True, pixel_type="uint8")
+    deep = light(picture=True, pixel_type="uint16")
+    shallow = light(pixel_type="uint8")
+    uses = uses_of({"a.fits": light(pixel_type="uint16"), "Autosave.jpg": jpeg, "b.tif": deep})
+    assert [*uses.frames.paths] == ["a", "b"]
+    assert why(uses) == {"data/Autosave.jpg": "a picture of 8 bits among raw frames"}
+    assert len(uses_of({"a.jpg": jpeg, "b.png": jpeg}).frames.paths) == 2
+    assert len(uses_of({"a.fits": shallow, "b.fits": shallow}).frames.paths) == 2
+
+
+def test_copies_count_once() -> None:
+    names = ["copy of light_1.fits", "light_1.fits", "light_1 (2).fits", "light_2.fits"]
+    contents = {f"data/{name}": "same" for name in names[:3]}
+    uses = uses_of({name: light() for name in names}, contents=contents)
+    assert [*uses.frames.paths] == ["light_1", "light_2"]
+    assert why(uses) == {
+        "data/copy of light_1.fits": "a copy of another file: data/light_1.fits",
+        "data/light_1 (2).fits": "a copy of another file: data/light_1.fits",
+    }
+    twins: dict[str, Exposure | str] = {"a.fits": light(role="dark"), "b.fits": light(role="dark")}
+    same = {"darkfield/a.fits": "same", "darkfield/b.fits": "same"}
+    assert [*uses_of({"x.fits": light()}, twins, same).darks.paths] == ["a"]
+    # The darks of two frames' own names may be one.
+    assert [*uses_of({"a.fits": light(), "b.fits": light()}, twins, same).darks.paths] == [
+        "a",
+        "b",
+    ]
+
+
+def test_unreadable_files_stay_frames() -> None:
+    uses = uses_of({"a.fits": "a.fits: damaged", "b.fits": light()})
+    assert [*uses.frames.paths] == ["a", "b"]
+
+
+def test_frames_that_differ_are_told_of() -> None:
+    frames = [light(filter=name, exptime=60.0) for name in ("L", "L", "Ha")]
+    frames += [Exposure((5, 5), exptime=300.0, binning=(2, 2), camera="A")]
+    assert mixtures(frames) == [
+        "shape (1 of 5 x 5, 3 of 20 x 10)",
+        "filter (1 of Ha, 2 of L)",
+        "exposure (3 of 60 s, 1 of 300 s)",
+    ]
+    many = [light(exptime=float(seconds)) for seconds in range(10, 90, 10)]
+    assert mixtures(many) == ["exposure (1 of 10 s, 1 of 20 s, 1 of 30 s, …, 1 of 80 s)"]
+    assert mixtures([light(exptime=60.0), light(exptime=120.0)]) == []
+    assert mixtures([]) == []
