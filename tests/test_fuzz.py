@@ -156,8 +156,10 @@ def work(first: int, last: int) -> None:
         read += _check(folder / name, right[name] if is_cut else None)
         if time.monotonic() - begin > HANG_S:
             _say("WRONG time:", time.monotonic() - begin)
-    processes = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    megabytes = max(resource.getrusage(who).ru_maxrss / 1000 for who in processes)
+    # ru_maxrss of this process would be that of the one that started it, if that is larger.
+    status = Path("/proc/self/status").read_text()
+    own = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])  # type: ignore[index]
+    megabytes = max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1000
     if megabytes > MAX_MEMORY_MB:
         _say("WRONG memory:", megabytes)
     _say("finished", read)
