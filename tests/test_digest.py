@@ -55,7 +55,11 @@ def changed_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
 
 def test_a_library_change_reaches_exactly_the_scripts_that_import_it(changed_by: Edit) -> None:
     changed = changed_by("lightstack/detection/quality.py", lambda code: code + "\nNEW = 1\n")
-    assert {name for name, new in changed.items() if new} == {"grade_frame", "align_frames"}
+    assert {name for name, new in changed.items() if new} == {
+        "grade_frame",
+        "align_frames",
+        "write_report",
+    }
 
 
 def test_a_change_two_imports_away_counts(changed_by: Edit) -> None:
@@ -113,3 +117,9 @@ def test_kept_codes_that_are_damaged_or_another_pythons_are_made_again(
     forget()
     assert digest.code_digest(SCRIPT) == first
     assert kept.read_text() == whole
+
+
+@pytest.mark.parametrize("name", ["page.html", "page.css", "page.js"])
+def test_a_template_is_part_of_the_module_beside_it(changed_by: Edit, name: str) -> None:
+    changed = changed_by(f"lightstack/report/{name}", lambda text: text + " ")
+    assert {name for name, new in changed.items() if new} == {"write_report"}

@@ -1,7 +1,8 @@
 """Which modules of this checkout a file uses, and what their code is.
 
 Recipes and machine code depend on the code of a script or module and of all that it imports,
-directly or not. Comments, docstrings and the place of the checkout have no part in it. What a file
+directly or not, and on the templates beside them. Comments, docstrings and the place of the
+checkout have no part in it. What a file
 says is kept on disk by its contents, as Python keeps bytecode: most runs parse nothing.
 """
 
@@ -37,7 +38,10 @@ def reached(file: Path) -> list[Path]:
 
 def code_of(file: Path) -> str:
     """Give the SHA-256 of the code of a file and of all modules here that it imports."""
-    lines = [f"{path.relative_to(ROOT).as_posix()} {parsed(path)[0]}" for path in reached(file)]
+    lines = []
+    for path in reached(file):
+        lines.append(f"{path.relative_to(ROOT).as_posix()} {parsed(path)[0]}")
+        lines += [hashlib.sha256(other.read_bytes()).hexdigest() for other in _companions(path)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -52,6 +56,12 @@ def parsed(path: Path) -> tuple[str, tuple[Path, ...]]:
         _keep(known)
     code, names = known[key]
     return code, tuple(file for name in names if (file := _local_module(ROOT, name)))
+
+
+def _companions(path: Path) -> list[Path]:
+    """List the files of a module's name that are no Python: its templates."""
+    others = (path.with_suffix(suffix) for suffix in (".css", ".html", ".js"))
+    return [other for other in others if other.is_file()]
 
 
 def _parse(content: bytes) -> Code:

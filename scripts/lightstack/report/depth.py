@@ -1,0 +1,122 @@
+"""What stacking has gained: noise and sharpness of a stack, measured on its pixels."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lightstack.detection.quality import fwhm_range, stars
+from scripts.lightstack.detection.sources import detect, measure
+from scripts.lightstack.raw.image import UnusableFrameError
+
+BLOCK = 4
+"""Side of the blocks whose means are compared [pixels]: resampled neighbours share noise."""
+
+NEIGHBOURHOOD = 5
+"""Side of a neighbourhood [blocks]."""
+
+DARKEST = 30
+"""Percent of the neighbourhoods that are taken for empty sky, if the noise bears it out."""
+
+LARGEST = 2048
+"""Side of the region in the middle that is measured, at most [pixels]."""
+
+
+def middle(shape: tuple[int, int]) -> tuple[slice, slice]:
+    """Cut out the region in the middle of an image that is measured."""
+    first = [max(0, (length - LARGEST) // 2) for length in shape]
+    return slice(first[0], first[0] + LARGEST), slice(first[1], first[1] + LARGEST)
+
+
+def noise_on_empty_sky(
+    frame: NDArray[np.float32], stack: NDArray[np.float32]
+) -> tuple[float, float]:
+    """Noise of the means of small blocks, where the sky seems empty.
+
+    Parameters
+    ----------
+    frame, stack : (ny, nx) ndarray of float32
+        The same region of a frame and of the stack on its grid; NaN where there is no data.
+
+    Returns
+    -------
+    (float, float)
+        Standard deviation of a pixel of the frame and of the stack, as blocks show it: by the MAD
+        of the differences of blocks beside each other, in the darkest neighbourhoods of the stack.
+        Not a number if there are none.
+    """
+    from scipy.ndimage import uniform_filter
+
+    of_frame, of_stack = _blocks(frame), _blocks(stack)
+    there = np.isfinite(of_stack)
+    if not there.any():
+        return math.nan, math.nan
+    around = uniform_filter(np.where(there, of_stack, 0), NEIGHBOURHOOD)
+    dark = there & (around <= np.percentile(around[there], DARKEST))
+    pairs = dark[:, 1:] & dark[:, :-1]
+    return _noise_of_pairs(of_frame, pairs), _noise_of_pairs(of_stack, pairs)
+
+
+def _blocks(image: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Means of small blocks, each a pixel of a coarser image."""
+    ny, nx = (length // BLOCK for length in image.shape)
+    blocks = image[: ny * BLOCK, : nx * BLOCK].reshape(ny, BLOCK, nx, BLOCK)
+    return np.asarray(blocks.sum(axis=(1, 3), dtype=np.float64) / BLOCK**2)
+
+
+def _noise_of_pairs(blocks: NDArray[np.float64], pairs: NDArray[np.bool_]) -> float:
+    """Noise of a pixel by the differences of pairs of blocks: a slope of the sky has no part."""
+    differences = np.diff(blocks, axis=1)[pairs]
+    differences = differences[np.isfinite(differences)]
+    if differences.size == 0:
+        return math.nan
+    spread = np.median(np.abs(differences - np.median(differences)))
+    return float(1.4826 * spread / math.sqrt(2)) * BLOCK
+
+
+def fwhm(image: NDArray[np.float32], noise: float, settings: dict[str, Any]) -> float:
+    """Median FWHM of an image's stars [pixels], found as those of the frames are.
+
+    Parameters
+    ----------
+    image : (ny, nx) ndarray of float32
+        Without its sky; NaN where there is no data.
+    noise : float
+        Standard deviation of its pixels.
+    settings : dict
+        Those of `lightstack.detection.sources.detect`, and ``outlier_mad_thresh``.
+
+    Returns
+    -------
+    float
+        Not a number without stars, or where detection gives up.
+    """
+    if not noise > 0:
+        return math.nan
+    names = ("threshold_sigma", "minarea", "smoothing_sigma")
+    try:
+        guesses = detect(image, noise, **{name: settings[name] for name in names})
+    except UnusableFrameError:
+        return math.nan
+    sources = measure(image, np.zeros(image.shape, bool), guesses, noise)
+    chosen = stars(sources, fwhm_range(sources["fwhm"], settings["outlier_mad_thresh"]))
+    return float(np.median(chosen["fwhm"])) if len(chosen) else math.nan
+
+
+def best_gain(noises: list[float], reference: float) -> float:
+    """Gain in noise over one frame that the best weights could reach.
+
+    Parameters
+    ----------
+    noises : list of float
+        Of all frames, on the scale of the reference.
+    reference : float
+        Noise of the frame that the gain refers to.
+
+    Returns
+    -------
+    float
+        With weights by the inverse of the variance, as frames of equal noise give sqrt N.
+    """
+    return reference * math.sqrt(sum(noise**-2 for noise in noises if noise > 0))

@@ -1,0 +1,139 @@
+"""What the stacks themselves say: their cards, maps of coverage and rejection, what is gained."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lightstack.files.frame_file import PixelFile, read_header
+from scripts.lightstack.report import depth
+from scripts.lightstack.report.pictures import Picture, is_top_down, picture_of_counts
+from scripts.lightstack.report.rows import Row
+from scripts.lightstack.report.thumbnails import Thumbnail
+
+if TYPE_CHECKING:
+    from astropy.io import fits
+
+MEASURED = ("sigma_clip", "winsorized", "noise_clip", "mean", "median")
+"""Modes whose noise is that of an average: the first of them that there is gets measured."""
+
+CARDS = (
+    "OBJECT",
+    "FILTER",
+    "TELESCOP",
+    "INSTRUME",
+    "DATE-OBS",
+    "DATE-END",
+    "EXPTIME",
+    "TOTEXP",
+    "NORMALIZ",
+    "WEIGHTS",
+)
+"""Cards of a stack that are shown."""
+
+NO_HEADER: dict[str, Any] = {"cards": {}, "software": []}
+"""What is known of stacks that are not there."""
+
+CROWDED = 1.07
+"""Where darkest blocks differ so many times more than noise explains, there is no empty sky."""
+
+MAP_PX = 480
+"""Longest side of a map."""
+
+
+@dataclass(frozen=True)
+class Map:
+    """Counts of frames per pixel, as a picture."""
+
+    title: str
+    picture: Picture
+    highest: float
+    mean: float
+
+
+def look_at_stacks(
+    stacks: dict[str, Path],
+    rows: list[Row],
+    reference: Path,
+    settings: dict[str, Any],
+) -> tuple[dict[str, Any], list[Map], dict[str, Any] | None]:
+    """Read the stacks.
+
+    Parameters
+    ----------
+    stacks : dict of str to Path
+        FITS file of each mode.
+    rows : list of Row
+    reference : Path
+        The reference frame without its sky.
+    settings : dict
+        All settings.
+
+    Returns
+    -------
+    header : dict
+        ``cards`` of a stack, and the ``software`` that made it.
+    maps : list of Map
+    gain : dict or None
+        Noise and sharpness beside those of the frames; None without a stack of averages.
+    """
+    from astropy.io import fits
+
+    maps: list[Map] = []
+    gain: dict[str, Any] | None = None
+    header: fits.Header | None = None
+    measured = next((mode for mode in MEASURED if mode in stacks), None)
+    for mode, path in stacks.items():
+        with fits.open(path, memmap=False) as hdus:
+            if header is None:
+                header = hdus[0].header
+                maps.append(_map("Frames at each pixel", hdus["COVERAGE"].data, header))
+            if "REJECTED" in hdus:
+                title = f"Rejected by {mode}"
+                maps.append(_map(title, hdus["REJECTED"].data, header))
+            if mode == measured:
+                gain = _gain(mode, hdus[0].data, rows, reference, settings)
+    texts = {key: str(header[key]).strip() for key in CARDS if header and key in header}
+    cards = {key: text for key, text in texts.items() if text}
+    software = list(map(str, header["HISTORY"])) if header else []
+    return {"cards": cards, "software": software}, maps, gain
+
+
+def _map(title: str, counts: NDArray[np.int16], header: "fits.Header") -> Map:
+    """Draw counts per pixel."""
+    small = Thumbnail(counts.shape, MAP_PX)
+    small.add(counts.astype(np.float32))
+    highest = float(counts.max())
+    picture = picture_of_counts(small.image(), highest, first_row_on_top=is_top_down(header))
+    return Map(title, picture, highest, float(counts.mean()))
+
+
+def _gain(
+    mode: str, stack: NDArray[Any], rows: list[Row], reference: Path, settings: dict[str, Any]
+) -> dict[str, Any]:
+    """Compare noise and sharpness of a stack with those of the frames in it."""
+    region = depth.middle(stack.shape)
+    pixels = PixelFile(reference)
+    frame = pixels.read_rows(region[0].start, min(region[0].stop, pixels.shape[0]))[:, region[1]]
+    image = np.ascontiguousarray(stack[region], np.float32)
+    stacked = [row for row in rows if row.is_stacked]
+    noises = [
+        noise * scale
+        for row in stacked
+        if (noise := row.values["noise_adu"]) and (scale := row.values["flux_scale"])
+    ]
+    widths = [width for row in stacked if (width := row.values["fwhm_px"]) is not None]
+    noise = read_header(reference)["NOISEADU"]
+    of_frame, of_stack = depth.noise_on_empty_sky(frame, image)
+    return {
+        "mode": mode,
+        "n": len(stacked),
+        "measured": of_frame / of_stack if of_frame < CROWDED * noise and of_stack else math.nan,
+        "equal": math.sqrt(len(stacked)),
+        "best": depth.best_gain(noises, noise),
+        "fwhm": depth.fwhm(image, of_stack, settings),
+        "fwhm_of_frames": float(np.median(widths)) if widths else math.nan,
+    }

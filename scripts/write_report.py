@@ -1,0 +1,210 @@
+"""Write the report: one page that shows what became of every frame, and why."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scripts.lightstack.detection.quality import fwhm_range, stars
+from scripts.lightstack.files.atomic import atomic_write
+from scripts.lightstack.files.frame_file import read_header
+from scripts.lightstack.files.records import read_csv, read_json
+from scripts.lightstack.files.table_file import read_table
+from scripts.lightstack.job import job_log
+from scripts.lightstack.order import natural_order
+from scripts.lightstack.report.charts import frame_axis
+from scripts.lightstack.report.columns import NOTHING
+from scripts.lightstack.report.criteria import criteria, what_if
+from scripts.lightstack.report.figures import charts, drift
+from scripts.lightstack.report.page import render
+from scripts.lightstack.report.pictures import (
+    Picture,
+    is_top_down,
+    picture_of_frame,
+    picture_of_preview,
+    shrinking,
+)
+from scripts.lightstack.report.rows import STATUSES, Row, causes, nearest_misses_first, rows_of
+from scripts.lightstack.report.stacks import NO_HEADER, look_at_stacks
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+MOST_MARKS = 150
+"""Sources that are marked on a frame's picture, the brightest."""
+
+MOST_CARDS = 60
+"""Frames left out that are shown large; the table has them all."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame as the page shows it.
+
+    Parameters
+    ----------
+    row : Row
+    number : int
+        Its place in the ledger, from 0.
+    picture : Picture or None
+    stars, others : str
+        Places of its brightest sources on the picture, for a frame that is left out: those that
+        count as stars, and the others.
+    """
+
+    row: Row
+    number: int
+    picture: Picture | None
+    stars: str = ""
+    others: str = ""
+
+
+def run(
+    frames: dict[str, dict[str, Path]],
+    results: dict[str, Path],
+    stacks: dict[str, Path],
+    pictures: Path,
+    report: Path,
+    *,
+    settings: dict[str, Any],
+    facts: dict[str, Any],
+) -> None:
+    """Write the page.
+
+    Parameters
+    ----------
+    frames : dict of str to dict of str to Path
+        By frame, its files: ``cleaned`` and ``sources``.
+    results : dict of str to Path
+        ``ledger``, ``alignment`` and ``preview``.
+    stacks : dict of str to Path
+        FITS file of each mode. Where the alignment says that nothing can be stacked, neither they
+        nor the preview are looked at.
+    pictures : Path
+        Folder that keeps the frames' pictures for the next report.
+    report : Path
+        HTML file to write.
+    settings : dict
+        Those that have a part in the results.
+    facts : dict
+        What no result tells: ``defaults`` of the settings; ``darks``, the SHA-256 of each dark
+        that is used by its path; ``unused``, a sentence for each other dark.
+    """
+    limits = criteria(settings)
+    rows = rows_of(read_csv(results["ledger"]), limits)
+    alignment = read_json(results["alignment"])
+    mad_thresh = settings["outlier_mad_thresh"]
+    shown = [
+        _frame(row, number, frames.get(row.name), pictures, mad_thresh)
+        for number, row in enumerate(rows)
+    ]
+    order = {row.name: place for place, row in enumerate(nearest_misses_first(rows))}
+    shown.sort(key=lambda frame: order[frame.row.name])
+    left_out = [frame for frame in shown if not frame.row.is_stacked]
+    axis, places = frame_axis([None if row.margin is None else row.date_obs for row in rows])
+    reference, problem = alignment["reference"], alignment.get("problem")
+    if problem is None:
+        header, maps, gain = look_at_stacks(stacks, rows, frames[reference]["cleaned"], settings)
+    else:
+        header, maps, gain = NO_HEADER, [], None
+    graded = [row.values for row in rows if row.margin is not None]
+    parts = {
+        "exposure": _duration(sum(row.values["exptime_s"] or 0 for row in rows if row.is_stacked)),
+        "rows": rows,
+        "frames": shown,
+        "left_out": left_out[:MOST_CARDS],
+        "n_left_out": len(left_out),
+        "counts": {status: sum(row.status == status for row in rows) for status in STATUSES},
+        "causes": causes(rows, limits),
+        "reference": reference,
+        "problem": problem,
+        "header": header,
+        "maps": maps,
+        "gain": gain,
+        "preview": None if problem else picture_of_preview(results["preview"]),
+        "modes": list(stacks),
+        "axis": axis,
+        "places": places,
+        "charts": charts(rows, limits),
+        "drift": drift(rows),
+        "limits": limits,
+        "what_if": what_if(limits, graded),
+        "n_graded": len(graded),
+        "uses_of_darks": Counter(row.dark for row in rows if row.dark),
+        "settings": settings,
+        "inputs": _inputs(rows, facts["darks"]),
+        **facts,
+    }
+    with atomic_write(report) as file:
+        file.write(render(parts))
+
+
+def _inputs(rows: list[Row], darks: dict[str, str]) -> list[tuple[str, str, str]]:
+    """List what the run was given: name, role and SHA-256 of each file."""
+    lights = [(row.name, "light", row.sha256) for row in rows]
+    return lights + [(path, "dark", darks[path]) for path in sorted(darks, key=natural_order)]
+
+
+def _duration(seconds: float) -> str:
+    """Write a time as hours, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    if minutes:
+        return f"{minutes} min {rest:02d} s"
+    return f"{seconds:g} s" if seconds else NOTHING
+
+
+def _frame(
+    row: Row,
+    number: int,
+    files: dict[str, Path] | None,
+    pictures: Path,
+    mad_thresh: float,
+) -> Frame:
+    """Gather what is shown of a frame."""
+    if files is None:
+        return Frame(row, number, None)
+    picture = picture_of_frame(files["cleaned"], pictures / f"{row.name}.jpeg")
+    if picture is None or row.is_stacked:
+        return Frame(row, number, picture)
+    return Frame(row, number, picture, *_marks(files, picture, mad_thresh))
+
+
+def _marks(files: dict[str, Path], picture: Picture, mad_thresh: float) -> tuple[str, str]:
+    """Places of a frame's brightest sources on its picture: the stars, and the others."""
+    sources = read_table(files["sources"])
+    chosen = stars(sources, fwhm_range(sources["fwhm"], mad_thresh))
+    brightest = sources[:MOST_MARKS]
+    is_star = np.isin(brightest, chosen)
+    header = read_header(files["cleaned"])
+    per_pixel = shrinking((header["NAXIS2"], header["NAXIS1"]))
+    x, y = (brightest["x"] + 0.5) / per_pixel, (brightest["y"] + 0.5) / per_pixel
+    if not is_top_down(header):
+        y = picture.height - y
+    points = [f"{one:.0f},{other:.0f}" for one, other in zip(x, y, strict=True)]
+    return (
+        " ".join(point for point, star in zip(points, is_star, strict=True) if star),
+        " ".join(point for point, star in zip(points, is_star, strict=True) if not star),
+    )
+
+
+if "snakemake" in globals():
+    with job_log(snakemake):
+        given, settings = snakemake.input, snakemake.params.settings
+        files = zip(map(Path, given.cleaned), map(Path, given.sources), strict=True)
+        run(
+            {
+                name: {"cleaned": cleaned, "sources": sources}
+                for name, (cleaned, sources) in zip(snakemake.params.frames, files, strict=True)
+            },
+            {name: Path(given[name]) for name in ("ledger", "alignment", "preview")},
+            dict(zip(settings["modes"], map(Path, given.stacks), strict=True)),
+            Path(snakemake.params.pictures),
+            Path(snakemake.output.report),
+            settings=settings,
+            facts=snakemake.params.facts,
+        )
