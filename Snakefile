@@ -35,6 +35,7 @@ rule all:
         LEDGER,
         INVENTORY,
         PREVIEW,
+        REPORT,
 
 
 onstart:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from scripts.lightstack.files.records import read_json
 from scripts.lightstack.files.unread import NOTES, as_tried, noted
+from scripts.lightstack.job import JobError
 from scripts.lightstack.planning.dark_choice import choose_darks
 from scripts.lightstack.planning.fingerprints import fingerprints
 from scripts.lightstack.planning.frames import find_frames
@@ -30,8 +32,11 @@ from scripts.lightstack.planning.layout import (
     INVENTORY,
     LEDGER,
     MASTER,
+    PICTURES,
     PREVIEW,
     QUALITY,
+    REPORT,
+    REPORT_WITHOUT_STACKS,
     SELECTION,
     SOURCES,
     STACK,
@@ -238,6 +243,7 @@ def prepare():
     if sentence := unwritable([*own, results, Path("logs")]):
         raise WorkflowError(sentence)
     sweep(own, results)
+    Path(here(REPORT_WITHOUT_STACKS)).unlink(missing_ok=True)
     for sentence in FRAMES.refused.values():
         tell(f"this frame is left out: {sentence}")
     for sentence in CHOICE.unused:
@@ -252,6 +258,36 @@ def tell_of_unread_darks():
             tell(f"this dark was not used: {unread.why} The next run tries again.")
 
 
+def write_report_without_stacks():
+    """Write the report of frames that cannot be stacked, as no job can; tell where it is."""
+    # Only the end of a run that failed needs all that draws a report.
+    from scripts.write_report import run
+
+    try:
+        run(
+            {
+                frame: {
+                    "cleaned": Path(filled(CLEANED, frame=frame)),
+                    "sources": Path(filled(SOURCES, frame=frame)),
+                }
+                for frame in FRAMES.paths
+            },
+            {
+                "ledger": Path(here(LEDGER)),
+                "inventory": Path(here(INVENTORY)),
+                "alignment": Path(here(ALIGNMENT)),
+            },
+            {},
+            Path(PICTURES),
+            Path(here(REPORT_WITHOUT_STACKS)),
+            settings=RECIPES.settings_of("write_report"),
+            facts=RECIPES.facts_of_report,
+        )
+    except (OSError, JobError) as error:
+        return f"The report could not be written: {error}"
+    return f"Report: {Path(here(REPORT_WITHOUT_STACKS)).resolve()}"
+
+
 def show_outcome():
     """Tell what is there at the end of a run, whatever became of it."""
     if not has_begun(workflow):
@@ -260,6 +296,7 @@ def show_outcome():
         LEDGER: "list_frames",
         ALIGNMENT: "align_frames",
         PREVIEW: "draw_preview",
+        REPORT: "write_report",
         **dict.fromkeys(stack_files(), "stack_frames"),
     }
     # Snakemake has left the folder of the run by then.
@@ -275,9 +312,14 @@ def show_outcome():
             here(ALIGNMENT),
             list(map(here, stack_files())),
             here(PREVIEW),
+            here(REPORT),
             current=current,
             settings=SETTINGS,
         )
+        if {here(LEDGER), here(ALIGNMENT)} <= current and (
+            "problem" in read_json(Path(here(ALIGNMENT)))
+        ):
+            lines.append(write_report_without_stacks())
     print("", *lines, sep="\n")
 
 

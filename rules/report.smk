@@ -1,4 +1,4 @@
-"""What a person looks at: the inventory, the ledger and the preview."""
+"""What a person looks at: the inventory, the ledger, the preview and the report."""
 
 
 rule list_frames:
@@ -7,7 +7,12 @@ rule list_frames:
         quality=of_all_frames(QUALITY),
         alignment=ALIGNMENT,
     output:
-        ledger=LEDGER,
+        ledger=report(
+            LEDGER,
+            caption="captions/ledger.rst",
+            category="Frames",
+            labels={"result": "ledger"},
+        ),
     log:
         "logs/list_frames.log",
     benchmark:
@@ -53,7 +58,12 @@ rule draw_preview:
     input:
         thumbnails=THUMBNAILS,
     output:
-        preview=PREVIEW,
+        preview=report(
+            PREVIEW,
+            caption="captions/preview.rst",
+            category="Stacks",
+            labels={"result": "preview"},
+        ),
     log:
         "logs/draw_preview.log",
     benchmark:
@@ -68,3 +78,39 @@ rule draw_preview:
         recipe=recipe("draw_preview"),
     script:
         "../scripts/draw_preview.py"
+
+
+rule write_report:
+    """Write one page that shows what became of every frame, and why."""
+    input:
+        ledger=LEDGER,
+        inventory=INVENTORY,
+        alignment=ALIGNMENT,
+        stacks=stack_files(),
+        preview=PREVIEW,
+        cleaned=of_all_frames(CLEANED),
+        sources=of_all_frames(SOURCES),
+    output:
+        report=report(
+            REPORT,
+            caption="captions/report.rst",
+            category="Frames",
+            labels={"result": "report"},
+        ),
+    log:
+        "logs/write_report.log",
+    benchmark:
+        "logs/write_report.tsv"
+    conda:
+        "../envs/lightstack.yaml"
+    resources:
+        mem_mb=memory(4, 100),
+        runtime=minutes(len(FRAMES.paths)),
+    params:
+        frames=list(FRAMES.paths),
+        pictures=PICTURES,
+        settings=RECIPES.settings_of("write_report"),
+        facts=RECIPES.facts_of_report,
+        recipe=recipe("write_report"),
+    script:
+        "../scripts/write_report.py"

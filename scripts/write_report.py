@@ -13,7 +13,6 @@ from scripts.lightstack.files.frame_file import read_header
 from scripts.lightstack.files.records import read_csv, read_json
 from scripts.lightstack.files.table_file import read_table
 from scripts.lightstack.job import job_log
-from scripts.lightstack.order import natural_order
 from scripts.lightstack.report.charts import frame_axis
 from scripts.lightstack.report.columns import NOTHING
 from scripts.lightstack.report.criteria import criteria, what_if
@@ -78,7 +77,7 @@ def run(
     frames : dict of str to dict of str to Path
         By frame, its files: ``cleaned`` and ``sources``.
     results : dict of str to Path
-        ``ledger``, ``alignment`` and ``preview``.
+        ``ledger``, ``inventory``, ``alignment`` and ``preview``.
     stacks : dict of str to Path
         FITS file of each mode. Where the alignment says that nothing can be stacked, neither they
         nor the preview are looked at.
@@ -89,8 +88,8 @@ def run(
     settings : dict
         Those that have a part in the results.
     facts : dict
-        What no result tells: ``defaults`` of the settings; ``darks``, the SHA-256 of each dark
-        that is used by its path; ``unused``, a sentence for each other dark.
+        What no result tells: ``defaults`` of the settings, and ``unused``, a sentence for each
+        dark that is not used.
     """
     limits = criteria(settings)
     rows = rows_of(read_csv(results["ledger"]), limits)
@@ -134,17 +133,11 @@ def run(
         "n_graded": len(graded),
         "uses_of_darks": Counter(row.dark for row in rows if row.dark),
         "settings": settings,
-        "inputs": _inputs(rows, facts["darks"]),
+        "inputs": read_csv(results["inventory"]),
         **facts,
     }
     with atomic_write(report) as file:
         file.write(render(parts))
-
-
-def _inputs(rows: list[Row], darks: dict[str, str]) -> list[tuple[str, str, str]]:
-    """List what the run was given: name, role and SHA-256 of each file."""
-    lights = [(row.name, "light", row.sha256) for row in rows]
-    return lights + [(path, "dark", darks[path]) for path in sorted(darks, key=natural_order)]
 
 
 def _duration(seconds: float) -> str:
@@ -201,7 +194,7 @@ if "snakemake" in globals():
                 name: {"cleaned": cleaned, "sources": sources}
                 for name, (cleaned, sources) in zip(snakemake.params.frames, files, strict=True)
             },
-            {name: Path(given[name]) for name in ("ledger", "alignment", "preview")},
+            {name: Path(given[name]) for name in ("ledger", "inventory", "alignment", "preview")},
             dict(zip(settings["modes"], map(Path, given.stacks), strict=True)),
             Path(snakemake.params.pictures),
             Path(snakemake.output.report),

@@ -49,6 +49,7 @@ class Inputs:
             name: self.folder / file
             for name, file in (
                 ("ledger", "frames.csv"),
+                ("inventory", "inventory.csv"),
                 ("alignment", "alignment.json"),
                 ("preview", "preview.png"),
             )
@@ -61,7 +62,6 @@ class Inputs:
             "settings": complete_settings(SETTINGS),
             "facts": {
                 "defaults": complete_settings({}),
-                "darks": {"darkfield/dark_1.fits": "cd" * 32},
                 "unused": ["darkfield/odd.fits: it has another shape than the frames."],
                 **facts,
             },
@@ -100,6 +100,14 @@ def make_inputs(
     generator = np.random.default_rng(5)
     rows = [_write_frame(inputs, k, name, generator) for k, name in enumerate(names)]
     write_csv(folder / "frames.csv", COLUMNS, rows)
+    write_csv(
+        folder / "inventory.csv",
+        ("file", "used_as", "why", "sha256"),
+        [
+            {"file": f"data/{name}.fits", "used_as": "light", "why": "", "sha256": "ab" * 32}
+            for name in names
+        ],
+    )
     write_json(folder / "alignment.json", {"reference": names[0], "frames": {}, "unaligned": {}})
     header = fits.Header([("NCOMBINE", 4), ("TOTEXP", 120.0), *inputs.cards.items()])
     header["HISTORY"] = "lightstack 0.1.0"

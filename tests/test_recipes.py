@@ -12,7 +12,7 @@ from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, 
 from scripts.lightstack.planning.recipes import RULES
 from tests.conftest import ROOT
 
-IN_RECIPES = {"sha256", "facts", "frames", "refused", "left_out", "rows", "cache"}
+IN_RECIPES = {"sha256", "facts", "frames", "refused", "left_out", "rows", "cache", "pictures"}
 """Parameters of rules beside settings and recipe: ingredients of the recipe, or the place of a
 cache, which has no part in the result."""
 

@@ -21,11 +21,15 @@ AGGREGATES = {
     "list_frames",
     "stack_frames",
     "draw_preview",
+    "write_report",
     "all",
 }
+REPORT = {"write_report": 1, "all": 1}
+
+AFTER_STACK = {"stack_frames": 1, "draw_preview": 1, **REPORT}
 
 
-INVENTORY = {"list_inventory": 1, "all": 1}
+INVENTORY = {"list_inventory": 1, **REPORT}
 """What any change of the files in the folders brings about."""
 
 
@@ -104,7 +108,7 @@ def test_times_play_no_part(night: Path, limit: tuple[str, ...]) -> None:
         ("background_box=40", jobs(5, *FRAME_JOBS)),
         ("minarea=6", jobs(5, "detect_sources", "grade_frame")),
         ("normalize=none", jobs() | {"select_frames": 0}),
-        ("sigma_clip=3", {"stack_frames": 1, "draw_preview": 1, "all": 1}),
+        ("sigma_clip=3", AFTER_STACK),
     ],
 )
 def test_settings_count_whatever_the_times(
@@ -141,7 +145,7 @@ def test_fresh_clone_over_existing_results(night: Path, tmp_path: Path) -> None:
 
 def test_a_setting_counts_although_another_result_is_lost(night: Path) -> None:
     (night / "results" / "frames.csv").unlink()
-    expected = {"list_frames": 1, "stack_frames": 1, "draw_preview": 1, "all": 1}
+    expected = {"list_frames": 1, **AFTER_STACK}
     assert planned(night, "sigma_clip=3") == expected
 
 
@@ -211,7 +215,7 @@ def test_a_same_name_dark_arrives(night: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("light", "without"), [("light_0004", {}), ("light_0005", jobs(1, *FRAME_JOBS))]
+    ("light", "without"), [("light_0004", REPORT), ("light_0005", jobs(1, *FRAME_JOBS))]
 )
 def test_a_same_name_dark_changes(night: Path, light: str, without: dict[str, int]) -> None:
     target = night / "darkfield" / f"{light}.fits"
@@ -235,7 +239,7 @@ def test_a_dark_whose_frame_is_removed_serves_all_frames(night: Path) -> None:
     [
         ("work/cleaned/light_0002.fits", jobs(1, *FRAME_JOBS)),
         ("work/quality/light_0002.json", jobs(1, "grade_frame")),
-        ("results/stack_max.fits", {"stack_frames": 1, "draw_preview": 1, "all": 1}),
+        ("results/stack_max.fits", AFTER_STACK),
     ],
 )
 @pytest.mark.parametrize("rest", [None, b"", bytes(100)])
@@ -267,9 +271,9 @@ def test_dark_subtracted_frames_can_be_kept(night: Path) -> None:
         (["minarea=6"], jobs(5, "detect_sources", "grade_frame")),
         (["background_box=40"], jobs(5, *FRAME_JOBS)),
         (["normalize=none"], jobs() | {"select_frames": 0}),
-        (["sigma_clip=3"], {"stack_frames": 1, "draw_preview": 1, "all": 1}),
-        (["weights=noise"], {"stack_frames": 1, "draw_preview": 1, "all": 1}),
-        (["modes=[mean,median]"], {"stack_frames": 1, "draw_preview": 1, "all": 1}),
+        (["sigma_clip=3"], AFTER_STACK),
+        (["weights=noise"], AFTER_STACK),
+        (["modes=[mean,median]"], AFTER_STACK),
         (["minarea=6", "min_star_count=21"], jobs(5, "detect_sources", "grade_frame")),
         # The values of two settings change places.
         (["fwhm0=2.0", "fwhm_max_ratio=3.0"], jobs(5, "grade_frame")),
@@ -304,12 +308,12 @@ def plan_with(
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
-        ("draw_preview.py", {"draw_preview": 1, "all": 1}),
+        ("draw_preview.py", {"draw_preview": 1, **REPORT}),
         ("lightstack/alignment/registration.py", jobs() | {"select_frames": 0}),
-        ("lightstack/stacking/resampling.py", {"stack_frames": 1, "draw_preview": 1, "all": 1}),
+        ("lightstack/stacking/resampling.py", AFTER_STACK),
         ("lightstack/detection/quality.py", jobs(5, "grade_frame")),
-        ("lightstack/files/stack_file.py", {"stack_frames": 1, "draw_preview": 1, "all": 1}),
-        ("lightstack/files/ledger.py", {"list_frames": 1, "all": 1}),
+        ("lightstack/files/stack_file.py", AFTER_STACK),
+        ("lightstack/files/ledger.py", {"list_frames": 1, **REPORT}),
         # Modes that are not asked for.
         ("lightstack/stacking/winsorized.py", {}),
         ("lightstack/stacking/noise_clip.py", {}),

@@ -1,5 +1,6 @@
 """The workflow as a user runs it, against the simulator's truth."""
 
+import html
 import shutil
 import subprocess
 import sys
@@ -269,6 +270,7 @@ def test_dry_run_lists_every_job_from_the_start(small_night: Callable[..., Path]
         "list_inventory",
         "stack_frames",
         "draw_preview",
+        "write_report",
         "all",
     )
     assert jobs == {**dict.fromkeys(per_frame, 5), **dict.fromkeys(aggregates, 1)}
@@ -355,6 +357,24 @@ def test_too_few_frames_is_one_sentence_and_a_ledger(
     assert "Traceback" not in run.output
     assert len(run.ledger) == 5
     assert "stacked" not in {row["status"] for row in run.ledger.values()}
+    page = run.folder / "results" / "report_without_stacks.html"
+    assert f"Report: {page}" in run.output
+    assert sentence in html.unescape(page.read_text())
+    again = snakemake(run.folder, "--config", "min_star_count=20", "reference=first")
+    assert again.returncode == 0, again.output
+    assert not page.exists()
+    assert f"Report: {run.folder / 'results' / 'report.html'}" in again.output
+
+
+def test_snakemakes_own_report_has_what_people_look_at(simulated: tuple[Run, Night]) -> None:
+    run, _ = simulated
+    report = run.folder / "snakemake.html"
+    assert snakemake(run.folder, "--report", str(report)).returncode == 0
+    content = report.read_text()
+    for result in ("report.html", "frames.csv", "preview.png"):
+        assert f"results/{result}" in content
+    for caption in (ROOT / "rules" / "captions").iterdir():
+        assert caption.read_text().strip()[:40] in content
 
 
 def test_mistakes_are_told_before_any_job(tmp_path: Path) -> None:
@@ -458,7 +478,12 @@ def test_results_of_other_settings_do_not_stay(small_night: Callable[..., Path])
     assert snakemake(folder, "--config", "min_star_count=5000").returncode == 1
     left = {path.name for path in (folder / "results").iterdir()}
     lists = {"inventory.csv", "selection.csv", "frames.csv"}
-    assert left == {*lists, "alignment.json", "previous"}
+    assert left == {*lists, "alignment.json", "report_without_stacks.html", "previous"}
+    assert {path.name for path in (folder / "results" / "previous").iterdir()} == {
+        "stack_mean.fits",
+        "preview.png",
+        "report.html",
+    }
 
 
 def test_the_last_good_stacks_stay_until_there_are_new_ones(
@@ -472,7 +497,7 @@ def test_the_last_good_stacks_stay_until_there_are_new_ones(
         kept = {path.name: path.read_bytes() for path in previous.iterdir()}
         assert kept == {
             name: good[f"results/{name}"]
-            for name in ("stack_mean.fits", "stack_max.fits", "preview.png")
+            for name in ("stack_mean.fits", "stack_max.fits", "preview.png", "report.html")
         }
         assert not list(results.glob("stack_*.fits"))
     assert snakemake(folder).results == good

@@ -15,7 +15,8 @@ PREVIOUS = "previous"
 
 STACKS = "stack_*.fits"
 
-PREVIEW = "preview.png"
+SHOWN_BY = ("preview.png", "report.html")
+"""What shows the stacks, and goes where they go."""
 
 
 def keep(stacks: Iterable[Path], kept: Path) -> None:
@@ -36,29 +37,30 @@ def keep(stacks: Iterable[Path], kept: Path) -> None:
 
 
 def set_aside(kept: Path, results: Path) -> None:
-    """Move the last good stacks and their preview to the folder `PREVIOUS` of the results.
+    """Move the last good stacks and what shows them to the folder `PREVIOUS` of the results.
 
     Parameters
     ----------
     kept : Path
         Where `keep` gave them a second name; without one, what was set aside before stays.
     results : Path
-        Its stacks and its preview are no longer there afterwards.
+        Its stacks and what shows them are no longer there afterwards.
     """
     previous, stacks = results / PREVIOUS, list(kept.glob(STACKS))
+    shown_by = [results / name for name in SHOWN_BY]
     if stacks:
         _remove(previous)
         previous.mkdir(parents=True, exist_ok=True)
-        for path in [*stacks, results / PREVIEW]:
+        for path in [*stacks, *shown_by]:
             with suppress(OSError):
                 path.replace(previous / path.name)
-    for path in [*kept.glob(STACKS), *results.glob(STACKS), results / PREVIEW]:
+    for path in [*kept.glob(STACKS), *results.glob(STACKS), *shown_by]:
         path.unlink(missing_ok=True)
 
 
 def _remove(previous: Path) -> None:
     """Remove the folder, but nothing that a person has put there."""
-    for path in [*previous.glob(STACKS), previous / PREVIEW]:
+    for path in [*previous.glob(STACKS), *(previous / name for name in SHOWN_BY)]:
         path.unlink(missing_ok=True)
     with suppress(OSError):
         previous.rmdir()

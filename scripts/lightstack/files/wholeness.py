@@ -34,8 +34,9 @@ def is_whole(path: str) -> bool:
     Parameters
     ----------
     path : str
-        FITS, JSON, CSV or PNG file that exists. A FITS file that ends where one of its parts ends
-        passes for whole, and a CSV file where one of its lines ends: write these durably.
+        FITS, JSON, CSV, PNG or HTML file that exists. A FITS file that ends where one of its
+        parts ends passes for whole, and a CSV file where one of its lines ends: write these
+        durably.
     """
     file = os.open(path, os.O_RDONLY)
     try:
@@ -50,6 +51,8 @@ def is_whole(path: str) -> bool:
         return start == _PNG_START and end == _PNG_END
     if extension == ".json":
         return start.startswith(b"{") and end.endswith(b"}\n")
+    if extension == ".html":
+        return start.startswith(b"<!") and end == b"</html>\n"
     return start[:1] not in (b"", b"\0") and end.endswith(b"\n")
 
 

@@ -20,6 +20,7 @@ FINGERPRINTS = f"{WORK}/fingerprints.json"
 EXPOSURES = f"{WORK}/exposures.json"
 ALIGNMENTS = f"{WORK}/alignments.json"
 THUMBNAILS = f"{WORK}/stacks/thumbnails.fits"
+PICTURES = f"{WORK}/pictures"
 
 SELECTION = "<results>/selection.csv"
 ALIGNMENT = "<results>/alignment.json"
@@ -27,6 +28,8 @@ LEDGER = "<results>/frames.csv"
 INVENTORY = "<results>/inventory.csv"
 STACK = "<results>/stack_{mode}.fits"
 PREVIEW = "<results>/preview.png"
+REPORT = "<results>/report.html"
+REPORT_WITHOUT_STACKS = "<results>/report_without_stacks.html"
 
 
 def filled(pattern: str, **values: str) -> str:
@@ -56,5 +59,5 @@ def made_files(
     paths = [filled(MASTER, kind=kind) for kind in kinds]
     paths += [filled(pattern, frame=frame) for frame in frames for pattern in OF_EACH_FRAME]
     paths += [filled(STACK, mode=mode) for mode in modes]
-    paths += [INVENTORY, SELECTION, ALIGNMENT, LEDGER, THUMBNAILS, PREVIEW]
+    paths += [INVENTORY, SELECTION, ALIGNMENT, LEDGER, THUMBNAILS, PREVIEW, REPORT]
     return [in_results(path, results) for path in paths]

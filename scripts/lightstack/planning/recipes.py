@@ -36,6 +36,7 @@ from typing import Any
 
 from scripts.lightstack.digest import VERSIONS, code_digest
 from scripts.lightstack.planning.dark_choice import DarkChoice
+from scripts.lightstack.planning.settings import complete_settings
 from scripts.lightstack.planning.uses import Uses
 from scripts.lightstack.stacking import modes
 
@@ -91,6 +92,27 @@ RULES = {
 }
 """The rules whose jobs have recipes, each after those that it uses."""
 
+# The report shows the settings of all that it tells of.
+RULES["write_report"] = Ingredients(
+    tuple(
+        dict.fromkeys(
+            name
+            for rule, made in RULES.items()
+            if rule != "select_frames"
+            for name in made.settings
+        )
+    ),
+    (
+        "list_frames",
+        "list_inventory",
+        "align_frames",
+        "stack_frames",
+        "draw_preview",
+        "subtract_background",
+        "detect_sources",
+    ),
+)
+
 
 class Recipes:
     """Recipes of all jobs of a run.
@@ -142,6 +164,15 @@ class Recipes:
             "unstated": self._choice.unstated.get(frame, ""),
         }
 
+    @property
+    def facts_of_report(self) -> dict[str, object]:
+        """Tell what stands in no result: the settings' defaults, and which darks are not used."""
+        defaults = complete_settings({})
+        return {
+            "defaults": {name: defaults[name] for name in RULES["write_report"].settings},
+            "unused": self._choice.unused,
+        }
+
     def _of(self, rule: str, name: str = "") -> str:
         """Recipe of a job.
 
@@ -175,6 +206,8 @@ class Recipes:
             return [self._contents[self._uses.frames.paths[name]], dark, self.facts_of(name)]
         if rule == "list_inventory":
             return self._inventory
+        if rule == "write_report":
+            return self.facts_of_report
         return (
             [self._uses.frames.refused, self._uses.lights_left_out()]
             if rule == "list_frames"

@@ -15,6 +15,7 @@ def outcome(
     alignment: str,
     stacks: list[str],
     preview: str,
+    report: str,
     *,
     current: Collection[str],
     settings: dict[str, Any],
@@ -23,7 +24,7 @@ def outcome(
 
     Parameters
     ----------
-    ledger, alignment, preview : str
+    ledger, alignment, preview, report : str
         Paths of these results.
     stacks : list of str
         Paths of the stacks, one per mode.
@@ -46,7 +47,7 @@ def outcome(
         blind = blindness(len(found["frames"]), settings["sigma_clip"])
         if stacked and blind and "sigma_clip" in settings["modes"]:
             lines.append(blind)
-    others = [path for path in (ledger, *stacks, preview) if path not in current]
+    others = [path for path in (ledger, *stacks, preview, report) if path not in current]
     earlier = [path for path in others if Path(path).exists()]
     missing = [path for path in others if path not in earlier]
     if earlier:
@@ -58,4 +59,6 @@ def outcome(
         lines.append(f"The last good stacks, of an earlier state, are kept in {previous}.")
     if preview in current:
         lines.append(f"Preview: {Path(preview).resolve()}")
+    if report in current:
+        lines.append(f"Report: {Path(report).resolve()}")
     return lines

@@ -134,6 +134,8 @@ def causes(rows: list[Row], limits: list[Criterion]) -> list[tuple[str, list[str
                 [name for name, value in values if value is not None and limit.margin(value) < 0],
             )
         )
+    others = [row.name for row in rejected if row.margin is None]
+    causes.append(("no single light frames, or not the file to use", others))
     causes.append(("not aligned", [row.name for row in rows if row.status == "unaligned"]))
     causes.append(("no usable image", [row.name for row in rows if row.status == "failed"]))
     return [(cause, names) for cause, names in causes if names]
