@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +114,30 @@ def test_the_zygote_starts_as_soon_as_there_are_jobs(workflow: Workflow) -> None
     workflow.write("Snakefile", SNAKEFILE + COUNT_ZYGOTES)
     result = workflow.run()
     assert "zygotes: 1" in result.messages + result.printed
+
+
+TELL_OF_ZYGOTES = """
+from snakemake_executor_plugin_warm import nursery
+class Told(nursery.Zygote):
+    def __init__(self, *arguments):
+        print("a zygote starts")
+        super().__init__(*arguments)
+nursery.Zygote = Told
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--directory", "elsewhere"), ("-d", "elsewhere")])
+def test_in_a_new_folder_it_imports_while_snakemake_plans(
+    workflow: Workflow, options: tuple[str, ...]
+) -> None:
+    shutil.copytree(workflow.folder, workflow.folder / "elsewhere")
+    workflow.write("Snakefile", "print('the plan begins')\n" + SNAKEFILE)
+    assert workflow.run("--dry-run", *options).status == 0
+    began = re.compile("a zygote starts.*the plan begins", re.DOTALL)
+    assert began.search(workflow.run(*options, program=TELL_OF_ZYGOTES).printed)
+    again = workflow.run("--forceall", *options, program=TELL_OF_ZYGOTES).printed
+    assert not began.search(again)
+    assert "a zygote starts" in again
 
 
 @pytest.mark.parametrize("options", [(), ("--dry-run",), ("-nF",), ("--list-rules",)])

@@ -1,7 +1,9 @@
 """Snakemake's local executor, with Python scripts forked from a process that is warm already."""
 
+import atexit
 import os
 import shutil
+import sys
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,9 +70,25 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]
     )
 
     def __post_init__(self) -> None:
-        """Prepare for the plan, which follows."""
-        if internals.obstacle() is None:
-            internals.collect_less_garbage()
+        """Prepare for the plan, which follows; in a new folder it is sure to have jobs."""
+        self.early: Nursery | None = None
+        if internals.obstacle() is not None:
+            return
+        internals.collect_less_garbage()
+        if internals.is_first_run(sys.argv[1:]):
+            self.early = self.nursery()
+            self.early.start(os.environ | ONE_THREAD, internals.script_output())
+            atexit.register(self.early.close, orderly=False)
+
+    def nursery(self) -> Nursery:
+        """Return a nursery without a zygote."""
+        return Nursery(
+            self.modules,
+            internals.warn,
+            shared=self.share,
+            own_variables=self.own_variables,
+            scripts_per_child=self.scripts_per_child,
+        )
 
     @property
     def modules(self) -> list[str]:
@@ -97,13 +115,7 @@ class Executor(LocalExecutor):  # type: ignore[misc]
             self._warn(f"{obstacle} Jobs run as with --executor local.")
             return
         settings = self.executor_settings or ExecutorSettings()
-        self._nursery = Nursery(
-            settings.modules,
-            self._warn,
-            shared=settings.share,
-            own_variables=settings.own_variables,
-            scripts_per_child=settings.scripts_per_child,
-        )
+        self._nursery = settings.early or settings.nursery()
         self._diversion = internals.Diversion(self._nursery)
         self._diversion.install()
         if len(self.workflow.dag):  # it imports while Snakemake prepares the jobs

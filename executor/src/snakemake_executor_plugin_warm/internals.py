@@ -7,6 +7,7 @@ log, benchmark, error messages and clean-up remain Snakemake's own. It takes ove
 is nothing but ``python script``; whatever Snakemake adds to it makes it an ordinary process.
 """
 
+import argparse
 import ast
 import gc
 import heapq
@@ -30,6 +31,7 @@ import snakemake
 from snakemake.executors import local
 from snakemake.executors.local import Executor as LocalExecutor
 from snakemake.executors.local import common_settings
+from snakemake.logging import logger
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 from snakemake_executor_plugin_warm.nursery import Child, Errand, Nursery, ZygoteDiedError
@@ -43,10 +45,12 @@ __all__ = [
     "common_settings",
     "forks_in_shadow",
     "hurry_scheduler",
+    "is_first_run",
     "lift_rate_limit",
     "obstacle",
     "run_wrapper",
     "script_output",
+    "warn",
     "without_shadow",
 ]
 
@@ -54,6 +58,15 @@ KNOWN_VERSIONS = ("9.27.1",)
 """The releases of Snakemake whose inside has been read and tested."""
 
 DEFAULT_RATE = (100, 1)
+
+_WITHOUT_JOBS = (
+    *("--archive", "--cleanup", "--containerize", "--d3dag", "--dag", "--delete", "--detailed"),
+    *("--dry", "--filegraph", "--generate", "--lint", "--list", "--mode", "--report"),
+    *("--rulegraph", "--summary", "--touch", "--unlock"),
+)
+"""Beginnings of options that ask for a plan, a list or the like."""
+
+_LETTERS = re.compile(r"-\w*[DSlnt]")
 
 # The attribute snakemake.shell is the function of that name, not the module.
 _SHELL_MODULE: Any = importlib.import_module("snakemake.shell")
@@ -75,6 +88,28 @@ def obstacle() -> str | None:
             f"{snakemake.__version__}."
         )
     return None
+
+
+def is_first_run(words: Sequence[str]) -> bool:
+    """Guess whether a command line of Snakemake runs jobs in a folder where none has run yet.
+
+    Wrong, the guess costs time only.
+    """
+    if any(word.startswith(_WITHOUT_JOBS) or _LETTERS.match(word) for word in words):
+        return False
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("-d", "--directory", default=".")
+    try:
+        folder = parser.parse_known_args(words)[0].directory
+    except argparse.ArgumentError:
+        return False
+    records = Path(folder, ".snakemake", "metadata")
+    return not (records.with_suffix(".db").exists() or any(records.glob("*")))
+
+
+def warn(sentence: str) -> None:
+    """Warn the user."""
+    logger.warning(sentence)
 
 
 def script_output() -> IO[Any] | None:
