@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 BAND_BYTES = 30_000_000
 
+HELD_BYTES = 400_000_000
+"""Pixels that are held in memory until all darks are read; more are kept in a file."""
+
 Image = tuple["fits.Header", NDArray[np.float32]]
 
 log = logging.getLogger(__name__)
@@ -88,10 +91,13 @@ def _read(dark: Path, shape: tuple[int, ...] | None) -> Image:
 def _combined(images: Iterable[Image], folder: Path) -> tuple[int, Image | None]:
     """Count images and give the first one's header and the median of all; None if there is none.
 
-    They are kept in a file of this folder meanwhile: they need not fit into memory together.
+    They need not fit into memory together: the rest is kept in a file of this folder meanwhile.
     """
     with tempfile.TemporaryFile(dir=folder) as scratch:
-        stored = [_stored(image, scratch) for image in images]
+        stored: list[Image] = []
+        for image in images:
+            held = image[1].nbytes * (len(stored) + 1)
+            stored.append(image if held <= HELD_BYTES else _stored(image, scratch))
         if not stored:
             return 0, None
         headers, pixels = zip(*stored, strict=True)

@@ -181,8 +181,9 @@ def test_kinds_do_not_depend_on_the_order_of_the_darks() -> None:
     assert kinds(dict(reversed(darks.items())), 1.0) == found
 
 
+@pytest.mark.parametrize("held", [0, 2 * 4 * 40 * 30, 10**9])
 def test_master_is_the_median_of_its_darks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int
 ) -> None:
     rng = np.random.default_rng(1)
     cube = rng.normal(100, 5, (4, 40, 30)).astype(np.float32)
@@ -193,6 +194,7 @@ def test_master_is_the_median_of_its_darks(
         fits.writeto(paths[-1], pixels, fits.Header([("EXPTIME", 60.0)]))
     # Bands of a few rows: the median must not depend on how often the files are read.
     monkeypatch.setattr(combine_darks, "BAND_BYTES", 4 * 30 * 4 * 7)
+    monkeypatch.setattr(combine_darks, "HELD_BYTES", held)
     master = tmp_path / "work" / "master.fits"
     combine_darks.run(paths, master)
     with fits.open(master) as hdus:
