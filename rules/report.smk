@@ -103,6 +103,7 @@ rule write_report:
         "logs/write_report.tsv"
     conda:
         "../envs/lightstack.yaml"
+    threads: 8
     resources:
         mem_mb=memory(4, 100),
         runtime=minutes(len(FRAMES.paths)),

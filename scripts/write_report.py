@@ -1,6 +1,7 @@
 """Write the report: one page that shows what became of every frame, and why."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,7 @@ def run(
     *,
     settings: dict[str, Any],
     facts: dict[str, Any],
+    threads: int,
 ) -> None:
     """Write the page.
 
@@ -90,15 +92,19 @@ def run(
     facts : dict
         What no result tells: ``defaults`` of the settings, and ``unused``, a sentence for each
         dark that is not used.
+    threads : int
+        How many threads draw pictures; they change nothing but the time.
     """
     limits = criteria(settings)
     rows = rows_of(read_csv(results["ledger"]), limits)
     alignment = read_json(results["alignment"])
     mad_thresh = settings["outlier_mad_thresh"]
-    shown = [
-        _frame(row, number, frames.get(row.name), pictures, mad_thresh)
-        for number, row in enumerate(rows)
-    ]
+
+    def frame(number: int, row: Row) -> Frame:
+        return _frame(row, number, frames.get(row.name), pictures, mad_thresh)
+
+    with ThreadPoolExecutor(threads) as pool:
+        shown = list(pool.map(frame, range(len(rows)), rows))
     order = {row.name: place for place, row in enumerate(nearest_misses_first(rows))}
     shown.sort(key=lambda frame: order[frame.row.name])
     left_out = [frame for frame in shown if not frame.row.is_stacked]
@@ -200,4 +206,5 @@ if "snakemake" in globals():
             Path(snakemake.output.report),
             settings=settings,
             facts=snakemake.params.facts,
+            threads=snakemake.threads,
         )

@@ -60,6 +60,7 @@ class Inputs:
         }
         values: dict[str, Any] = {
             "settings": complete_settings(SETTINGS),
+            "threads": 2,
             "facts": {
                 "defaults": complete_settings({}),
                 "unused": ["darkfield/odd.fits: it has another shape than the frames."],
