@@ -70,7 +70,7 @@ def run(
     *,
     settings: dict[str, Any],
     facts: dict[str, Any],
-    threads: int,
+    threads: int = 1,
 ) -> None:
     """Write the page.
 
@@ -92,7 +92,7 @@ def run(
     facts : dict
         What no result tells: ``defaults`` of the settings, and ``unused``, a sentence for each
         dark that is not used.
-    threads : int
+    threads : int, optional
         How many threads draw pictures; they change nothing but the time.
     """
     limits = criteria(settings)
@@ -103,8 +103,11 @@ def run(
     def frame(number: int, row: Row) -> Frame:
         return _frame(row, number, frames.get(row.name), pictures, mad_thresh)
 
-    with ThreadPoolExecutor(threads) as pool:
-        shown = list(pool.map(frame, range(len(rows)), rows))
+    if threads > 1:
+        with ThreadPoolExecutor(threads) as pool:
+            shown = list(pool.map(frame, range(len(rows)), rows))
+    else:  # when Python ends, as after a failed run, no thread can be started any more
+        shown = list(map(frame, range(len(rows)), rows))
     order = {row.name: place for place, row in enumerate(nearest_misses_first(rows))}
     shown.sort(key=lambda frame: order[frame.row.name])
     left_out = [frame for frame in shown if not frame.row.is_stacked]

@@ -87,7 +87,7 @@ def test_the_stack_is_that_of_a_tidy_night(small_night: Callable[..., Path]) -> 
     assert sum(row["used_as"] == "light" for row in inventory) == len(used)
 
 
-def test_the_inventory_follows_and_nothing_else_is_done(small_night: Callable[..., Path]) -> None:
+def test_the_inventory_follows_and_no_pixel_is_touched(small_night: Callable[..., Path]) -> None:
     folder = small_night()
     assert snakemake(folder).returncode == 0
     shutil.copy(folder / "data" / "light_0001.fits", folder / "darkfield" / "x.fits")
@@ -95,7 +95,7 @@ def test_the_inventory_follows_and_nothing_else_is_done(small_night: Callable[..
     plan = snakemake(folder, "-n")
     assert "Not used, a light among darks: darkfield/x.fits." in plan.output
     assert "x.fits" not in (folder / "results" / "inventory.csv").read_text()
-    assert planned_jobs(plan) == {"all": 1, "list_inventory": 1}
+    assert planned_jobs(plan) == {"all": 1, "list_inventory": 1, "write_report": 1}
     assert snakemake(folder).returncode == 0
     assert "darkfield/x.fits,light,," in (folder / "results" / "inventory.csv").read_text()
     assert "Nothing to be done" in snakemake(folder, "-n").output

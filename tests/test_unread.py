@@ -90,6 +90,7 @@ def test_the_next_run_tries_what_a_job_could_not_read(
         "list_frames": 1,
         "stack_frames": 1,
         "draw_preview": 1,
+        "write_report": 1,
         "all": 1,
     }
     (dark,) = sorted(Path("darkfield").glob("dark_*1.fits"))
