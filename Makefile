@@ -32,8 +32,8 @@ test: $(DEVELOPING)
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/mypy
 	cd executor && ../$(BIN)/mypy
-	$(BIN)/pytest executor
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist worksteal executor
+	$(BIN)/pytest --numprocesses auto --dist worksteal
 
 # What `make` made; your own data and results stay.
 clean:
