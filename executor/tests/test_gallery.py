@@ -351,8 +351,11 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
     rules = [END_RULE.format(end=end) for end in ends]
     files["Snakefile"] = "".join([f"config['ends'] = {ends}\n", SNAKEFILE, *rules])
 
+    names = ("local", "warm", "kept")
+    folders = {name: tmp_path_factory.mktemp(name) for name in names}
+
     def run(name: str) -> Result:
-        workflow = Workflow(tmp_path_factory.mktemp(name) / "workflow", files)
+        workflow = Workflow(folders[name] / "workflow", files)
         return workflow.run(
             "--keep-going",
             "--show-failed-logs",
@@ -364,7 +367,6 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
             variables={"STAIN": "0"},
         )
 
-    names = ("local", "warm", "kept")
     with ThreadPoolExecutor() as pool:
         return dict(zip(names, pool.map(run, names), strict=True))
 
