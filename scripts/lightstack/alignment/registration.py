@@ -296,7 +296,7 @@ def _refine(match: Match, frame: Stars, reference: Stars) -> Match:
 def _flux_scale(match: Match, frame: Stars, reference: Stars) -> float:
     """Median ratio of the fluxes of the brighter pairs, of those that saturation has not cut."""
     # The faint half is biased: each list holds those of its faintest that noise made brighter.
-    whole = ~(frame.cut[match.frame] | reference.cut[match.reference])
+    whole = ~(frame.is_saturated[match.frame] | reference.is_saturated[match.reference])
     pairs = np.flatnonzero(whole) if whole.any() else np.arange(len(whole))
     bright = pairs[: max(N_BRIGHT, len(pairs) // 2)]
     ratio = reference.flux[match.reference[bright]] / frame.flux[match.frame[bright]]

@@ -63,7 +63,7 @@ class Stars:
         return self[np.setdiff1d(np.arange(len(self)), dropped)] if len(dropped) else self
 
     @cached_property
-    def cut(self) -> NDArray[np.bool_]:
+    def is_saturated(self) -> NDArray[np.bool_]:
         """Which fluxes saturation has cut."""
         return np.zeros(len(self), bool) if self.saturated is None else self.saturated
 

@@ -44,7 +44,7 @@ def sha256_of(path: Path) -> str:
 
 def fingerprints(
     paths: list[str],
-    memory: Path,
+    cache_path: Path,
     *,
     threads: int = 1,
     say: Callable[[str], None] = lambda _: None,
@@ -55,7 +55,7 @@ def fingerprints(
     ----------
     paths : list of str
         The files.
-    memory : Path
+    cache_path : Path
         JSON file that remembers fingerprints between runs, with the size, the times and the inode
         for which they hold. It may be deleted: that costs time, nothing else. What has been read
         is kept when the reading is interrupted.
@@ -68,7 +68,7 @@ def fingerprints(
     -------
     Contents
     """
-    known = _recall(memory)
+    known = _recall(cache_path)
     kept: dict[str, list[Any]] = {}
     unread: dict[str, list[int]] = {}
     unreadable: dict[str, str] = {}
@@ -90,10 +90,10 @@ def fingerprints(
             else:
                 kept[path] = [*unread[path], digest]
             if told(path):
-                write_json(memory, kept)
+                write_json(cache_path, kept)
     finally:
         if kept != known:
-            write_json(memory, kept)
+            write_json(cache_path, kept)
     return Contents({path: kept[path][-1] for path in paths if path in kept}, unreadable)
 
 
@@ -134,10 +134,10 @@ def _told(files: dict[str, list[int]], say: Callable[[str], None]) -> Callable[[
     return tell
 
 
-def _recall(memory: Path) -> dict[str, list[Any]]:
+def _recall(cache_path: Path) -> dict[str, list[Any]]:
     """Return what is remembered; what is damaged is forgotten."""
     try:
-        entries = read_json(memory)
+        entries = read_json(cache_path)
     except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(entries, dict):

@@ -32,13 +32,13 @@ class Looks:
     ----------
     contents : mapping of str to str
         Fingerprint of each file by its path.
-    memory : Path
+    cache_path : Path
         JSON file that remembers between runs. It may be damaged or deleted: that costs time,
         nothing else.
     """
 
-    def __init__(self, contents: Mapping[str, str], memory: Path) -> None:
-        self._contents, self._memory = contents, memory
+    def __init__(self, contents: Mapping[str, str], cache_path: Path) -> None:
+        self._contents, self._cache_path = contents, cache_path
         self._code = [code_digest("scripts/lightstack/planning/inventory.py"), *VERSIONS]
         self._known = self._recall()
         self._entries: dict[str, dict[str, Any]] = {}
@@ -70,8 +70,8 @@ class Looks:
         """Remember what was seen; of files that are gone nothing is kept."""
         lasting = {path: entry for path, entry in self._entries.items() if not entry["passing"]}
         if lasting != self._known:
-            memory = {"code": self._code, "sha256": _digest(lasting), "files": lasting}
-            write_json(self._memory, memory)
+            cached = {"code": self._code, "sha256": _digest(lasting), "files": lasting}
+            write_json(self._cache_path, cached)
 
     def _entry(self, path: str) -> dict[str, Any]:
         if path not in self._entries:
@@ -82,11 +82,11 @@ class Looks:
         return self._entries[path]
 
     def _recall(self) -> dict[str, dict[str, Any]]:
-        """Read the memory; what is not as it was written is forgotten."""
+        """Read the cache; what is not as it was written is forgotten."""
         try:
-            memory = read_json(self._memory)
-            files: dict[str, dict[str, Any]] = memory["files"]
-            is_whole = memory["code"] == self._code and memory["sha256"] == _digest(files)
+            cached = read_json(self._cache_path)
+            files: dict[str, dict[str, Any]] = cached["files"]
+            is_whole = cached["code"] == self._code and cached["sha256"] == _digest(files)
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return {}
         return files if is_whole else {}
