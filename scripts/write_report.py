@@ -10,7 +10,7 @@ import numpy as np
 
 from scripts.lightstack.detection.quality import fwhm_range, stars
 from scripts.lightstack.files.atomic import atomic_write
-from scripts.lightstack.files.frame_file import read_header
+from scripts.lightstack.files.frame_file import FAILURE, read_header
 from scripts.lightstack.files.records import read_csv, read_json
 from scripts.lightstack.files.table_file import read_table
 from scripts.lightstack.job import job_log
@@ -178,6 +178,8 @@ def _frame(
 
 def _marks(files: dict[str, Path], picture: Picture, mad_thresh: float) -> tuple[str, str]:
     """Places of a frame's brightest sources on its picture: the stars, and the others."""
+    if FAILURE in read_header(files["sources"]):
+        return "", ""
     sources = read_table(files["sources"])
     chosen = stars(sources, fwhm_range(sources["fwhm"], mad_thresh))
     brightest = sources[:MOST_MARKS]

@@ -15,9 +15,10 @@ from PIL import Image
 
 from scripts.lightstack.detection.quality import Limits, grade
 from scripts.lightstack.detection.sources import SOURCE
-from scripts.lightstack.files.frame_file import Frame, write_frame
+from scripts.lightstack.files.frame_file import Frame, write_failure, write_frame
 from scripts.lightstack.files.records import write_json
 from scripts.lightstack.planning.settings import complete_settings
+from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.report import charts, depth
 from scripts.lightstack.report.columns import significant
 from scripts.lightstack.report.criteria import complaints, criteria, nearest, what_if
@@ -110,6 +111,13 @@ def test_every_frame_has_a_row(inputs: Inputs) -> None:
     page = parsed(inputs.write_report())
     assert sorted(page.rows) == sorted(f"f{k}" for k in range(len(inputs.names)))
     assert "it is not a FITS file." in page.text
+
+
+def test_a_frame_that_failed_in_detection_is_shown_without_marks(inputs: Inputs) -> None:
+    failure = UnusableFrameError("light_3.fits: too many peaks.")
+    write_failure(inputs.path("sources", "light_3"), failure, {"RAWSHA": "0"})
+    page = parsed(inputs.write_report())
+    assert "f2" in page.rows
 
 
 def test_a_picture_is_kept_until_its_frame_changes(inputs: Inputs) -> None:
