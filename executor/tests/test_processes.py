@@ -270,10 +270,12 @@ def test_children_do_not_outlive_a_killed_zygote(waiting: Workflow) -> None:
 
 def test_ctrl_c_during_the_imports(folder: Path) -> None:
     slow = "import time\nopen('out/0.started', 'w').close()\ntime.sleep(60)"
+    # The imports begin while Snakemake itself still starts, which is not what this is about.
+    begun = "\nonstart:\n    open('out/1.started', 'w').close()\n"
     workflow = Workflow(
         folder,
         {
-            "Snakefile": MANY.format(count=2),
+            "Snakefile": MANY.format(count=2) + begun,
             "job.py": REPORT,
             "out/.keep": "",
             "modules/slow.py": slow,
@@ -282,7 +284,7 @@ def test_ctrl_c_during_the_imports(folder: Path) -> None:
     workflow.environment = lambda **more: (  # type: ignore[method-assign]
         os.environ | {"PYTHONPATH": str(folder / "modules")} | more
     )
-    with running(workflow, "--warm-preload", "slow", jobs=1) as process:
+    with running(workflow, "--warm-preload", "slow", jobs=2) as process:
         process.send_signal(signal.SIGINT)
         assert nothing_is_left(process, 8)
     assert not list(folder.glob("out/*.json"))
