@@ -32,7 +32,7 @@ test: $(DEVELOPING)
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/mypy
 	cd executor && ../$(BIN)/mypy
-	$(BIN)/pytest --numprocesses auto --dist worksteal executor
+	$(BIN)/pytest executor
 	$(BIN)/pytest --numprocesses auto --dist worksteal
 
 # What `make` made; your own data and results stay.
