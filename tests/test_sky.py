@@ -48,6 +48,16 @@ def test_the_sky_of_whole_numbers_is_that_of_the_light(level: float, noise: floa
     assert found_noise == pytest.approx(np.hypot(expected_noise, 12**-0.5), rel=0.01)
 
 
+@pytest.mark.parametrize("noise", [10, 30, 100])
+def test_whole_numbers_cost_noisy_skies_no_more_than_their_noise(noise: float) -> None:
+    image = expose(1000, noise)
+    expected, _ = sky_of(image)
+    found, _ = sky_of(np.round(image))
+    # A median moves wherever pixels change sides of it, whatever moves them.
+    as_noisy, _ = sky_of(image + np.random.default_rng(5).uniform(-0.5, 0.5, SHAPE))
+    assert np.std(found - expected) < 1.4 * np.std(as_noisy - expected)
+
+
 def test_a_sky_of_eight_bits_is_that_of_the_light() -> None:
     image = expose(8, 2)
     expected, _ = sky_of(image)
