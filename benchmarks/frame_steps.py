@@ -25,7 +25,13 @@ import yaml
 from snakemake_executor_plugin_warm.zygote import preload
 
 from benchmarks.siril import CASES, SETTINGS, Case, make_night
-from scripts import combine_darks, detect_sources, grade_frame, subtract_background, subtract_dark
+from scripts import (
+    calibrate_frame,
+    combine_darks,
+    detect_sources,
+    grade_frame,
+    subtract_background,
+)
 from scripts.lightstack.planning.recipes import RULES
 from scripts.lightstack.planning.settings import complete_settings
 
@@ -39,9 +45,9 @@ def steps(night: Path, raw: Path) -> Iterator[tuple[str, Callable[[], None]]]:
     dark, clean, sources, quality = (night / f"{raw.stem}.{step}" for step in range(4))
     master = night / "master.fits"
     yield (
-        "subtract_dark",
-        lambda: subtract_dark.run(
-            raw, dark, sha256="", dark=None, master=master, **settings["subtract_dark"]
+        "calibrate_frame",
+        lambda: calibrate_frame.run(
+            raw, dark, sha256="", dark=None, master=master, **settings["calibrate_frame"]
         ),
     )
     yield (

@@ -22,16 +22,16 @@ rule combine_darks:
         "../scripts/combine_darks.py"
 
 
-rule subtract_dark:
-    """Read one raw frame and subtract its dark."""
+rule calibrate_frame:
+    """Read one raw frame and take its dark off."""
     input:
         raw=raw_frame,
         dark=own_dark,
         master=master_dark,
     output:
-        frame=temp(DARK_SUBTRACTED),
+        frame=temp(CALIBRATED),
     log:
-        "logs/subtract_dark/{frame}.log",
+        "logs/calibrate_frame/{frame}.log",
     conda:
         "../envs/lightstack.yaml"
     resources:
@@ -40,16 +40,16 @@ rule subtract_dark:
     params:
         sha256=content_of_raw_frame,
         facts=facts_of_raw_frame,
-        settings=RECIPES.settings_of("subtract_dark"),
-        recipe=recipe("subtract_dark"),
+        settings=RECIPES.settings_of("calibrate_frame"),
+        recipe=recipe("calibrate_frame"),
     script:
-        "../scripts/subtract_dark.py"
+        "../scripts/calibrate_frame.py"
 
 
 rule subtract_background:
     """Model the sky of one frame and subtract it."""
     input:
-        frame=DARK_SUBTRACTED,
+        frame=CALIBRATED,
     output:
         frame=CLEANED,
     log:

@@ -26,7 +26,7 @@ from scripts.lightstack.planning.layout import (
     ALIGNMENT,
     ALIGNMENTS,
     CLEANED,
-    DARK_SUBTRACTED,
+    CALIBRATED,
     EXPOSURES,
     FINGERPRINTS,
     INVENTORY,

@@ -76,7 +76,7 @@ def run(frame: Path, cleaned: Path, *, background_box: int) -> None:
     Parameters
     ----------
     frame : Path
-        What `subtract_dark` wrote.
+        What `calibrate_frame` wrote.
     cleaned : Path
         FITS file to write, with the sky's level and noise [ADU] in ``BKGADU`` and ``NOISEADU``
         and the level of saturated pixels [ADU] in ``SATURATE``.
@@ -85,18 +85,18 @@ def run(frame: Path, cleaned: Path, *, background_box: int) -> None:
     """
     if pass_on_failure(frame, cleaned):
         return
-    dark_subtracted = read_frame(frame)
-    header = dark_subtracted.header
+    calibrated = read_frame(frame)
+    header = calibrated.header
     raw_step = header.pop("ADUSTEP")
     try:
-        level, noise = subtract_background(dark_subtracted.data, background_box, raw_step)
+        level, noise = subtract_background(calibrated.data, background_box, raw_step)
     except UnusableFrameError as error:
         write_failure(cleaned, error, {"RAWSHA": header["RAWSHA"]})
         return
     header["BKGADU"] = (level, "[ADU] level of the sky that was subtracted")
     header["SATURATE"] -= level
     header["NOISEADU"] = (noise, "[ADU] standard deviation of the sky")
-    write_frame(cleaned, dark_subtracted)
+    write_frame(cleaned, calibrated)
 
 
 if "snakemake" in globals():

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from scripts import detect_sources, grade_frame, subtract_background, subtract_dark
+from scripts import calibrate_frame, detect_sources, grade_frame, subtract_background
 from scripts.lightstack.alignment.transform import Transform
 from scripts.lightstack.files.frame_file import PixelFile, read_header
 from scripts.lightstack.files.records import read_json
@@ -446,7 +446,7 @@ def _through_every_step(
     folder: Path, raw: Path, debug_region: int, dark: Path | None = None
 ) -> dict[str, Any]:
     paths = [folder / f"{step}.fits" for step in ("dark", "cleaned", "sources")]
-    subtract_dark.run(
+    calibrate_frame.run(
         raw,
         paths[0],
         sha256="digest",

@@ -121,7 +121,7 @@ def test_a_file_without_settings_means_the_defaults(folder: Path, text: str) -> 
     (folder / "config" / "config.yaml").write_text(text)
     run = snakemake(folder, "--dry-run")
     assert run.returncode == 0, run.output
-    assert "subtract_dark" in run.output
+    assert "calibrate_frame" in run.output
 
 
 def test_values_on_the_command_line_are_checked_alike(folder: Path) -> None:

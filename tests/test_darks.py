@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from scripts import combine_darks, subtract_dark
+from scripts import calibrate_frame, combine_darks
 from scripts.lightstack.calibration.darks import (
     Match,
     differences,
@@ -230,7 +230,7 @@ def test_a_single_dark_is_its_own_master(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def subtract(raw: Path, dark: Path | None, saturation_limit: float = 1) -> None:
-    subtract_dark.run(
+    calibrate_frame.run(
         raw,
         raw.with_name("frame.fits"),
         sha256="",
@@ -268,10 +268,10 @@ def test_a_dark_is_subtracted_alike_in_one_piece_or_in_bands(
     combine_darks.run([tmp_path / "dark.fits"], tmp_path / "master.fits")
     files = []
     for rows in (8, 64):
-        monkeypatch.setattr(subtract_dark, "BAND_ROWS", rows)
+        monkeypatch.setattr(calibrate_frame, "BAND_ROWS", rows)
         for name in ("dark", "master"):
             files.append(tmp_path / f"{name}{rows}.fits")
-            subtract_dark.run(
+            calibrate_frame.run(
                 tmp_path / "raw.fits",
                 files[-1],
                 sha256="",
@@ -424,7 +424,7 @@ def test_a_turned_dark_and_a_turned_frame_meet_pixel_by_pixel(tmp_path: Path) ->
     fits.writeto(raw, sky + signal, fits.Header([("ROWORDER", "TOP-DOWN"), ("CRPIX2", 2.0)]))
     fits.writeto(dark, signal[::-1])
     for turned in (False, True):
-        subtract_dark.run(
+        calibrate_frame.run(
             raw,
             frame,
             sha256="",

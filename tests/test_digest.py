@@ -69,7 +69,7 @@ def test_a_change_two_imports_away_counts(changed_by: Edit) -> None:
 
 def test_a_reader_of_raw_files_reaches_only_what_reads_them(changed_by: Edit) -> None:
     changed = changed_by("lightstack/raw/pictures.py", lambda code: code + "\nNEW = 1\n")
-    assert {name for name, new in changed.items() if new} == {"combine_darks", "subtract_dark"}
+    assert {name for name, new in changed.items() if new} == {"combine_darks", "calibrate_frame"}
 
 
 @pytest.mark.parametrize("room", ["stacking", "alignment"])

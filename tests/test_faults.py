@@ -132,7 +132,7 @@ def test_a_killed_job_is_done_again(
 ) -> None:
     folder = small_night()
     run = start(folder)
-    wait_for(partial(has_written, folder, "work/dark_subtracted/*.fits", run))
+    wait_for(partial(has_written, folder, "work/calibrated/*.fits", run))
     while run.poll() is None:
         for job in jobs_of(run):
             with contextlib.suppress(psutil.NoSuchProcess):

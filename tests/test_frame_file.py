@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from scripts import detect_sources, subtract_background, subtract_dark
+from scripts import calibrate_frame, detect_sources, subtract_background
 from scripts.lightstack.files import frame_file, handover
 from scripts.lightstack.files.frame_file import (
     Frame,
@@ -206,7 +206,7 @@ def test_steps_write_the_same_bytes_with_and_without_the_hand_over(
 
     def steps(name: str) -> list[bytes]:
         paths = [tmp_path / f"{name}{step}.fits" for step in range(3)]
-        subtract_dark.run(
+        calibrate_frame.run(
             tmp_path / "raw.fits",
             paths[0],
             sha256="",

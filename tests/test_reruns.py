@@ -14,7 +14,7 @@ from astropy.io import fits
 from scripts.lightstack.simulator import make_night
 from tests.conftest import ROOT, SMALL_SETTINGS, Run, planned_jobs, snakemake, write_settings
 
-FRAME_JOBS = {"subtract_dark", "subtract_background", "detect_sources", "grade_frame"}
+FRAME_JOBS = {"calibrate_frame", "subtract_background", "detect_sources", "grade_frame"}
 AGGREGATES = {
     "select_frames",
     "align_frames",
@@ -254,10 +254,10 @@ def test_a_result_whose_record_was_lost_is_made_again(
     assert (night / lost).exists()
 
 
-def test_dark_subtracted_frames_can_be_kept(night: Path) -> None:
+def test_calibrated_frames_can_be_kept(night: Path) -> None:
     run = snakemake(night, "--notemp", "--config", "background_box=40")
     assert run.returncode == 0, run.output
-    rest = FRAME_JOBS - {"subtract_dark"}
+    rest = FRAME_JOBS - {"calibrate_frame"}
     assert planned(night) == jobs(5, *rest)
 
 

@@ -10,7 +10,7 @@ import tifffile
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from scripts import combine_darks, detect_sources, subtract_background, subtract_dark
+from scripts import calibrate_frame, combine_darks, detect_sources, subtract_background
 from scripts.lightstack.files.frame_file import read_header
 from scripts.lightstack.files.table_file import read_table
 from scripts.lightstack.raw.images import read_image
@@ -70,7 +70,7 @@ def _through_detection(
 ) -> tuple[NDArray[Any], Any]:
     paths = [folder / name for name in ("raw.fits", "dark.fits", "cleaned.fits", "sources.fits")]
     fits.writeto(paths[0], pixels, fits.Header(list(cards.items())), overwrite=True)
-    subtract_dark.run(
+    calibrate_frame.run(
         *paths[:2],
         sha256="",
         dark=None,
@@ -102,7 +102,7 @@ def test_a_dark_between_0_and_1_serves_lights_of_16_bits(tmp_path: Path) -> None
     fits.writeto(tmp_path / "dark.fits", dark.astype(np.float32))
     combine_darks.run([tmp_path / "dark.fits"], tmp_path / "master.fits")
     for own, master in ((tmp_path / "dark.fits", None), (None, tmp_path / "master.fits")):
-        subtract_dark.run(
+        calibrate_frame.run(
             tmp_path / "light.fits",
             tmp_path / "frame.fits",
             sha256="",

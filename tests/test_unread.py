@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from scripts import combine_darks, subtract_dark
+from scripts import calibrate_frame, combine_darks
 from scripts.lightstack.files.frame_file import FAILURE, read_header
 from scripts.lightstack.files.unread import NOTES, Unread, as_tried, note, noted
 from scripts.lightstack.planning import fingerprints, inventory
@@ -81,7 +81,7 @@ def test_the_next_run_tries_what_a_job_could_not_read(
     monkeypatch.chdir(folder)
     note(NOTES, Path("data/light_0002.fits"), UnusableFrameError("why."))
     assert planned_jobs(snakemake(folder, "-n")) == {
-        "subtract_dark": 1,
+        "calibrate_frame": 1,
         "subtract_background": 1,
         "detect_sources": 1,
         "grade_frame": 1,
@@ -177,7 +177,7 @@ def test_a_look_that_fails_is_not_remembered(
 
 
 def subtract(folder: Path, dark: Path | None, master: Path | None) -> fits.Header:
-    subtract_dark.run(
+    calibrate_frame.run(
         folder / "raw.fits",
         folder / "frame.fits",
         sha256="digest",

@@ -261,7 +261,7 @@ def test_a_blind_clip_is_told(small_night: Callable[..., Path]) -> None:
 
 def test_dry_run_lists_every_job_from_the_start(small_night: Callable[..., Path]) -> None:
     jobs = planned_jobs(snakemake(small_night(), "--dry-run"))
-    per_frame = ("subtract_dark", "subtract_background", "detect_sources", "grade_frame")
+    per_frame = ("calibrate_frame", "subtract_background", "detect_sources", "grade_frame")
     aggregates = (
         "combine_darks",
         "select_frames",
@@ -422,8 +422,8 @@ def test_dark_of_the_same_name_goes_before_the_master(small_night: Callable[...,
         fits.getdata(folder / name / "light_0002.fits").astype(np.float32)
         for name in ("data", "darkfield")
     )
-    snakemake(folder, "--notemp", "--forcerun", "subtract_dark", "--until", "subtract_dark")
-    written = fits.getdata(folder / "work" / "dark_subtracted" / "light_0002.fits")
+    snakemake(folder, "--notemp", "--forcerun", "calibrate_frame", "--until", "calibrate_frame")
+    written = fits.getdata(folder / "work" / "calibrated" / "light_0002.fits")
     np.testing.assert_array_equal(written, raw - dark)
 
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 
 WORK = "work"
 
-DARK_SUBTRACTED = f"{WORK}/dark_subtracted/{{frame}}.fits"
+CALIBRATED = f"{WORK}/calibrated/{{frame}}.fits"
 CLEANED = f"{WORK}/cleaned/{{frame}}.fits"
 SOURCES = f"{WORK}/sources/{{frame}}.fits"
 QUALITY = f"{WORK}/quality/{{frame}}.json"
-OF_EACH_FRAME = (DARK_SUBTRACTED, CLEANED, SOURCES, QUALITY)
+OF_EACH_FRAME = (CALIBRATED, CLEANED, SOURCES, QUALITY)
 
 MASTER = f"{WORK}/darks/{{kind}}.fits"
 

@@ -62,10 +62,10 @@ class Ingredients:
 
 RULES = {
     "combine_darks": Ingredients(per="kind"),
-    "subtract_dark": Ingredients(
+    "calibrate_frame": Ingredients(
         ("saturation_limit", "debug_region"), ("combine_darks",), per="frame"
     ),
-    "subtract_background": Ingredients(("background_box",), ("subtract_dark",), per="frame"),
+    "subtract_background": Ingredients(("background_box",), ("calibrate_frame",), per="frame"),
     "detect_sources": Ingredients(
         ("threshold_sigma", "minarea", "smoothing_sigma"), ("subtract_background",), per="frame"
     ),
@@ -200,7 +200,7 @@ class Recipes:
         """Tell what the job takes from raw files."""
         if rule == "combine_darks":
             return [self._contents[path] for path in self._choice.darks[name]]
-        if rule == "subtract_dark":
+        if rule == "calibrate_frame":
             own = self._choice.own.get(name)
             dark = [Path(own).name, self._contents[own]] if own else None
             return [self._contents[self._uses.frames.paths[name]], dark, self.facts_of(name)]

@@ -1,4 +1,4 @@
-"""Read one raw frame and subtract its dark."""
+"""Read one raw frame and take its dark off."""
 
 import logging
 from pathlib import Path
