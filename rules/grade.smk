@@ -61,6 +61,7 @@ rule select_frames:
         mem_mb=memory(0),
         runtime=minutes(2 * len(FRAME_MB)),
     params:
+        frames=list(FRAMES.paths),
         settings=RECIPES.settings_of("select_frames"),
         recipe=recipe("select_frames"),
     script:

@@ -13,8 +13,9 @@ from scripts.lightstack.alignment.transform import identity
 from scripts.lightstack.detection.quality import stars
 from scripts.lightstack.digest import VERSIONS, code_digest
 from scripts.lightstack.files.cache_file import read_cache, write_cache
-from scripts.lightstack.files.records import read_json, write_json
+from scripts.lightstack.files.records import write_json
 from scripts.lightstack.files.table_file import read_table
+from scripts.lightstack.files.verdicts import read_verdicts
 from scripts.lightstack.forks import map_in_forks
 from scripts.lightstack.job import job_log
 
@@ -26,6 +27,7 @@ CRITERIA = {
     "too_wide": "for stars too wide (raise fwhm0 or fwhm_max_ratio)",
     "too_elongated": "for stars too elongated (raise ellip_max)",
     "too_saturated": "for too many saturated stars (raise saturated_max_fraction)",
+    "same_pixels": "for the same pixels as another",
     "unusable": "could not be read",
 }
 """What to change if no frame is accepted, by the codes of the reasons."""
@@ -62,7 +64,7 @@ def run(
     threads : int
         How many processes share the work; the result is the same.
     """
-    records = {name: read_json(path) for name, path in quality.items()}
+    records = read_verdicts(quality)
     accepted = {
         name: record for name, record in records.items() if record["verdict"] == "accepted"
     }

@@ -1,5 +1,6 @@
 """Read one raw frame and take its dark off."""
 
+import hashlib
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,8 @@ def run(
         The raw frame.
     frame : Path
         FITS file to write: pixels [ADU], the saturated ones among them, their level in
-        ``SATURATE`` and the raw file's step in ``ADUSTEP`` [ADU].
+        ``SATURATE``, the raw file's step in ``ADUSTEP`` [ADU], and the SHA-256 of the raw pixels
+        in ``PIXSHA``: a file that was saved anew has other bytes, and the same pixels.
     sha256 : str
         Digest of the raw frame, for the ledger.
     dark : Path or None
@@ -85,6 +87,7 @@ def run(
     """
     try:
         image = read_image(raw)
+        pixels_sha256 = hashlib.sha256(np.ascontiguousarray(image.data).data).hexdigest()
         name, pixels = _open_dark(dark, master, unread)
         if pixels is not None and pixels.shape != image.data.shape:
             raise JobError(f"{raw}: it had another shape when the run began: run again.")
@@ -116,7 +119,9 @@ def run(
     if turned:
         data, saturated = data[::-1], saturated[::-1]
         turn_header(header, len(data))
-    header["RAWSHA"] = sha256  # it fills the card: there is no room for a comment
+    # They fill their cards: there is no room for comments.
+    header["RAWSHA"] = sha256
+    header["PIXSHA"] = pixels_sha256
     header["DARK"] = printable(name)
     header["SATURATE"] = (level, "[ADU] level of saturated pixels")
     header["ADUSTEP"] = (image.step, "[ADU] smallest difference in the raw file")

@@ -43,6 +43,7 @@ def run(sources: Path, quality: Path, *, frame: str, limits: dict[str, Any]) -> 
     record |= asdict(result)
     record |= {
         "verdict": "rejected" if result.reasons else "accepted",
+        "pixels_sha256": header["PIXSHA"],
         "shape": [header["NY"], header["NX"]],
         "background_adu": header["BKGADU"],
         "noise_adu": header["NOISEADU"],

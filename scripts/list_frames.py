@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from scripts.lightstack.alignment.transform import Transform
 from scripts.lightstack.files.ledger import COLUMNS
 from scripts.lightstack.files.records import read_json, write_csv
+from scripts.lightstack.files.verdicts import read_verdicts
 from scripts.lightstack.job import job_log
 from scripts.lightstack.order import natural_order
 from scripts.lightstack.report.reasons import sentence, sentences
@@ -38,15 +39,14 @@ def run(
         Frames that are not used though their files are good, with the reasons.
     """
     found = read_json(alignment)
-    reference = found["reference"]
+    records = read_verdicts(quality)
     rows: list[dict[str, Any]] = []
-    for name, path in quality.items():
-        record = read_json(path)
+    for name, record in records.items():
         row = {key: record.get(key) for key in COLUMNS}
         row |= {"frame": name, **_outcome(record, found)}
         if name in found["frames"]:
-            reference_shape = read_json(quality[reference])["shape"]
-            row |= _placement(found["frames"][name], record["shape"], reference_shape)
+            reference = records[found["reference"]]
+            row |= _placement(found["frames"][name], record["shape"], reference["shape"])
         rows.append(row)
     rows += [
         {"frame": name, "status": status, "reasons": reason}

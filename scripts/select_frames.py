@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from scripts.lightstack.digest import code_digest
 from scripts.lightstack.files.accepted_file import METRICS, copy_with_metrics
 from scripts.lightstack.files.output_folder import files_of_others, note_files, written_files
-from scripts.lightstack.files.records import read_json, write_csv
+from scripts.lightstack.files.records import write_csv
+from scripts.lightstack.files.verdicts import read_verdicts
 from scripts.lightstack.job import JobError, job_log
 from scripts.lightstack.report.reasons import sentences
 
@@ -24,8 +25,8 @@ log = logging.getLogger(__name__)
 
 
 def run(
-    quality: list[Path],
-    cleaned: list[Path],
+    quality: dict[str, Path],
+    cleaned: dict[str, Path],
     selection: Path,
     *,
     output_dir: Path,
@@ -35,8 +36,8 @@ def run(
 
     Parameters
     ----------
-    quality, cleaned : list of Path
-        What `grade_frame` and `subtract_background` wrote, in the same order of frames.
+    quality, cleaned : dict of str to Path
+        What `grade_frame` and `subtract_background` wrote, by frame.
     selection : Path
         CSV file to write: a row per frame.
     output_dir : Path
@@ -45,10 +46,10 @@ def run(
     threads : int
         How many frames are copied at a time.
     """
-    records = [read_json(path) for path in quality]
+    records = read_verdicts(quality)
     accepted = {
-        f"{record['frame']}.fits": (record, path)
-        for record, path in zip(records, cleaned, strict=True)
+        f"{name}.fits": (record, cleaned[name])
+        for name, record in records.items()
         if record["verdict"] == "accepted"
     }
     strangers = files_of_others(output_dir)
@@ -75,7 +76,7 @@ def run(
         marks = dict(zip(accepted, pool.map(copied, accepted), strict=True))
     note_files(output_dir, marks)
     log.info("%d of %d frames accepted.", len(accepted), len(records))
-    rows = [{**record, "reasons": sentences(record["reasons"])} for record in records]
+    rows = [{**record, "reasons": sentences(record["reasons"])} for record in records.values()]
     write_csv(selection, COLUMNS, [{key: row[key] for key in COLUMNS} for row in rows])
 
 
@@ -102,8 +103,8 @@ def _remove(folder: Path, name: str) -> None:
 if "snakemake" in globals():
     with job_log(snakemake):
         run(
-            [Path(path) for path in snakemake.input.quality],
-            [Path(path) for path in snakemake.input.cleaned],
+            dict(zip(snakemake.params.frames, map(Path, snakemake.input.quality), strict=True)),
+            dict(zip(snakemake.params.frames, map(Path, snakemake.input.cleaned), strict=True)),
             Path(snakemake.output.selection),
             output_dir=Path(snakemake.params.settings["output_dir"]),
             threads=snakemake.threads,

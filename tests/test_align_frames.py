@@ -27,6 +27,10 @@ def write_frame(folder: Path, name: str, stars: Stars) -> None:
     record = {
         "verdict": "accepted",
         "reasons": [],
+        "pixels_sha256": name,
+        "dark": "none",
+        "date_obs": None,
+        "exptime_s": None,
         "n_stars": len(table),
         "fwhm_px": 3.0,
         "star_fwhm_px": [1.0, 6.0],

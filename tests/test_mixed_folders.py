@@ -111,3 +111,22 @@ def test_a_folder_without_lights_is_told_with_what_is_there(
     assert run.returncode == 1
     assert "input_dir: no light below data; by their headers and folders, " in run.output
     assert "Traceback" not in run.output
+
+
+def test_pixels_that_were_saved_anew_count_once(small_night: Callable[..., Path]) -> None:
+    folder = small_night(min_star_count=20)
+    light = folder / "data" / "light_0002.fits"
+    pixels = fits.getdata(light)
+    fits.PrimaryHDU(pixels).writeto(folder / "data" / "light_0002_converted.fits")
+    compressed = fits.CompImageHDU(pixels, fits.Header([("OBJECT", "M 1")]))
+    compressed.writeto(folder / "data" / "z.fits.fz")
+    run = snakemake(folder)
+    assert run.returncode == 0, run.output
+    for name in ("light_0002_converted", "z"):
+        assert run.ledger[name]["status"] == "rejected"
+        assert run.ledger[name]["reasons"] == "the same pixels as light_0002, which counts"
+        assert not (folder / "data_cleaned" / f"{name}.fits").exists()
+    assert run.ledger["light_0002"]["status"] == "stacked"
+    stacked = [row for row in run.ledger.values() if row["status"] == "stacked"]
+    header = fits.getheader(folder / "results" / "stack_mean.fits")
+    assert header["NCOMBINE"] == len(stacked)

@@ -13,21 +13,27 @@ from scripts.lightstack.files.output_folder import MANIFEST
 from scripts.lightstack.files.records import read_json, write_json
 
 
+def accepted(name: str, **metrics: object) -> dict[str, object]:
+    """Return a quality record."""
+    found = {"frame": name, "verdict": "accepted", "reasons": [], "pixels_sha256": name}
+    return {**found, "dark": "none", "date_obs": None, "exptime_s": None, **metrics}
+
+
 @pytest.fixture
 def frame(tmp_path: Path) -> Path:
     """Return a folder with one cleaned frame and its quality record."""
     cleaned = Frame(np.ones((4, 5), np.float32), fits.Header(), np.zeros((4, 5), bool))
     write_frame(tmp_path / "cleaned.fits", cleaned)
     metrics = {key: 1 for key, _ in accepted_file.METRICS.values()}
-    record = {"frame": "a", "verdict": "accepted", "reasons": [], **metrics}
+    record = accepted("a", **metrics)
     write_json(tmp_path / "quality.json", record)
     return tmp_path
 
 
 def accepted_frame(folder: Path) -> Path:
     select_frames.run(
-        [folder / "quality.json"],
-        [folder / "cleaned.fits"],
+        {"a": folder / "quality.json"},
+        {"a": folder / "cleaned.fits"},
         folder / "selection.csv",
         output_dir=folder / "accepted",
         threads=2,
@@ -56,14 +62,14 @@ def test_many_frames_are_copied_at_a_time_and_noted_in_order(tmp_path: Path) -> 
         pixels = np.full((300, 400), number, np.float32)  # more than is copied at once
         frame = Frame(pixels, fits.Header(), np.zeros(pixels.shape, bool))
         write_frame(tmp_path / "cleaned" / f"{name}.fits", frame)
-        record = {"frame": name, "verdict": "accepted", "reasons": [], **metrics}
+        record = accepted(name, **metrics)
         write_json(tmp_path / "quality" / f"{name}.json", record)
     manifests = []
     for threads in (1, 4):
         folder = tmp_path / f"accepted {threads}"
         select_frames.run(
-            [tmp_path / "quality" / f"{name}.json" for name in names],
-            [tmp_path / "cleaned" / f"{name}.fits" for name in names],
+            {name: tmp_path / "quality" / f"{name}.json" for name in names},
+            {name: tmp_path / "cleaned" / f"{name}.fits" for name in names},
             tmp_path / "selection.csv",
             output_dir=folder,
             threads=threads,

@@ -80,6 +80,31 @@ def test_cards_of_all_frames_stay_with_their_comments() -> None:
     assert header.comments["FILTER"] == "of the wheel"
 
 
+def test_names_are_the_same_however_they_are_spelled() -> None:
+    frames = [frame(OBJECT="M 31", FILTER="Ha"), frame(OBJECT="m31", FILTER="H-alpha ")]
+    header = common_header(frames, frames[0])
+    assert header["OBJECT"] == "M 31"
+    assert "FILTER" not in header
+
+
+@pytest.mark.parametrize(
+    ("times", "exptime", "total"),
+    [
+        ((60.0, 60.0), 60.0, 120.0),
+        ((60.0, 60.03125), 60.0, 120.03125),
+        (("60 s", 60), 60.0, 120.0),
+        ((60.0, 300.0), None, 360.0),
+        ((60.0, None), None, None),
+    ],
+)
+def test_an_exposure_is_told_only_if_it_is_that_of_all_frames(
+    times: tuple[Any, Any], exptime: float | None, total: float | None
+) -> None:
+    frames = [frame(**({} if time is None else {"EXPTIME": time})) for time in times]
+    header = common_header(frames, frames[0])
+    assert (header.get("EXPTIME"), header.get("TOTEXP")) == (exptime, total)
+
+
 def test_a_gain_in_electrons_is_that_of_a_frame() -> None:
     frames = [frame(GAIN=1.9), frame(GAIN=1.9)]
     frames[0].header.comments["GAIN"] = "e-/ADU"

@@ -13,6 +13,7 @@ SENTENCES = {
     ),
     "too_elongated": "ellipticity {value:.3f} > ellip_max {limit:g}",
     "too_saturated": "saturated fraction {value:.3f} > saturated_max_fraction {limit:g}",
+    "same_pixels": "the same pixels as {other}, which counts",
     "too_few_sources": "the {which} has {value} sources as wide as stars: too few to align",
     "no_arrangement": "no arrangement of bright stars is found in both lists",
     "too_few_pairs": f"{_MATCHED}: too few to trust",

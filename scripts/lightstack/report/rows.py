@@ -43,7 +43,8 @@ class Row:
         As in the ledger.
     margin : float or None
         How far the frame is from the limit that it keeps worst, over the limit; negative if it
-        does not keep it, and None if it has no image.
+        does not keep it, and None where no limit decided on it: it has no image, or is left out
+        for another cause.
     """
 
     name: str
@@ -83,7 +84,8 @@ def _row(row: dict[str, str], limits: list[Criterion]) -> Row:
     values = {column: number(row.get(column, "")) for column in NUMBERS}
     scale = values["flux_scale"]
     values["transparency"] = 1 / scale if scale else None
-    reasons = complaints(limits, values) if row["status"] == "rejected" else []
+    is_rejected = row["status"] == "rejected"
+    reasons = complaints(limits, values) if is_rejected else []
     return Row(
         row["frame"],
         row["status"],
@@ -92,7 +94,7 @@ def _row(row: dict[str, str], limits: list[Criterion]) -> Row:
         row.get("dark", ""),
         row.get("date_obs", ""),
         row.get("sha256", ""),
-        nearest(limits, values),
+        None if is_rejected and not reasons else nearest(limits, values),
     )
 
 

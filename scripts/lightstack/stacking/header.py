@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack import VERSION
+from scripts.lightstack.raw.exposure import FILTER_KEYS, OBJECT_KEYS, WHEEL_KEYS
+from scripts.lightstack.raw.spelling import without_spelling
 from scripts.lightstack.raw.values import exposure_time, first_number
 from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.modes import AVERAGES, OF_THEIR_OWN, clip_mode
@@ -26,12 +28,18 @@ READ_NOISE_KEYS = ("RDNOISE", "READNOIS", "RON", "ENOISE")
 FRAME_CARDS = frozenset(
     [
         *READ_NOISE_KEYS,
-        *("RAWSHA", "DARK", "BKGADU", "NOISEADU", "SATURATE", "EGAIN"),
+        *("RAWSHA", "PIXSHA", "DARK", "BKGADU", "NOISEADU", "SATURATE", "EGAIN"),
         *("DATE-END", "DATE-AVG", "MJD-AVG", "MJD-END", "EXPOSURE", "LIVETIME", "TIME-OBS"),
         *("DATAMAX", "DATAMIN", "SATLEVEL", "MAXLIN", "PEDESTAL", "CBLACK", "CWHITE"),
     ]
 )
 """Cards that are true of one frame, or of its raw values, even if all frames have the same."""
+
+SAME_EXPOSURE = 1.001
+"""Largest ratio of exposures that are one: shutters are not exact to the last digit."""
+
+NAME_CARDS = frozenset(FILTER_KEYS + WHEEL_KEYS + OBJECT_KEYS)
+"""Cards with names, which are the same however they are spelled."""
 
 ELECTRONS = re.compile(r"e-?\s*/\s*(adu|dn|count)|electron", re.IGNORECASE)
 """Unit of a card GAIN that is no setting of the camera, but true of one frame."""
@@ -65,12 +73,13 @@ def common_header(frames: Sequence[AlignedFrame], reference: AlignedFrame) -> "f
     header = _shared_cards(frames, reference)
     header["BUNIT"] = "adu"
     header["NCOMBINE"] = (len(frames), "frames combined")
-    own = exposure_time(reference.header)
-    if own is not None:
-        header["EXPTIME"] = (own, "[s] exposure of one frame")
-    exposures = [exposure_time(frame.header) for frame in frames]
-    if None not in exposures:
-        header["TOTEXP"] = (sum(filter(None, exposures)), "[s] exposure of all frames")
+    exposures = [time for frame in frames if (time := exposure_time(frame.header)) is not None]
+    if len(exposures) == len(frames):
+        if max(exposures) <= SAME_EXPOSURE * min(exposures):
+            header["EXPTIME"] = (exposure_time(reference.header), "[s] exposure of one frame")
+        else:
+            header.remove("EXPTIME", ignore_missing=True)
+        header["TOTEXP"] = (sum(exposures), "[s] exposure of all frames")
     _set_dates(header, frames)
     for line in (f"lightstack {VERSION}", *(f"{name} {version(name)}" for name in VERSIONED)):
         header["HISTORY"] = line
@@ -174,14 +183,16 @@ def _shared_cards(frames: Sequence[AlignedFrame], reference: AlignedFrame) -> "f
         if GRID_CARDS.fullmatch(keyword):
             continue
         value = header[keyword]
-        same = all(keyword in other and _alike(other[keyword], value) for other in others)
+        same = all(keyword in other and _alike(keyword, other[keyword], value) for other in others)
         of_frame = keyword == "GAIN" and ELECTRONS.search(header.comments[keyword])
         if keyword in FRAME_CARDS or of_frame or not same:
             header.remove(keyword, ignore_missing=True, remove_all=True)
     return header
 
 
-def _alike(one: object, other: object) -> bool:
+def _alike(keyword: str, one: object, other: object) -> bool:
+    if keyword in NAME_CARDS and isinstance(one, str) and isinstance(other, str):
+        return without_spelling(one) == without_spelling(other)
     return type(one) is type(other) and one == other
 
 

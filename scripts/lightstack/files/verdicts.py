@@ -1,0 +1,48 @@
+"""The verdicts on frames, once frames are compared with each other."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scripts.lightstack.files.records import read_json
+from scripts.lightstack.order import natural_order
+
+
+def read_verdicts(
+    quality: Mapping[str, Path], groups: Mapping[str, str] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Read what was found of frames, and count the same pixels once.
+
+    Parameters
+    ----------
+    quality : dict of str to Path
+        What `grade_frame` wrote, by frame.
+    groups : dict of str to str, optional
+        Group of each frame; frames of different groups are never in one stack, and are not
+        compared.
+
+    Returns
+    -------
+    dict of str to dict
+        The records by frame. Of accepted frames with the same pixels, in files that differ in
+        their headers, one stays accepted: the one with a dark, then the one whose header tells
+        when it was taken, then that of the shortest name. The others are rejected.
+    """
+    records = {name: read_json(path) for name, path in quality.items()}
+    alike: dict[tuple[str, str], list[str]] = {}
+    for name, record in records.items():
+        if record["verdict"] == "accepted":
+            group = groups[name] if groups else ""
+            alike.setdefault((group, record["pixels_sha256"]), []).append(name)
+    for names in alike.values():
+        first = min(names, key=lambda name: _rank(name, records[name]))
+        reason = {"code": "same_pixels", "other": first}
+        for name in names:
+            if name != first:
+                records[name] |= {"verdict": "rejected", "reasons": [reason]}
+    return records
+
+
+def _rank(name: str, record: Mapping[str, Any]) -> tuple[Any, ...]:
+    unstated = (record["date_obs"] is None) + (record["exptime_s"] is None)
+    return record["dark"] == "none", unstated, len(name), natural_order(name)
