@@ -13,8 +13,8 @@ def verdicts(
     folder: Path, records: dict[str, dict[str, Any]], groups: dict[str, str] | None = None
 ) -> dict[str, str]:
     """Verdict on each frame, or which other one counts in its place."""
-    usual = {"verdict": "accepted", "reasons": [], "pixels_sha256": "p", "dark": "master"}
-    usual |= {"date_obs": "2026-03-01", "exptime_s": 60.0}
+    usual: dict[str, Any] = {"verdict": "accepted", "reasons": [], "pixels_sha256": "p"}
+    usual |= {"dark": "master", "date_obs": "2026-03-01", "exptime_s": 60.0}
     for name, record in records.items():
         write_json(folder / f"{name}.json", {**usual, **record})
     found = read_verdicts({name: folder / f"{name}.json" for name in records}, groups)
