@@ -87,14 +87,13 @@ def test_files_of_one_name_that_are_as_raw_as_each_other_are_refused(tmp_path: P
 
 
 def test_files_that_cannot_be_read_are_counted_by_kind(tmp_path: Path) -> None:
-    make(tmp_path, "IMG_1.CR2", "b/IMG_2.cr2", "a.xisf", "c.ser", "e.fits.bz2", "f.fit.zst")
+    make(tmp_path, "IMG_1.SER", "b/IMG_2.xisf", "a.xisf", "c.ser", "e.fits.bz2", "f.fit.zst")
     make(tmp_path, "notes.txt", "frames.csv", "x.fits", ".hidden.cr2")
     assert find_frames(tmp_path).unread == {
-        ".cr2": 2,
         ".fit.zst": 1,
         ".fits.bz2": 1,
-        ".ser": 1,
-        ".xisf": 1,
+        ".ser": 2,
+        ".xisf": 2,
     }
 
 

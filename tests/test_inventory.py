@@ -96,7 +96,7 @@ def fill(folder: Path) -> None:
     (folder / "data" / "a.jpg").touch()
     (folder / "data" / "bad.fits").write_text("no frame")
     (folder / "data" / "gone.fits").symlink_to("nowhere")
-    (folder / "data" / "raw.CR2").touch()
+    (folder / "data" / "raw.XISF").touch()
     write(folder / "darkfield" / "d.fits", 5, EXPTIME=60)
     write(folder / "darkfield" / "e.fits", 6, EXPTIME=300)
     write(folder / "darkfield" / "light.fits", 7, EXPTIME=60, IMAGETYP="Light Frame")
@@ -140,7 +140,7 @@ def test_an_overview_tells_what_is_not_used(tmp_path: Path) -> None:
         f"Not used, a stack among single exposures: {data}/stack.fits.",
         "1 without a dark: exposure 90 s, darks of 60 and 300 s.",
         "1 dark without a frame: exposure 300 s, frames of 60 and 90 s.",
-        "Not read, for lightstack does not know their kinds: 1 .cr2.",
+        "Not read, for lightstack does not know their kinds: 1 .xisf.",
     ]
 
 

@@ -45,7 +45,7 @@ def add_other_things(folder: Path) -> None:
     Image.fromarray(stretched).save(data / "Stack.jpg")
     Image.fromarray(stretched).save(data / f"{lights[0].stem}.jpg")
     Image.fromarray(stretched[::4, ::4]).save(data / f"{lights[0].stem}_thn.jpg")
-    (data / "raw.CR2").write_bytes(b"II*\0")
+    (data / "raw.XISF").write_bytes(b"II*\0")
     turn_over(lights[-1])
 
 
@@ -77,13 +77,13 @@ def test_the_stack_is_that_of_a_tidy_night(small_night: Callable[..., Path]) -> 
         "Not used, a flat: darkfield/flat.fits.",
         "Not used, a bias frame: data/BIAS/bias_1.fits.",
         "a rawer file of the same frame is there: data/light_0001.jpg, data/light_0001_thn.jpg.",
-        "Not read, for lightstack does not know their kinds: 1 .cr2.",
+        "Not read, for lightstack does not know their kinds: 1 .xisf.",
     ):
         assert line in run.output
     files = [path for folder in ("data", "darkfield") for path in (mixed / folder).rglob("*.*")]
     inventory = read_csv(mixed / "results" / "inventory.csv")
     listed = {row["file"] for row in inventory}
-    assert listed == {str(path.relative_to(mixed)) for path in files} - {"data/raw.CR2"}
+    assert listed == {str(path.relative_to(mixed)) for path in files} - {"data/raw.XISF"}
     assert sum(row["used_as"] == "light" for row in inventory) == len(used)
 
 

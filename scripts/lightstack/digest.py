@@ -19,6 +19,7 @@ VERSIONS = [
         "numba",
         "numpy",
         "pillow",
+        "rawpy",
         "scipy",
         "sep",
         "tifffile",

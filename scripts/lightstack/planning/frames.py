@@ -9,10 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scripts.lightstack.order import natural_order
-from scripts.lightstack.raw.names import IMAGE_NAME, is_hidden
+from scripts.lightstack.raw.names import CAMERA_RAWS, IMAGE_NAME, is_hidden
 
 RANKS = (
-    (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz", ".fit.fz", ".fts.fz"),
+    (
+        *(".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz", ".fit.fz"),
+        *(".fts.fz", *(f".{kind}" for kind in CAMERA_RAWS)),
+    ),
     (".tif", ".tiff"),
     (".png",),
     (".jpg", ".jpeg"),
@@ -26,7 +29,7 @@ SMALL_COPY = re.compile(
 
 UNREAD = re.compile(
     r".+?(?P<kind>(?:\.(?:fits|fit|fts))?\.(?:bz2|xz|zst|zip|7z|rar)"
-    r"|\.(?:xisf|ser|avi|mp4|mov|cr2|cr3|nef|nrw|arw|dng|raf|orf|rw2|pef|srw|heic|webp|bmp|sbig|st[0-9]))",
+    r"|\.(?:xisf|ser|avi|mp4|mov|heic|webp|bmp|sbig|st[0-9]))",
     re.I | re.DOTALL,
 )
 """Names of files that may be frames and cannot be read."""

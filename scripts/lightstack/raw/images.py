@@ -3,15 +3,17 @@
 import errno
 from pathlib import Path
 
+from scripts.lightstack.raw.camera_raws import read_camera_raw
 from scripts.lightstack.raw.fits_reader import read_fits
 from scripts.lightstack.raw.image import RawImage, UnusableFrameError, damage, naming
+from scripts.lightstack.raw.names import CAMERA_RAWS
 from scripts.lightstack.raw.pictures import read_picture
 from scripts.lightstack.raw.plain import plain_cards
 from scripts.lightstack.raw.values import Cards
 
 
 def read_image(path: Path) -> RawImage:
-    """Read a FITS, PNG, JPEG or TIFF file.
+    """Read a FITS, PNG, JPEG or TIFF file, or a raw file of a camera.
 
     Parameters
     ----------
@@ -76,6 +78,8 @@ def _read(path: Path, keys: tuple[str, ...] | None) -> RawImage:
         try:
             if is_fits_name(path):
                 image = read_fits(path, start, keys)
+            elif is_camera_raw_name(path):
+                image = read_camera_raw(path, keys)
             else:
                 image = read_picture(path, start, keys)
         except UnusableFrameError as error:
@@ -106,3 +110,8 @@ def is_fits_name(path: Path) -> bool:
         .removesuffix(".fz")
         .endswith((".fits", ".fit", ".fts"))
     )
+
+
+def is_camera_raw_name(path: Path) -> bool:
+    """Whether a file is the raw file of a colour camera by its name."""
+    return path.suffix.lower().removeprefix(".") in CAMERA_RAWS

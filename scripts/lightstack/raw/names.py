@@ -2,8 +2,13 @@
 
 import re
 
+CAMERA_RAWS = ("cr2", "cr3", "nef", "nrw", "arw", "dng", "raf", "orf", "rw2", "pef", "srw")
+"""Extensions of the raw files of Canon, Nikon, Sony, Adobe, Fujifilm, Olympus, Panasonic, Pentax
+and Samsung, the colour cameras of which LibRaw reads."""
+
 IMAGE_NAME = re.compile(
-    r"(?P<stem>.+)\.(?:fits|fit|fts)(?:\.gz|\.fz)?|(?P<picture>.+)\.(?:png|jpe?g|tiff?)",
+    r"(?P<stem>.+)\.(?:fits|fit|fts)(?:\.gz|\.fz)?"
+    rf"|(?P<picture>.+)\.(?:png|jpe?g|tiff?|{'|'.join(CAMERA_RAWS)})",
     re.IGNORECASE | re.DOTALL,
 )
 

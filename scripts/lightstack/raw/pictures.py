@@ -128,7 +128,7 @@ def _tiff_look(path: Path) -> tuple[tuple[int, int], "fits.Header", str]:
         page = tiff.pages.first
         pixel_type = "" if page.dtype is None else page.dtype.name
         shape = _upright_shape((page.imagelength, page.imagewidth), _tiff_orientation(page))
-        return shape, fits.Header(list(_tiff_cards(page).items())), pixel_type
+        return shape, fits.Header(list(tiff_cards(page).items())), pixel_type
 
 
 def _tiff_orientation(page: Any) -> int:
@@ -136,8 +136,8 @@ def _tiff_orientation(page: Any) -> int:
     return int(value) if isinstance(value, int) else 1
 
 
-def _tiff_cards(page: Any) -> dict[str, Any]:
-    """Cards from the EXIF block of a TIFF's page."""
+def tiff_cards(page: Any) -> dict[str, Any]:
+    """Exposure time [s], ISO speed, camera and date of a TIFF's page, as FITS cards."""
     block = page.tags.valueof(EXIF_BLOCK)
     exif = block if isinstance(block, dict) else {}
     values = {
@@ -178,7 +178,7 @@ def _tiff_content(path: Path) -> tuple[NDArray[Any], dict[str, Any]]:
             pixels = np.iinfo(pixels.dtype).max - pixels
         elif page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
-        return _upright(pixels, _tiff_orientation(page)), _tiff_cards(page)
+        return _upright(pixels, _tiff_orientation(page)), tiff_cards(page)
 
 
 def _check_tiff(page: Any, n_bytes: int) -> None:
