@@ -8,22 +8,24 @@ from scripts.lightstack.planning.settings import CONFIGURATION, has_settings
 
 min_version("9.19")
 
-if has_settings(Path(CONFIGURATION)):
+if workflow.is_main_process and has_settings(Path(CONFIGURATION)):
 
     configfile: CONFIGURATION
 
 
-include: "rules/common.smk"
+include: "rules/plan.smk"
 
 
 pathvars:
-    results=SETTINGS["results_dir"],
+    results=PLAN.settings["results_dir"],
 
 
+include: "rules/common.smk"
 include: "rules/clean.smk"
 include: "rules/grade.smk"
 include: "rules/stack.smk"
 include: "rules/report.smk"
+include: "rules/hooks.smk"
 
 
 rule all:
@@ -36,7 +38,3 @@ rule all:
         INVENTORY,
         PREVIEW,
         REPORT,
-
-
-onstart:
-    prepare()

@@ -40,7 +40,7 @@ rule calibrate_frame:
     params:
         sha256=content_of_raw_frame,
         facts=facts_of_raw_frame,
-        settings=RECIPES.settings_of("calibrate_frame"),
+        settings=settings_of("calibrate_frame"),
         recipe=recipe("calibrate_frame"),
     script:
         "../scripts/calibrate_frame.py"
@@ -61,7 +61,7 @@ rule subtract_background:
         mem_mb=memory(5),
         runtime=minutes(2),
     params:
-        settings=RECIPES.settings_of("subtract_background"),
+        settings=settings_of("subtract_background"),
         recipe=recipe("subtract_background"),
     script:
         "../scripts/subtract_background.py"

@@ -16,7 +16,7 @@ rule detect_sources:
         mem_mb=memory(5),
         runtime=minutes(2),
     params:
-        settings=RECIPES.settings_of("detect_sources"),
+        settings=settings_of("detect_sources"),
         recipe=recipe("detect_sources"),
     script:
         "../scripts/detect_sources.py"
@@ -37,7 +37,7 @@ rule grade_frame:
         mem_mb=memory(0),
         runtime=minutes(0),
     params:
-        settings=RECIPES.settings_of("grade_frame"),
+        settings=settings_of("grade_frame"),
         recipe=recipe("grade_frame"),
     script:
         "../scripts/grade_frame.py"
@@ -59,10 +59,10 @@ rule select_frames:
     threads: 8
     resources:
         mem_mb=memory(0),
-        runtime=minutes(2 * len(FRAME_MB)),
+        runtime=minutes(2 * len(PLAN.frames)),
     params:
-        frames=list(FRAMES.paths),
-        settings=RECIPES.settings_of("select_frames"),
+        frames=frame_names(),
+        settings=settings_of("select_frames"),
         recipe=recipe("select_frames"),
     script:
         "../scripts/select_frames.py"

@@ -25,9 +25,9 @@ rule list_frames:
         mem_mb=memory(0),
         runtime=minutes(1),
     params:
-        frames=list(FRAMES.paths),
-        refused=FRAMES.refused,
-        left_out=USES.lights_left_out(),
+        frames=frame_names(),
+        refused=PLAN.refused,
+        left_out=PLAN.left_out,
         recipe=recipe("list_frames"),
     script:
         "../scripts/list_frames.py"
@@ -74,7 +74,7 @@ rule draw_preview:
         mem_mb=memory(6),
         runtime=minutes(10),
     params:
-        settings=RECIPES.settings_of("draw_preview"),
+        settings=settings_of("draw_preview"),
         recipe=recipe("draw_preview"),
     script:
         "../scripts/draw_preview.py"
@@ -106,12 +106,12 @@ rule write_report:
     threads: 8
     resources:
         mem_mb=memory(4, 100),
-        runtime=minutes(len(FRAMES.paths)),
+        runtime=minutes(len(PLAN.frames)),
     params:
-        frames=list(FRAMES.paths),
+        frames=frame_names(),
         pictures=PICTURES,
-        settings=RECIPES.settings_of("write_report"),
-        facts=RECIPES.facts_of_report,
+        settings=settings_of("write_report"),
+        facts=PLAN.facts_of_report,
         recipe=recipe("write_report"),
     script:
         "../scripts/write_report.py"

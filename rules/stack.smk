@@ -17,11 +17,11 @@ rule align_frames:
     threads: 8
     resources:
         mem_mb=memory(2),
-        runtime=minutes(2 * len(FRAME_MB)),
+        runtime=minutes(2 * len(PLAN.frames)),
     params:
-        frames=list(FRAMES.paths),
+        frames=frame_names(),
         cache=ALIGNMENTS,
-        settings=RECIPES.settings_of("align_frames"),
+        settings=settings_of("align_frames"),
         recipe=recipe("align_frames"),
     script:
         "../scripts/align_frames.py"
@@ -43,12 +43,12 @@ rule stack_frames:
         "../envs/lightstack.yaml"
     threads: 8
     resources:
-        stack_memory_mb=SETTINGS["stack_memory_mb"],
-        mem_mb=memory(0, other=SETTINGS["stack_memory_mb"]),
-        runtime=minutes(10 * len(FRAME_MB)),
+        stack_memory_mb=PLAN.settings["stack_memory_mb"],
+        mem_mb=memory(0, other=PLAN.settings["stack_memory_mb"]),
+        runtime=minutes(10 * len(PLAN.frames)),
     params:
-        frames=list(FRAMES.paths),
-        settings=RECIPES.settings_of("stack_frames"),
+        frames=frame_names(),
+        settings=settings_of("stack_frames"),
         recipe=recipe("stack_frames"),
     script:
         "../scripts/stack_frames.py"

@@ -16,6 +16,7 @@ OF_EACH_FRAME = (CALIBRATED, CLEANED, SOURCES, QUALITY)
 
 MASTER = f"{WORK}/darks/{{kind}}.fits"
 
+PLAN = f"{WORK}/plan.json"
 FINGERPRINTS = f"{WORK}/fingerprints.json"
 EXPOSURES = f"{WORK}/exposures.json"
 ALIGNMENTS = f"{WORK}/alignments.json"

@@ -29,6 +29,7 @@ Whole files
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -172,6 +173,15 @@ class Recipes:
             "defaults": {name: defaults[name] for name in RULES["write_report"].settings},
             "unused": self._choice.unused,
         }
+
+    def of_all(self, rule: str) -> dict[str, str]:
+        """Recipes of all jobs of a rule, by frame or kind of darks; by "" if it has one job."""
+        names: dict[str, Iterable[str]] = {
+            "frame": self._uses.frames.paths,
+            "kind": self._choice.darks,
+            "run": [""],
+        }
+        return {name: self.of(rule, name) for name in names[RULES[rule].per]}
 
     def _of(self, rule: str, name: str = "") -> str:
         """Recipe of a job.

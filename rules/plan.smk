@@ -1,0 +1,63 @@
+"""The plan of the run: made by the main process, read by the Snakemakes of jobs."""
+
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from scripts.lightstack.planning import layout
+from scripts.lightstack.planning.inside_snakemake import (
+    let_recipes_decide,
+    make_interpreter_callable,
+)
+from scripts.lightstack.planning.plan import NoPlanError, Plan
+
+let_recipes_decide()
+make_interpreter_callable()
+
+
+def tell(sentence):
+    """Warn the person at the keyboard."""
+    if sentence:
+        print(f"Warning: {sentence}", file=sys.stderr)
+
+
+def say(line):
+    """Tell a person who waits how far the plan has come."""
+    if not workflow.output_settings.quiet:
+        end = "\r" if sys.stderr.isatty() else "\n"
+        print(line, end=end, file=sys.stderr, flush=True)
+
+
+def planned():
+    """Make the plan, and tell what there is."""
+    # Only the main process needs all that makes a plan.
+    from scripts.lightstack.planning.making import make_plan
+    from scripts.lightstack.planning.settings import SettingsError, unread_settings
+
+    try:
+        tell(unread_settings(workflow.configfiles))
+        plan, told = make_plan(
+            config, threads=workflow.resource_settings.cores or 1, say=say
+        )
+    except KeyboardInterrupt:
+        raise WorkflowError(
+            "Interrupted. What was read of new files is kept."
+        ) from None
+    except (SettingsError, ValueError) as error:
+        raise WorkflowError(str(error)) from None
+    except OSError as error:
+        raise WorkflowError(f"{error.filename}: {error.strerror}.") from None
+    print(*told.overview, sep="\n", file=sys.stderr)
+    return plan, told
+
+
+def read_plan():
+    """Read what the main process has planned."""
+    try:
+        return Plan.read(Path(layout.PLAN))
+    except NoPlanError as error:
+        raise WorkflowError(str(error)) from None
+
+
+PLAN, TOLD = planned() if workflow.is_main_process else (read_plan(), None)

@@ -1,0 +1,135 @@
+"""How a plan is made: all that the main process looks at, in its order."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts.lightstack.files.unread import NOTES, Unread, as_tried, noted
+from scripts.lightstack.planning.dark_choice import choose_darks
+from scripts.lightstack.planning.fingerprints import fingerprints
+from scripts.lightstack.planning.frames import find_frames
+from scripts.lightstack.planning.inventory import Looks, inventory, overview
+from scripts.lightstack.planning.layout import EXPOSURES, FINGERPRINTS
+from scripts.lightstack.planning.plan import Plan
+from scripts.lightstack.planning.recipes import RULES, Recipes
+from scripts.lightstack.planning.recovery import frame_mb
+from scripts.lightstack.planning.settings import (
+    check_folders,
+    check_lights,
+    check_reference,
+    complete_settings,
+)
+from scripts.lightstack.planning.uses import frames_to_turn, sort_files
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a person is told of the files, beside the plan.
+
+    Parameters
+    ----------
+    overview : list of str
+        What there is, in a few lines.
+    warnings : list of str
+        A sentence for each file that is left out.
+    darks : set of str
+        Paths of the darks.
+    unread : dict of str to Unread
+        What jobs of earlier runs could not read, by path.
+    """
+
+    overview: list[str]
+    warnings: list[str]
+    darks: set[str]
+    unread: dict[str, Unread]
+
+
+def make_plan(
+    config: dict[str, Any], *, threads: int = 1, say: Callable[[str], None] = lambda _: None
+) -> tuple[Plan, Told]:
+    """Look at settings and files, and decide what is to be done with each.
+
+    Parameters
+    ----------
+    config : dict
+        The settings that were given.
+    threads : int
+        Files that are read at a time.
+    say : function of str, optional
+        Is told how far the reading of new files has come, if it takes a while.
+
+    Returns
+    -------
+    Plan
+        For the rules.
+    Told
+        For the person at the keyboard.
+
+    Raises
+    ------
+    SettingsError, ValueError
+        With a sentence, if settings and files do not make a run.
+    """
+    settings = complete_settings(config)
+    found = {key: find_frames(settings[key]) for key in ("input_dir", "darkfield_dir")}
+    check_folders(settings, found["input_dir"])
+    raw = fingerprints(
+        [path for files in found.values() for path in files.paths.values()],
+        Path(FINGERPRINTS),
+        threads=threads,
+        say=say,
+    )
+    contents = raw.digests
+    looks = Looks(contents, Path(EXPOSURES))
+    known = {path: looks.exposure(path) for path in contents}
+    lights, darks = (
+        (settings[key], files.without(raw.unreadable)) for key, files in found.items()
+    )
+    uses = sort_files(lights, darks, known, contents)
+    frames = uses.frames.paths
+    check_lights(settings, uses)
+    check_reference(settings["reference"], uses.frames)
+    choice = choose_darks(
+        uses.frames,
+        uses.darks,
+        known,
+        contents,
+        settings["dark_temperature_tolerance"],
+        looks.damage,
+    )
+    looks.keep()
+    rows = inventory(uses, known, contents, choice)
+    unread = noted(NOTES)
+    recipes = Recipes(
+        settings,
+        uses,
+        as_tried(contents, unread),
+        choice,
+        frames_to_turn(uses.frames, known),
+        rows,
+    )
+    plan = Plan(
+        settings=settings,
+        frames=frames,
+        contents={frame: contents[path] for frame, path in frames.items()},
+        facts={frame: recipes.facts_of(frame) for frame in frames},
+        frame_mb=[frame_mb(Path(path)) for path in frames.values()],
+        refused=uses.frames.refused,
+        left_out=uses.lights_left_out(),
+        own_darks=choice.own,
+        kinds=choice.kind,
+        darks=choice.darks,
+        inventory=rows,
+        rule_settings={rule: recipes.settings_of(rule) for rule in RULES},
+        facts_of_report=recipes.facts_of_report,
+        recipes={rule: recipes.of_all(rule) for rule in RULES},
+    )
+    told = Told(
+        overview(uses, known, choice),
+        [f"this frame is left out: {sentence}" for sentence in uses.frames.refused.values()]
+        + [f"this dark is not used: {sentence}" for sentence in choice.unused],
+        {*uses.darks.paths.values()},
+        unread,
+    )
+    return plan, told

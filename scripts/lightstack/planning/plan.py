@@ -1,0 +1,97 @@
+"""The plan of a run: what the main process decided before the first job.
+
+One process plans, however many work: it reads the settings, lists and fingerprints the files,
+chooses the darks and works out the recipes (`making.make_plan`), and writes the plan when jobs
+start. The Snakemakes inside jobs, on this machine or another, read that file and look at nothing
+else, so a setting that is edited or a frame that arrives in mid-run changes nothing of the run.
+
+What a rule asks for while Snakemake reads it (names, values, sizes, recipes) is a field of `Plan`,
+filled in by `make_plan`; the functions of ``rules/common.smk`` only look it up. What only a person
+is told belongs to `making.Told`, and what the main process does before and after its jobs to
+``rules/hooks.smk``. Fields are plain data, texts, numbers, lists and dictionaries with texts as
+keys, for they go through JSON.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts.lightstack.files.records import read_json, write_json
+
+
+class NoPlanError(Exception):
+    """A job was started without the plan of a main process."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the rules need to know of a run.
+
+    Parameters
+    ----------
+    settings : dict
+        All settings.
+    frames : dict of str to str
+        Path of each raw frame, by its name, in the natural order of the names.
+    contents : dict of str to str
+        SHA-256 of each raw frame, by its name.
+    facts : dict of str to dict
+        What else is known of a frame and decides on its result, by its name.
+    frame_mb : list of float
+        Size of each frame as float32 [MB].
+    refused : dict of str to str
+        Why a file cannot be read at all, by its frame's name; these have no jobs.
+    left_out : dict of str to str
+        Why a light is not used, by its frame's name.
+    own_darks : dict of str to str
+        Path of the dark of a frame's own name, by frame, if it fits.
+    kinds : dict of str to str
+        Kind of darks whose master is used, by frame, if no dark of its own fits.
+    darks : dict of str to list of str
+        Paths of the darks of each kind.
+    inventory : list of dict
+        What is known of each file, in the columns of the inventory.
+    rule_settings : dict of str to dict
+        The settings on which a rule's result depends, by rule.
+    facts_of_report : dict
+        What the report tells and no result holds.
+    recipes : dict of str to dict
+        Recipe of each job, by rule, then by frame or kind of darks; by "" if the rule has one job.
+    """
+
+    settings: dict[str, Any]
+    frames: dict[str, str]
+    contents: dict[str, str]
+    facts: dict[str, dict[str, Any]]
+    frame_mb: list[float]
+    refused: dict[str, str]
+    left_out: dict[str, str]
+    own_darks: dict[str, str]
+    kinds: dict[str, str]
+    darks: dict[str, list[str]]
+    inventory: list[dict[str, Any]]
+    rule_settings: dict[str, dict[str, Any]]
+    facts_of_report: dict[str, Any]
+    recipes: dict[str, dict[str, str]]
+
+    def write(self, path: Path) -> None:
+        """Write the plan as JSON, at once or not at all."""
+        write_json(path, asdict(self))
+
+    @classmethod
+    def read(cls, path: Path) -> "Plan":
+        """Read what `write` has written.
+
+        Raises
+        ------
+        NoPlanError
+            With a sentence, if there is none.
+        """
+        try:
+            return cls(**read_json(path))
+        except (OSError, ValueError, TypeError) as error:
+            raise NoPlanError(
+                f"{path}: the plan of the run cannot be read ({error}). It is written when the "
+                "jobs of a run start, and each job needs it: run snakemake again, without "
+                "--no-hooks and in a folder that all machines share."
+            ) from None
