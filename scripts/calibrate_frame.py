@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.calibration.suspicions import sample_of, suspicions
+from scripts.lightstack.calibration.subtraction import (
+    Rows,
+    RowsInMemory,
+    subtract_if_it_suits,
+)
 from scripts.lightstack.files.frame_file import (
     FAILURE,
     Frame,
@@ -19,25 +23,29 @@ from scripts.lightstack.files.frame_file import (
 )
 from scripts.lightstack.files.unread import NOTES, note
 from scripts.lightstack.job import JobError, job_log
+from scripts.lightstack.raw.bayer import (
+    MOSAIC_CARDS,
+    WEIGHTS,
+    bayer_pattern,
+    grey_of_mosaic,
+    near_any,
+)
 from scripts.lightstack.raw.image import (
+    RawImage,
     UnreadableFileError,
     UnusableFrameError,
     central_region,
     check_usable,
 )
 from scripts.lightstack.raw.images import read_image
+from scripts.lightstack.raw.no_data import blank_blocks, blank_overscan
 from scripts.lightstack.raw.orientation import turn_header
-from scripts.lightstack.text import DOUBT, printable
+from scripts.lightstack.raw.saturation import pile_up
+from scripts.lightstack.text import DOUBT, NO_DARK, printable
 
 if TYPE_CHECKING:
     from astropy.io import fits
     from snakemake.iocontainers import snakemake
-
-BAND_ROWS = 64
-"""Rows of a dark that are in memory at a time; a multiple of `SAMPLING`."""
-
-SAMPLING = 8
-"""A dark's typical value is the median of every eighth pixel along both axes."""
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +61,7 @@ def run(
     dark_turned: bool = False,
     unstated: str = "",
     saturation_limit: float,
+    doubtful_darks: str,
     debug_region: int,
     unread: Path = NOTES,
 ) -> None:
@@ -65,7 +74,8 @@ def run(
     frame : Path
         FITS file to write: pixels [ADU], the saturated ones among them, their level in
         ``SATURATE``, the raw file's step in ``ADUSTEP`` [ADU], and the SHA-256 of the raw pixels
-        in ``PIXSHA``: a file that was saved anew has other bytes, and the same pixels.
+        in ``PIXSHA``: a file that was saved anew has other bytes, and the same pixels. ``NODATA``
+        is the share of pixels without data, ``SATFOUND`` the raw value at which pixels pile up.
     sha256 : str
         Digest of the raw frame, for the ledger.
     dark : Path or None
@@ -79,7 +89,10 @@ def run(
     unstated : str
         What the headers of frame and dark leave open, for the ledger.
     saturation_limit : float
-        Raw value from which a pixel is saturated [ADU, as `lightstack.raw.scale` has them].
+        Raw value from which a pixel is saturated [ADU, as `lightstack.raw.scale` has them], unless
+        the frame's own pixels pile up below.
+    doubtful_darks : str
+        "skip" leaves out a dark that makes the frame worse; "use" takes it nonetheless.
     debug_region : int
         Side of the central square to keep [pixels]; 0 keeps all.
     unread : Path, optional
@@ -88,22 +101,33 @@ def run(
     try:
         image = read_image(raw)
         pixels_sha256 = hashlib.sha256(np.ascontiguousarray(image.data).data).hexdigest()
-        name, pixels = _open_dark(dark, master, unread)
-        if pixels is not None and pixels.shape != image.data.shape:
-            raise JobError(f"{raw}: it had another shape when the run began: run again.")
+        header = image.header
+        level = _saturation(image, saturation_limit)
+        blank_overscan(image.data, header)
+        blank_blocks(image.data, level)
         region = central_region(image.data.shape, debug_region)
-        data, peak = image.data[region], image.peak[region]
+        data = image.data[region]
         check_usable(data)
-        level = min(saturation_limit, image.ceiling, float(np.finfo(np.float32).max))
-        saturated = peak >= level
-        if pixels is not None:
-            before = sample_of(data)
-            if dark_turned:
-                level -= _subtract(data[::-1], pixels, _mirrored(region, image.data.shape[0]))
-            else:
-                level -= _subtract(data, pixels, region)
+        saturated = (image.peak[region] >= level) & ~np.isnan(data)
+        is_mosaic = bayer_pattern(header) is not None
+        name, pixels = _open_dark(dark, master, unread)
+        if pixels is None:
+            log.warning("There is no dark for %s: it goes on without.", raw)
+        elif pixels.shape != image.data.shape:
+            raise JobError(f"{raw}: it had another shape when the run began: run again.")
+        else:
+            done = subtract_if_it_suits(
+                data,
+                pixels,
+                region,
+                is_turned=dark_turned,
+                period=2 if is_mosaic else 1,
+                at_any_price=doubtful_darks == "use",
+            )
+            level -= done.level
+            names = [name, unstated] if done.is_used else [NO_DARK, name]
+            name = DOUBT.join(filter(None, [*names, *done.doubts]))
             check_usable(data)
-            name = DOUBT.join(filter(None, [name, unstated, *suspicions(before, sample_of(data))]))
     except UnusableFrameError as error:
         if isinstance(error, UnreadableFileError):
             note(unread, raw, error)
@@ -112,72 +136,56 @@ def run(
         log.warning("Unusable: %s", named)
         write_failure(frame, named, {"RAWSHA": sha256})
         return
-    if pixels is None:
-        log.warning("There is no dark for %s: it goes on without.", raw)
-    header = image.header
+    adu_step = image.step
+    if is_mosaic:
+        saturated, adu_step = _made_grey(data, header, saturated), adu_step / WEIGHTS
     _shift_wcs(header, region)
     if turned:
         data, saturated = data[::-1], saturated[::-1]
         turn_header(header, len(data))
+    no_data_share = np.count_nonzero(np.isnan(data)) / data.size
     # They fill their cards: there is no room for comments.
     header["RAWSHA"] = sha256
     header["PIXSHA"] = pixels_sha256
     header["DARK"] = printable(name)
+    header["NODATA"] = (no_data_share, "share of pixels without data")
     header["SATURATE"] = (level, "[ADU] level of saturated pixels")
-    header["ADUSTEP"] = (image.step, "[ADU] smallest difference in the raw file")
+    header["ADUSTEP"] = (adu_step, "[ADU] smallest difference in the raw file")
     write_frame(frame, Frame(np.ascontiguousarray(data), header, saturated))
 
 
-class DarkInMemory:
-    """A frame's own dark, read as a master is."""
+def _saturation(image: RawImage, limit: float) -> float:
+    """Tell from where on pixels are saturated [ADU]; what was found goes into the header."""
+    level = min(limit, image.ceiling, float(np.finfo(np.float32).max))
+    top = pile_up(image.peak, image.step)
+    if top is None or top >= level:
+        return level
+    image.header["SATFOUND"] = (top, "[ADU] where raw pixels pile up")
+    return top
 
-    def __init__(self, pixels: NDArray[np.float32]) -> None:
-        self.shape, self._pixels = pixels.shape, pixels
 
-    def read_rows(self, first: int, last: int) -> NDArray[np.float32]:
-        """Give rows `first` to `last`, the latter not included."""
-        return self._pixels[first:last]
-
-
-def _open_dark(
-    dark: Path | None, master: Path | None, unread: Path
-) -> tuple[str, DarkInMemory | PixelFile | None]:
+def _open_dark(dark: Path | None, master: Path | None, unread: Path) -> tuple[str, Rows | None]:
     """Name and pixels of the dark to subtract; "none" and None if there is none to be read."""
     if dark is not None:
         try:
-            return dark.name, DarkInMemory(read_image(dark).data)
+            return dark.name, RowsInMemory(read_image(dark).data)
         except UnusableFrameError as error:
             note(unread, dark, error)
     if master is not None:
         header = read_header(master)
         if FAILURE not in header:
             return header["DARKNAME"], PixelFile(master)
-    return "none", None
+    return NO_DARK, None
 
 
-def _subtract(
-    data: NDArray[np.float32], dark: DarkInMemory | PixelFile, region: tuple[slice, slice]
-) -> float:
-    """Subtract a region of a dark, some rows at a time; return the dark's typical value [ADU]."""
-    rows, columns = region
-    top = rows.start
-    some = []
-    for first in range(0, dark.shape[0], BAND_ROWS):
-        last = min(first + BAND_ROWS, dark.shape[0])
-        band = dark.read_rows(first, last)
-        some.append(band[::SAMPLING, ::SAMPLING])
-        start, stop = max(first, top), min(last, top + len(data))
-        if start < stop:
-            data[start - top : stop - top] -= band[start - first : stop - first, columns]
-    values = np.concatenate(some)
-    values = values[np.isfinite(values)]
-    return float(np.median(values)) if values.size else 0.0
-
-
-def _mirrored(region: tuple[slice, slice], n_rows: int) -> tuple[slice, slice]:
-    """Give a region of an image as one of the same image with its rows in the other order."""
-    first, last, _ = region[0].indices(n_rows)
-    return slice(n_rows - last, n_rows - first), region[1]
+def _made_grey(
+    data: NDArray[np.float32], header: "fits.Header", saturated: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Make a mosaic grey, in place; give the pixels that are made of saturated ones."""
+    grey_of_mosaic(data)
+    for key in MOSAIC_CARDS:
+        header.remove(key, ignore_missing=True)
+    return near_any(saturated)
 
 
 def _shift_wcs(header: "fits.Header", region: tuple[slice, slice]) -> None:

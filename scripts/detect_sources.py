@@ -13,7 +13,10 @@ from scripts.lightstack.raw.image import UnusableFrameError
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-CARRIED = ("RAWSHA", "PIXSHA", "DARK", "BKGADU", "NOISEADU", "EXPTIME", "EXPOSURE", "DATE-OBS")
+CARRIED = (
+    *("RAWSHA", "PIXSHA", "DARK", "NODATA", "SATFOUND", "BKGADU", "NOISEADU"),
+    *("EXPTIME", "EXPOSURE", "DATE-OBS"),
+)
 """Cards that the frame's row in the ledger needs."""
 
 log = logging.getLogger(__name__)

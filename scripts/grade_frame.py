@@ -45,6 +45,8 @@ def run(sources: Path, quality: Path, *, frame: str, limits: dict[str, Any]) -> 
         "verdict": "rejected" if result.reasons else "accepted",
         "pixels_sha256": header["PIXSHA"],
         "shape": [header["NY"], header["NX"]],
+        "no_data_fraction": header["NODATA"],
+        "saturation_found_adu": header.get("SATFOUND"),
         "background_adu": header["BKGADU"],
         "noise_adu": header["NOISEADU"],
         "dark": text_of(header["DARK"]),

@@ -455,6 +455,7 @@ def _through_every_step(
         dark=dark,
         master=None,
         saturation_limit=65535,
+        doubtful_darks="skip",
         debug_region=debug_region,
     )
     subtract_background.run(paths[0], paths[1], background_box=32)

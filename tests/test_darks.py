@@ -11,6 +11,7 @@ import pytest
 from astropy.io import fits
 
 from scripts import calibrate_frame, combine_darks
+from scripts.lightstack.calibration import subtraction
 from scripts.lightstack.calibration.darks import (
     Match,
     differences,
@@ -237,6 +238,7 @@ def subtract(raw: Path, dark: Path | None, saturation_limit: float = 1) -> None:
         dark=dark,
         master=None,
         saturation_limit=saturation_limit,
+        doubtful_darks="skip",
         debug_region=0,
     )
 
@@ -268,7 +270,7 @@ def test_a_dark_is_subtracted_alike_in_one_piece_or_in_bands(
     combine_darks.run([tmp_path / "dark.fits"], tmp_path / "master.fits")
     files = []
     for rows in (8, 64):
-        monkeypatch.setattr(calibrate_frame, "BAND_ROWS", rows)
+        monkeypatch.setattr(subtraction, "BAND_ROWS", rows)
         for name in ("dark", "master"):
             files.append(tmp_path / f"{name}{rows}.fits")
             calibrate_frame.run(
@@ -278,6 +280,7 @@ def test_a_dark_is_subtracted_alike_in_one_piece_or_in_bands(
                 dark=tmp_path / "dark.fits" if name == "dark" else None,
                 master=tmp_path / "master.fits" if name == "master" else None,
                 saturation_limit=1000,
+                doubtful_darks="skip",
                 debug_region=side,
             )
     region = np.s_[15:35, 10:30] if side else np.s_[:]
@@ -434,6 +437,7 @@ def test_a_turned_dark_and_a_turned_frame_meet_pixel_by_pixel(tmp_path: Path) ->
             dark_turned=True,
             unstated="gain not stated",
             saturation_limit=1400,
+            doubtful_darks="skip",
             debug_region=0,
         )
         done = read_frame(frame)
@@ -456,13 +460,58 @@ def test_a_dark_that_is_brighter_than_the_frame_is_told_in_its_name(tmp_path: Pa
     assert name.endswith("; 100% of the pixels are far below zero after it")
 
 
+@pytest.mark.parametrize("doubtful_darks", ["skip", "use"])
+@pytest.mark.parametrize("side", [0, 30])
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_a_dark_that_makes_a_frame_worse_is_used_only_if_it_is_told_to(
+    doubtful_darks: str, side: int, is_turned: bool, tmp_path: Path
+) -> None:
+    raw, dark = tmp_path / "raw.fits", tmp_path / "dark.fits"
+    noise = np.random.default_rng(1)
+    sky = noise.normal(800, 10, (40, 50)).astype(np.float32)
+    glow = noise.normal(300, 3, (40, 50)).astype(np.float32)
+    glow[:15] += 400
+    fits.writeto(raw, sky)
+    fits.writeto(dark, glow)
+    calibrate_frame.run(
+        raw, tmp_path / "frame.fits", sha256="0", dark=dark, master=None, dark_turned=is_turned,
+        saturation_limit=60000, doubtful_darks=doubtful_darks, debug_region=side,
+    )  # fmt: skip
+    done = read_frame(tmp_path / "frame.fits")
+    middle = (slice(5, 35), slice(10, 40)) if side else (slice(None), slice(None))
+    is_used = doubtful_darks == "use"
+    expected = sky - (glow[::-1] if is_turned else glow) if is_used else sky
+    np.testing.assert_array_equal(done.data, expected[middle])
+    name = done.header["DARK"]
+    assert name.startswith("dark.fits; rows differ by" if is_used else "none; dark.fits; rows")
+    assert done.header["SATURATE"] == 60000 - (np.median(glow[::8, ::8]) if is_used else 0)
+
+
 def test_the_summary_tells_of_darks_in_doubt(tmp_path: Path) -> None:
     rows = [
         {"frame": name, "status": "stacked", "dark": dark}
         for name, dark in (("a", "own.fits"), ("b", "master; gain not stated"), ("c", "none"))
     ]
+    why = "rows differ by 510 ADU after it, by 9 before"
+    worse = "Darks that would make frames worse, and are not used"
+    rows.append({"frame": "d", "status": "stacked", "dark": f"none; master of 3; {why}"})
     write_csv(tmp_path / "frames.csv", COLUMNS, rows)
     assert summary(tmp_path / "frames.csv") == [
         "Darks in doubt: 1, such as that of b (master): gain not stated",
-        "3 of 3 frames stacked; 1 without a dark",
+        f"{worse}: 1, such as that of d (master of 3): {why}",
+        "4 of 4 frames stacked; 2 without a dark",
+    ]
+
+
+def test_the_summary_tells_what_the_pixels_showed(tmp_path: Path) -> None:
+    rows = [
+        {"frame": f"{k}", "status": "stacked", "dark": "a", "saturation_found_adu": top}
+        | {"no_data_fraction": share}
+        for k, (top, share) in enumerate([(4095.0, 0.0), (4095.0, 0.36), (None, 0.0005)])
+    ]
+    write_csv(tmp_path / "frames.csv", COLUMNS, rows)
+    assert summary(tmp_path / "frames.csv") == [
+        "Saturated at 4095 ADU, where pixels pile up, below saturation_limit: 2 of 3 frames",
+        "Frames with pixels that are no data: 1, up to 36.0% of one",
+        "3 of 3 frames stacked",
     ]

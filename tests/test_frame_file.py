@@ -213,6 +213,7 @@ def test_steps_write_the_same_bytes_with_and_without_the_hand_over(
             dark=tmp_path / "dark.fits",
             master=None,
             saturation_limit=8000,
+            doubtful_darks="skip",
             debug_region=0,
         )
         subtract_background.run(paths[0], paths[1], background_box=32)

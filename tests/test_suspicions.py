@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scripts.lightstack.calibration.suspicions import sample_of, suspicions
+from scripts.lightstack.calibration.suspicions import harms, sampling, suspicions
 
 SHAPE = (256, 384)
 
@@ -28,45 +28,53 @@ def frame(sky: float = 800.0, seed: int = 2) -> NDArray[np.float32]:
     return noisy
 
 
-def told(dark: NDArray[np.float64], sky: float = 800.0) -> list[str]:
-    noise = np.random.default_rng(3).normal(0, 4, SHAPE)
-    raw = frame(sky)
-    return suspicions(sample_of(raw), sample_of(raw - (dark + noise).astype(np.float32)))
+def told(dark: NDArray[np.float64], sky: float = 800.0) -> tuple[list[str], list[str]]:
+    """Tell what speaks against a dark, and in what it makes the frame worse."""
+    noisy = (dark + np.random.default_rng(3).normal(0, 4, SHAPE)).astype(np.float32)
+    step = sampling(SHAPE)
+    some, some_of_dark = frame(sky)[::step, ::step], noisy[::step, ::step]
+    return suspicions(some, some_of_dark), harms(some, some_of_dark)
 
 
 @pytest.mark.parametrize("sky", [800.0, 20.0, 0.0])
 def test_the_right_dark_gives_no_cause(sky: float) -> None:
-    assert told(dark_signal(), sky) == []
+    assert told(dark_signal(), sky) == ([], [])
 
 
 def test_a_dark_without_hot_pixels_gives_no_cause() -> None:
-    assert told(np.full(SHAPE, 300.0)) == []
+    assert told(np.full(SHAPE, 300.0)) == ([], [])
 
 
 def test_a_dark_that_is_brighter_than_the_frame_is_told() -> None:
-    brighter, below = told(dark_signal(bias=1500.0))
+    (brighter, below), worse = told(dark_signal(bias=1500.0))
     assert brighter == "the dark is brighter than the frame, 1500 against 1033 ADU"
     assert below == "92% of the pixels are far below zero after it"
+    # It takes hot pixels off all the same, and the sky's model the level.
+    assert worse == []
+
+
+def test_a_dark_a_little_brighter_than_a_dark_sky_gives_no_cause() -> None:
+    assert told(dark_signal(bias=302.0), sky=0.0) == ([], [])
 
 
 @pytest.mark.parametrize(("axis", "lines"), [(0, "rows"), (1, "columns")])
-def test_a_band_that_only_the_dark_has_is_told(axis: int, lines: str) -> None:
+def test_a_band_that_only_the_dark_has_makes_the_frame_worse(axis: int, lines: str) -> None:
     dark = dark_signal()
     dark[(slice(None),) * axis + (slice(0, 30),)] += 500
-    (text,) = told(dark)
+    _, (text,) = told(dark)
     assert text.startswith(f"{lines} differ by ")
     after, before = (float(text.split(" by ")[k].split()[0]) for k in (1, 2))
     assert 400 < after < 700
     assert before < 200
 
 
-def test_hot_pixels_that_only_the_dark_has_are_told() -> None:
-    (text,) = told(dark_signal(seed=7))
+def test_hot_pixels_that_only_the_dark_has_make_the_frame_worse() -> None:
+    _, (text,) = told(dark_signal(seed=7))
     assert text.endswith("of the light of its hot pixels is in the frame")
 
 
-def test_a_noisy_dark_is_told() -> None:
-    (text,) = told(dark_signal() + np.random.default_rng(5).normal(0, 40, SHAPE))
+def test_a_noisy_dark_makes_the_frame_worse() -> None:
+    _, (text,) = told(dark_signal() + np.random.default_rng(5).normal(0, 40, SHAPE))
     assert text.startswith("noise grew from 2")
 
 
@@ -74,11 +82,17 @@ def test_pixels_without_data_do_not_count() -> None:
     raw = frame()
     raw[:40] = np.nan
     raw[:, 7] = np.nan
-    after = raw - dark_signal().astype(np.float32)
-    assert suspicions(raw, after) == []
-    assert suspicions(raw, np.full_like(raw, np.nan)) == []
+    dark = dark_signal().astype(np.float32)
+    empty = np.full_like(raw, np.nan)
+    for judge in (suspicions, harms):
+        assert judge(raw, dark) == []
+        assert judge(raw, empty) == []
 
 
-def test_large_frames_are_sampled() -> None:
-    assert sample_of(np.zeros((3000, 4000), np.float32)).size < 55_000
-    assert sample_of(np.zeros((100, 200), np.float32)).shape == (100, 200)
+def test_large_frames_are_sampled_and_mosaics_by_one_colour() -> None:
+    assert sampling((100, 200)) == 1
+    assert sampling((100, 200), 2) == 2
+    for period in (1, 2):
+        step = sampling((3000, 4000), period)
+        assert step % period == 0
+        assert 20_000 < 3000 * 4000 / step**2 < 55_000

@@ -184,6 +184,7 @@ def subtract(folder: Path, dark: Path | None, master: Path | None) -> fits.Heade
         dark=dark,
         master=master,
         saturation_limit=65535,
+        doubtful_darks="skip",
         debug_region=0,
     )
     return read_header(folder / "frame.fits")

@@ -3,6 +3,14 @@
 DOUBT = "; "
 """Stands in the cards and the ledger between a dark's name and what speaks against it."""
 
+NO_DARK = "none"
+"""Stands there for a dark's name where none was subtracted."""
+
+
+def has_dark(text: str) -> bool:
+    """Whether a dark was subtracted, by what the cards or the ledger say of it."""
+    return text.partition(DOUBT)[0] != NO_DARK
+
 
 def on_one_line(text: str) -> str:
     """Text as a line of output can show it: what is not printable, as escapes."""

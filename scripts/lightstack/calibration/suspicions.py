@@ -1,4 +1,7 @@
-"""Signs that a dark does not belong to a frame, whatever the headers say."""
+"""Signs that a dark does not belong to a frame, whatever the headers say.
+
+They are looked for in some pixels of both, in rows and columns.
+"""
 
 import math
 
@@ -31,36 +34,39 @@ MOST_HOT = 0.02
 HOT_PART_SHARED = 0.3
 
 
-def sample_of(data: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Copy some of an image's pixels, in rows and columns; the same ones of each of its shape."""
-    step = max(1, math.ceil(math.sqrt(data.size / SAMPLED_PIXELS)))
-    return data[::step, ::step].copy()
-
-
-def suspicions(before: NDArray[np.float32], after: NDArray[np.float32]) -> list[str]:
-    """Tell what a dark did to a frame that the right one does not do.
+def sampling(shape: tuple[int, int], period: int = 1) -> int:
+    """Tell how far apart the pixels are by which a frame and its dark are judged.
 
     Parameters
     ----------
-    before, after : (ny, nx) ndarray of float32
-        `sample_of` the frame with and without its dark [ADU], NaN where there is no data.
+    shape : (int, int)
+        Of the frame.
+    period : int, optional
+        What the distance is a multiple of: 2 for a Bayer mosaic, of which one colour is looked at.
+    """
+    step = max(1, math.ceil(math.sqrt(shape[0] * shape[1] / SAMPLED_PIXELS)))
+    return -(-step // period) * period
+
+
+def harms(before: NDArray[np.float32], dark: NDArray[np.float32]) -> list[str]:
+    """Tell in what a dark makes a frame worse than it is without.
+
+    Parameters
+    ----------
+    before, dark : (ny, nx) ndarray of float32
+        The same pixels of the frame and of its dark [ADU], NaN where there is no data.
 
     Returns
     -------
     list of str
-        A text with numbers for each sign; none for a dark that suits.
+        A text with numbers for each: structure that only the dark has, hot pixels that are not the
+        frame's, noise. None for a dark that suits.
     """
+    after = before - dark
     if not np.isfinite(after).any():
         return []
-    dark = before - after
     found = []
-    sky, level = float(np.nanmedian(before)), float(np.nanmedian(dark))
-    if level > sky:
-        found.append(f"the dark is brighter than the frame, {level:.0f} against {sky:.0f} ADU")
     noise_before, noise_after = _noise(before), _noise(after)
-    below = float(np.mean(after[np.isfinite(after)] < -FAR_BELOW_ZERO * noise_after))
-    if below > MOST_BELOW_ZERO:
-        found.append(f"{below:.0%} of the pixels are far below zero after it")
     for axis, lines in ((1, "rows"), (0, "columns")):
         old, new = _bands(before, axis), _bands(after, axis)
         scatter = 1.25 * noise_before / math.sqrt(before.shape[axis])
@@ -71,6 +77,34 @@ def suspicions(before: NDArray[np.float32], after: NDArray[np.float32]) -> list[
         found.append(f"{shared:.0%} of the light of its hot pixels is in the frame")
     if noise_after > NOISE_GREW * noise_before > 0:
         found.append(f"noise grew from {noise_before:.1f} to {noise_after:.1f} ADU")
+    return found
+
+
+def suspicions(before: NDArray[np.float32], dark: NDArray[np.float32]) -> list[str]:
+    """Tell what speaks against a dark that may yet do more good than harm.
+
+    Parameters
+    ----------
+    before, dark : (ny, nx) ndarray of float32
+        As in `harms`.
+
+    Returns
+    -------
+    list of str
+        A text with numbers for each sign of another level; the sky that is subtracted next takes
+        it off again.
+    """
+    after = before - dark
+    if not np.isfinite(after).any():
+        return []
+    found = []
+    noise = _noise(after)
+    sky, level = float(np.nanmedian(before)), float(np.nanmedian(dark))
+    if level > sky + noise:
+        found.append(f"the dark is brighter than the frame, {level:.0f} against {sky:.0f} ADU")
+    below = float(np.mean(after[np.isfinite(after)] < -FAR_BELOW_ZERO * noise))
+    if below > MOST_BELOW_ZERO:
+        found.append(f"{below:.0%} of the pixels are far below zero after it")
     return found
 
 

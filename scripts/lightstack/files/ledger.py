@@ -1,9 +1,10 @@
 """The ledger's columns, and what it says in a few lines."""
 
+from collections import Counter
 from pathlib import Path
 
 from scripts.lightstack.files.records import read_csv
-from scripts.lightstack.text import DOUBT, on_one_line
+from scripts.lightstack.text import DOUBT, NO_DARK, has_dark, on_one_line
 
 COLUMNS = (
     "frame",
@@ -14,6 +15,8 @@ COLUMNS = (
     "fwhm_px",
     "ellipticity",
     "saturated_fraction",
+    "saturation_found_adu",
+    "no_data_fraction",
     "background_adu",
     "noise_adu",
     "dark",
@@ -30,6 +33,10 @@ COLUMNS = (
 )
 
 
+LEAST_NO_DATA = 0.001
+"""Share of a frame's pixels from which on it is told of."""
+
+
 def summary(ledger: Path, *, stacked: bool = True) -> list[str]:
     """Tell what became of the frames.
 
@@ -43,7 +50,8 @@ def summary(ledger: Path, *, stacked: bool = True) -> list[str]:
     Returns
     -------
     list of str
-        A line per frame that is not in the stacks, one if darks are in doubt, and one for all.
+        A line per frame that is not in the stacks, some for what is odd about darks and pixels,
+        and one for all.
     """
     rows = read_csv(ledger)
     lines = [
@@ -51,18 +59,12 @@ def summary(ledger: Path, *, stacked: bool = True) -> list[str]:
         for row in rows
         if row["status"] != "stacked"
     ]
-    doubted = [row for row in rows if DOUBT in row["dark"]]
-    if doubted:
-        dark, _, doubt = on_one_line(doubted[0]["dark"]).partition(DOUBT)
-        lines.append(
-            f"Darks in doubt: {len(doubted)}, such as that of {on_one_line(doubted[0]['frame'])} "
-            f"({dark}): {doubt}"
-        )
+    lines += _about_darks(rows) + _about_pixels(rows)
     counts = {
         status: sum(row["status"] == status for row in rows)
         for status in ("stacked", "rejected", "unaligned", "failed")
     }
-    undarkened = sum(row["dark"] == "none" and row["status"] == "stacked" for row in rows)
+    undarkened = sum(not has_dark(row["dark"]) and row["status"] == "stacked" for row in rows)
     others = [
         f"{count} {status}" for status, count in counts.items() if status != "stacked" and count
     ]
@@ -70,3 +72,37 @@ def summary(ledger: Path, *, stacked: bool = True) -> list[str]:
         others.append(f"{undarkened} without a dark")
     state = "stacked" if stacked else "to be stacked"
     return [*lines, "; ".join([f"{counts['stacked']} of {len(rows)} frames {state}", *others])]
+
+
+def _about_darks(rows: list[dict[str, str]]) -> list[str]:
+    """Tell of darks that may not belong to their frames, and of those that do not."""
+    lines = []
+    for what, is_meant in (
+        ("Darks in doubt", has_dark),
+        ("Darks that would make frames worse, and are not used", lambda dark: not has_dark(dark)),
+    ):
+        meant = [row for row in rows if DOUBT in row["dark"] and is_meant(row["dark"])]
+        if meant:
+            dark = on_one_line(meant[0]["dark"].removeprefix(f"{NO_DARK}{DOUBT}"))
+            name, _, why = dark.partition(DOUBT)
+            frame = on_one_line(meant[0]["frame"])
+            lines.append(f"{what}: {len(meant)}, such as that of {frame} ({name}): {why}")
+    return lines
+
+
+def _about_pixels(rows: list[dict[str, str]]) -> list[str]:
+    """Tell what was found in the frames' pixels."""
+    lines = []
+    tops = Counter(top for row in rows if (top := row["saturation_found_adu"]))
+    for top, count in sorted(tops.items(), key=lambda item: float(item[0])):
+        lines.append(
+            f"Saturated at {float(top):g} ADU, where pixels pile up, below saturation_limit: "
+            f"{count} of {len(rows)} frames"
+        )
+    shares = [float(row["no_data_fraction"] or 0) for row in rows]
+    partial = [share for share in shares if share >= LEAST_NO_DATA]
+    if partial:
+        lines.append(
+            f"Frames with pixels that are no data: {len(partial)}, up to {max(partial):.1%} of one"
+        )
+    return lines

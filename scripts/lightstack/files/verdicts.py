@@ -6,6 +6,7 @@ from typing import Any
 
 from scripts.lightstack.files.records import read_json
 from scripts.lightstack.order import natural_order
+from scripts.lightstack.text import has_dark
 
 
 def read_verdicts(
@@ -45,4 +46,4 @@ def read_verdicts(
 
 def _rank(name: str, record: Mapping[str, Any]) -> tuple[Any, ...]:
     unstated = (record["date_obs"] is None) + (record["exptime_s"] is None)
-    return record["dark"] == "none", unstated, len(name), natural_order(name)
+    return not has_dark(record["dark"]), unstated, len(name), natural_order(name)

@@ -223,6 +223,12 @@ def overview(uses: Uses, known: Known, choice: DarkChoice) -> list[str]:
             f"Frames are going to be stacked together that differ in {'; '.join(mixed)}. To part "
             "them, give each kind a folder of its own and set input_dir."
         )
+    mosaics = Counter(light.bayer for light in lights if light.bayer)
+    for pattern, count in sorted(mosaics.items()):
+        lines.append(
+            f"{_some(count, 'light')} of a Bayer mosaic ({pattern}): made grey, 1/4 red, 1/2 "
+            "green and 1/4 blue."
+        )
     for cause, paths in uses.causes().items():
         named = ", ".join(paths[:MOST_NAMED])
         more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""

@@ -64,7 +64,7 @@ class Ingredients:
 RULES = {
     "combine_darks": Ingredients(per="kind"),
     "calibrate_frame": Ingredients(
-        ("saturation_limit", "debug_region"), ("combine_darks",), per="frame"
+        ("saturation_limit", "doubtful_darks", "debug_region"), ("combine_darks",), per="frame"
     ),
     "subtract_background": Ingredients(("background_box",), ("calibrate_frame",), per="frame"),
     "detect_sources": Ingredients(

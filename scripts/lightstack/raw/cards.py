@@ -21,8 +21,8 @@ _NUMBERED_LAYOUT_CARDS = frozenset(
 """Cards that describe the file's layout if a number follows."""
 
 _OWN_CARDS = frozenset(
-    "FAILURE RAWSHA ADUSCALE ADUSTEP DARK DARKNAME BKGADU NOISEADU NSOURCES NSTARS FWHM "  # noqa: SIM905
-    "ELLIPTIC SATFRAC NCOMBINE TOTEXP WEIGHTS STACKMOD CLIPSIG".split()
+    "FAILURE RAWSHA ADUSCALE ADUSTEP DARK DARKNAME NODATA SATFOUND BKGADU NOISEADU NSOURCES "  # noqa: SIM905
+    "NSTARS FWHM ELLIPTIC SATFRAC NCOMBINE TOTEXP WEIGHTS STACKMOD CLIPSIG".split()
 )
 """Cards by which the steps tell each other something: a camera's must not be taken for theirs."""
 

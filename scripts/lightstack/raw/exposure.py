@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from scripts.lightstack.raw import bayer
 from scripts.lightstack.raw.roles import COUNT_KEYS, TYPE_KEYS, n_combined, role_by_header
 from scripts.lightstack.raw.values import (
     EXPOSURE_UNITS,
@@ -83,18 +84,6 @@ OPEN_PLACES = frozenset("clear open air none empty vacio free".split())  # noqa:
 
 OBJECT_KEYS = ("OBJECT", "OBJNAME", "TARGET", "TARGNAME")
 
-BAYER_KEYS = (
-    "BAYERPAT",  # MaxIm, NINA, SharpCap, ASIAIR, INDI
-    "COLORTYP",  # SharpCap, MaxIm
-    "CFAIMAGE",  # Astro Pixel Processor
-    "CFA",
-)
-
-BAYER_OFFSET_KEYS = (
-    ("XBAYROFF", "BAYOFFX"),  # MaxIm, NINA, INDI; DeepSkyStacker
-    ("YBAYROFF", "BAYOFFY"),
-)
-
 WINDOW_KEYS = (
     ("XORGSUBF", "YORGSUBF"),  # SBFITSEXT, NINA, INDI
     ("XSTART", "YSTART"),
@@ -127,10 +116,10 @@ EXPOSURE_CARDS = tuple(
             *(ISO_KEYS + GAIN_KEYS + EGAIN_KEYS + OFFSET_KEYS + READOUT_KEYS + TEMPERATURE_KEYS),
             *(
                 key
-                for pairs in (BINNING_KEYS, BAYER_OFFSET_KEYS, WINDOW_KEYS)
+                for pairs in (BINNING_KEYS, bayer.OFFSET_KEYS, WINDOW_KEYS)
                 for key in sum(pairs, ())
             ),
-            *(BINNING_TEXT_KEYS + FILTER_KEYS + WHEEL_KEYS + OBJECT_KEYS + BAYER_KEYS),
+            *(BINNING_TEXT_KEYS + FILTER_KEYS + WHEEL_KEYS + OBJECT_KEYS + bayer.PATTERN_KEYS),
             *(SECTION_KEYS + CAMERA_KEYS + TELESCOPE_KEYS + DATE_KEYS + TIME_KEYS),
             *(key for key, _ in CALIBRATION_KEYS),
             *(TYPE_KEYS + COUNT_KEYS),
@@ -251,7 +240,7 @@ def exposure_of(
         telescope=text(header, TELESCOPE_KEYS),
         filter=_filter(header),
         object=text(header, OBJECT_KEYS),
-        bayer=_bayer(header),
+        bayer=bayer.bayer_pattern(header),
         orientation=TOP_DOWN if picture else _orientation(header),
         date=_date(header),
         role=role_by_header(header),
@@ -320,21 +309,6 @@ def _filter(header: Cards) -> str | None:
     places = [name for key in WHEEL_KEYS if (name := text(header, (key,)))]
     filters = [name for name in places if name.lower() not in OPEN_PLACES]
     return "+".join(filters) or next(iter(places), None)
-
-
-def _bayer(header: Cards) -> str | None:
-    """Colours of the first 2 x 2 pixels."""
-    for key in BAYER_KEYS:
-        pattern = (text(header, (key,)) or "").upper()
-        if sorted(pattern) == ["B", "G", "G", "R"]:
-            break
-    else:
-        return None
-    x, y = (first_number(header, keys) or 0 for keys in BAYER_OFFSET_KEYS)
-    rows = [pattern[:2], pattern[2:]]
-    return "".join(
-        rows[(row + round(y)) % 2][(column + round(x)) % 2] for row in (0, 1) for column in (0, 1)
-    )
 
 
 def _orientation(header: Cards) -> str | None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.raw.bayer import MOSAIC_CARDS
 from scripts.lightstack.raw.cards import clean_header, pixel_type
 from scripts.lightstack.raw.colour import add_colour
 from scripts.lightstack.raw.image import (
@@ -28,6 +29,7 @@ from scripts.lightstack.raw.image import (
     without_data,
 )
 from scripts.lightstack.raw.isolation import computed_apart
+from scripts.lightstack.raw.no_data import blank_sentinels
 from scripts.lightstack.raw.scale import in_counts
 
 if TYPE_CHECKING:
@@ -120,6 +122,8 @@ def _first_image(
             if tiled or zipped:
                 check_density(plane, size)
             clean = clean_header(header, primary, keys)
+            for key in MOSAIC_CARDS if n_planes == 3 else ():
+                clean.remove(key, ignore_missing=True)
             scaling = _Scaling.of(header, "Z" if tiled else "")
             if keys is not None:
                 return without_data(plane, clean, pixel_type(scaling.dtype.name, scaling.zero))
@@ -130,6 +134,7 @@ def _first_image(
                 images = _read_pixels(file, n_planes, plane, scaling)
             grey, peak = images if n_planes == 3 else images * 2
             image = RawImage(grey, peak, scaling.ceiling, scaling.step, clean)
+            blank_sentinels(image)
             return in_counts(image, is_wide=scaling.dtype == np.dtype(">i4"))
         if shape:
             seen.append(" x ".join(map(str, shape[::-1])))

@@ -25,6 +25,7 @@ from scripts.lightstack.raw.image import (
     check_size,
     without_data,
 )
+from scripts.lightstack.raw.no_data import blank_sentinels
 from scripts.lightstack.raw.scale import in_counts
 from scripts.lightstack.text import printable
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 EXIF_EXPOSURE, EXIF_TIME, EXIF_ISO = 0x829A, 0x9003, 0x8827
 
-MODEL, ORIENTATION, EXIF_BLOCK = 0x0110, 0x0112, 0x8769
+MODEL, ORIENTATION, EXIF_BLOCK, CFA_PATTERN = 0x0110, 0x0112, 0x8769, 0x828E
 
 LONGEST_NAME = 60
 
@@ -147,7 +148,11 @@ def tiff_cards(page: Any) -> dict[str, Any]:
     }
     if isinstance(fraction := values[EXIF_EXPOSURE], tuple) and len(fraction) == 2:
         values[EXIF_EXPOSURE] = fraction[0] / fraction[1] if fraction[1] else None
-    return _cards_of(values, page.tags.valueof(MODEL))
+    cards = _cards_of(values, page.tags.valueof(MODEL))
+    pattern = page.tags.valueof(CFA_PATTERN)
+    if isinstance(pattern, bytes) and sorted(pattern) == [0, 1, 1, 2]:
+        cards["BAYERPAT"] = "".join("RGB"[colour] for colour in pattern)
+    return cards
 
 
 def _tiff_content(path: Path) -> tuple[NDArray[Any], dict[str, Any]]:
@@ -287,4 +292,5 @@ def _grey(pixels: NDArray[Any], cards: dict[str, Any] | None = None) -> RawImage
     ceiling = float(np.iinfo(pixels.dtype).max) if is_integer else np.inf
     step = 0.0 if pixels.dtype.kind == "f" else 1.0
     image = RawImage(grey, peak, ceiling, step, header)
+    blank_sentinels(image)
     return in_counts(image, is_wide=is_integer and pixels.dtype.itemsize == 4)

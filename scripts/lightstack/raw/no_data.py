@@ -1,0 +1,200 @@
+"""Pixels that are no data though the file has numbers there."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lightstack.raw.image import RawImage
+from scripts.lightstack.raw.values import Cards
+
+SENTINELS = (-999.0, -9999.0, -99999.0, -32767.0, -32768.0, -(2.0**31), -1e30, -1e31, -1e32)
+"""Numbers that programs write where they have none."""
+
+NEARLY = 1e-6
+
+SHORTEST_RUN = 16
+"""Equal pixels along a border from which on a block is looked for."""
+
+MOST_VALUES = 4
+"""Different values that blocks of one image are looked for."""
+
+SMALLEST_BLOCK = 128
+"""Pixels: in a sky that is half zeros chance makes smaller ones."""
+
+COMMON = 0.001
+"""Share of the pixels outside of blocks from which on a value is common there, too."""
+
+COMMON_BLOCK = 0.01
+"""Share of an image that a block of a common value has: a JPEG has smaller ones."""
+
+AROUND = 4
+"""Width of the surroundings that a block is compared with [pixels]."""
+
+MOST_ALIKE = 0.4
+"""Share of equal neighbours in the surroundings: where more are equal, as in a sky that is cut off
+at zero, a picture of 8 bits or a JPEG, a block of one value proves nothing."""
+
+BLURRED_EDGE = 2
+"""Pixels about a block that interpolation has mixed with it."""
+
+SECTION = re.compile(r"\s*\[\s*(\d{1,9})\s*:\s*(\d{1,9})\s*,\s*(\d{1,9})\s*:\s*(\d{1,9})\s*\]\s*")
+
+
+def blank_sentinels(image: RawImage) -> None:
+    """Put NaN where an image has a number that stands for none, in place.
+
+    Parameters
+    ----------
+    image : RawImage
+        The file's own numbers. The lowest of them counts as a sentinel if it is one of `SENTINELS`
+        and all others are far above.
+    """
+    for _ in SENTINELS:
+        low = float(np.fmin.reduce(image.data, axis=None))
+        # Of three colours made grey it has lost its last digits.
+        if not any(abs(low - sentinel) <= NEARLY * -sentinel for sentinel in SENTINELS):
+            return
+        is_low = image.data <= low * (1 - 2 * NEARLY)
+        others = image.data[~is_low]
+        if others.size == 0 or np.fmin.reduce(others) < low / 2:
+            return
+        image.data[is_low] = image.peak[is_low] = np.nan
+
+
+def blank_overscan(data: NDArray[np.float32], header: Cards) -> None:
+    """Put NaN beside the part of an image that was exposed, in place.
+
+    Parameters
+    ----------
+    data : (ny, nx) ndarray of float32
+        Pixels.
+    header : mapping
+        The cards of which ``TRIMSEC`` tells that part and ``BIASSEC`` another one. Where one of
+        them reaches beyond the image, both are left from before it was cut, and do not count.
+    """
+    stated = [_section(header.get(key), data.shape) for key in ("TRIMSEC", "BIASSEC")]
+    if "outside" in stated:
+        return
+    trim, bias = stated
+    if isinstance(trim, tuple):
+        outside = np.ones(data.shape, bool)
+        outside[trim] = False
+        data[outside] = np.nan
+    elif isinstance(bias, tuple):
+        data[bias] = np.nan
+
+
+def _section(value: object, shape: tuple[int, ...]) -> tuple[slice, slice] | str | None:
+    """Rows and columns of a section; "outside" if the image has no such part."""
+    match = SECTION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return None
+    x0, x1, y0, y1 = map(int, match.groups())
+    if not (1 <= x0 <= x1 <= shape[1] and 1 <= y0 <= y1 <= shape[0]):
+        return "outside"
+    return slice(y0 - 1, y1), slice(x0 - 1, x1)
+
+
+def blank_blocks(data: NDArray[np.float32], saturation: float) -> None:
+    """Put NaN where a block at the border, or whole rows or columns, have one value, in place.
+
+    So look frames that other programs have registered, that a broken transfer has cut short, or
+    whose sensor has dead lines.
+
+    Parameters
+    ----------
+    data : (ny, nx) ndarray of float32
+        Pixels [ADU], NaN where there is no data.
+    saturation : float
+        Blocks of this value or above are light [ADU].
+    """
+    lines = _constant_lines(data)
+    values = Counter(dict(_runs(data)))
+    for selection in lines:
+        values[float(data[selection].flat[0])] += SHORTEST_RUN
+    no_data = np.zeros(data.shape, bool)
+    for value, _ in values.most_common(MOST_VALUES):
+        if value < saturation:
+            of_value = [at for at in lines if data[at].flat[0] == value]
+            no_data |= _blocks(data, value, of_value)
+    data[no_data] = np.nan
+
+
+def _constant_lines(data: NDArray[np.float32]) -> list[tuple[slice, slice]]:
+    """Rows and columns that have one value all along."""
+    ny, nx = data.shape
+    whole = slice(None)
+    middle_x, middle_y = data[:, nx // 2], data[ny // 2]
+    rows = np.flatnonzero((data[:, 0] == middle_x) & (middle_x == data[:, -1]))
+    columns = np.flatnonzero((data[0] == middle_y) & (middle_y == data[-1]))
+    lines = [(slice(row, row + 1), whole) for row in rows.tolist()]
+    lines += [(whole, slice(column, column + 1)) for column in columns.tolist()]
+    return [line for line in lines if np.ptp(data[line]) == 0]
+
+
+def _runs(data: NDArray[np.float32]) -> Iterator[tuple[float, int]]:
+    """Values that stand many times in a row along the border, and how often."""
+    for line in (data[0], data[-1], data[:, 0], data[:, -1]):
+        starts = np.concatenate([[0], np.flatnonzero(line[1:] != line[:-1]) + 1, [line.size]])
+        lengths = np.diff(starts)
+        for k in np.flatnonzero(lengths >= SHORTEST_RUN).tolist():
+            yield float(line[starts[k]]), int(lengths[k])
+
+
+def _blocks(
+    data: NDArray[np.float32], value: float, lines: list[tuple[slice, slice]]
+) -> NDArray[np.bool_]:
+    """Find the blocks of a value at the border, and lines of it, that are no data."""
+    from scipy import ndimage
+
+    equal = data == value
+    # Beyond the border all belongs to a block: one of a single column has no other neighbours.
+    core = ndimage.minimum_filter(np.pad(equal, 2, constant_values=True), 3)
+    solid = ndimage.maximum_filter(core, 3)[2:-2, 2:-2] & equal
+    found = solid.copy()
+    for line in lines:
+        found[line] = True
+    labels, _ = ndimage.label(found, np.ones((3, 3), bool))
+    sizes = np.bincount(labels.ravel())
+    parts = ndimage.find_objects(labels)
+    is_common = np.count_nonzero(equal & ~found) > COMMON * data.size
+    with_lines = {int(labels[line].flat[0]) for line in lines}
+    borders = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
+    no_data = np.zeros(data.shape, bool)
+    for number in np.unique(np.concatenate(borders)).tolist():
+        smallest = min(SMALLEST_BLOCK, *data.shape)
+        if is_common and number not in with_lines:
+            smallest = max(smallest, COMMON_BLOCK * data.size)
+        if number == 0 or sizes[number] < smallest:
+            continue
+        near = _widened(parts[number - 1], data.shape)
+        block = labels[near] == number
+        ring = ndimage.maximum_filter(block, 2 * AROUND + 1) & ~block
+        if not _is_of_one_value(data[near], ring):
+            blurred = ndimage.maximum_filter(block & solid[near], 2 * BLURRED_EDGE + 1)
+            no_data[near] |= block | blurred
+    if not no_data.any():
+        return no_data
+    # What is left of an image is one piece: a sky of one value with stars in it is no block.
+    pieces, _ = ndimage.label(~no_data, np.ones((3, 3), bool))
+    left = np.bincount(pieces.ravel())[1:]
+    return no_data if 2 * left.max(initial=0) > left.sum() else np.zeros_like(no_data)
+
+
+def _widened(part: tuple[slice, slice], shape: tuple[int, ...]) -> tuple[slice, slice]:
+    rows, columns = (
+        slice(max(0, along.start - AROUND), min(length, along.stop + AROUND))
+        for along, length in zip(part, shape, strict=True)
+    )
+    return rows, columns
+
+
+def _is_of_one_value(data: NDArray[np.float32], ring: NDArray[np.bool_]) -> bool:
+    """Whether the surroundings of a block are as much of one value as the block itself is."""
+    ring = ring & ~np.isnan(data)
+    pairs = ring[:, 1:] & ring[:, :-1]
+    alike = pairs & (data[:, 1:] == data[:, :-1])
+    return not pairs.any() or bool(np.mean(alike[pairs]) > MOST_ALIKE)

@@ -1,0 +1,58 @@
+"""The value at which a camera's pixels saturate, as its frames show it.
+
+A sensor of 12 bits is full at 4095, or at 65520 where its numbers were shifted; an amplifier may
+be full below what the numbers can hold. No card tells of it for sure, but bright pixels pile up
+there.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+FEWEST = 10
+"""Pixels that have the highest value of an image."""
+
+FEWEST_OF_BITS = 4
+"""As many are enough at the top of a converter."""
+
+BITS = range(8, 16)
+"""Of converters whose numbers are kept in 16."""
+
+BENEATH = 0.05
+"""Part of the range beneath the highest value where few pixels are."""
+
+LEAST_BENEATH = 8
+"""Steps that this is at least."""
+
+RISE = 3
+"""How many times more pixels have the highest value than all values in this part have: where none
+are saturated, numbers of pixels fall towards the top."""
+
+
+def pile_up(peak: NDArray[np.float32], step: float) -> float | None:
+    """Find the value at which the brightest pixels of an image pile up.
+
+    Parameters
+    ----------
+    peak : (ny, nx) ndarray of float32
+        Pixels as they were recorded, NaN where there is no data [ADU].
+    step : float
+        Smallest difference of two values [ADU].
+
+    Returns
+    -------
+    float or None
+        The highest value of the image, if its pixels are saturated there [ADU].
+    """
+    top = float(np.fmax.reduce(peak, axis=None))
+    beneath = max(BENEATH * top, LEAST_BENEATH * step)
+    if not 0 < beneath < top < np.inf:
+        return None
+    near = peak[peak >= top - beneath]
+    count = int(np.count_nonzero(near == top))
+    fewest = FEWEST_OF_BITS if _is_top_of_converter(top) else FEWEST
+    return top if count >= max(fewest, RISE * (near.size - count)) else None
+
+
+def _is_top_of_converter(value: float) -> bool:
+    """Whether a value is the highest of so many bits, as they are or shifted to 16."""
+    return any(value in (2**bits - 1, (2**bits - 1) << (16 - bits)) for bits in BITS)

@@ -1,0 +1,143 @@
+"""Pixels that are no data are known as such, and dark skies are not taken for them."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from scripts.lightstack.raw.images import read_image
+from scripts.lightstack.raw.no_data import BLURRED_EDGE, blank_blocks, blank_overscan
+
+SHAPE = (200, 300)
+ROWS, COLUMNS = np.mgrid[: SHAPE[0], : SHAPE[1]]
+
+Mask = NDArray[np.bool_]
+
+
+def sky(level: float, noise: float, seed: int = 1) -> NDArray[np.float32]:
+    """Sky as whole numbers that are not negative, brightest in the middle [ADU]."""
+    shade = 1 - ((ROWS / SHAPE[0] - 0.5) ** 2 + (COLUMNS / SHAPE[1] - 0.5) ** 2)
+    noisy = np.random.default_rng(seed).normal(level * shade, noise)
+    return np.asarray(np.round(noisy).clip(0), np.float32)
+
+
+def only(rows: slice, columns: slice = slice(None)) -> Mask:
+    mask = np.zeros(SHAPE, bool)
+    mask[rows, columns] = True
+    return mask
+
+
+TORN = only(slice(120, None))
+TORN[119, 100:] = True
+
+BLOCKS: dict[str, tuple[Mask, float]] = {
+    "shifted": (only(slice(0, 31)) | only(slice(None), slice(0, 17)), 0),
+    "rotated": (np.cos(0.3) * COLUMNS + np.sin(0.3) * ROWS > 310, 0),
+    "hardly rotated": (COLUMNS + 0.05 * ROWS > 299, 0),
+    "torn": (TORN, 0),
+    "most lost": (only(slice(40, None)), 0),
+    "another value": (only(slice(None), slice(0, 40)), 4242),
+    "first column": (only(slice(None), slice(0, 1)), 0),
+    "rows": (only(slice(90, 93)), 0),
+    "dead column": (only(slice(None), slice(77, 78)), 13),
+}
+
+
+@pytest.mark.parametrize(("level", "noise"), [(1000, 20), (30, 20), (4, 1.5)])
+@pytest.mark.parametrize(("lost", "value"), BLOCKS.values(), ids=BLOCKS)
+def test_blocks_at_the_border_and_whole_lines_are_no_data(
+    lost: Mask, value: float, level: float, noise: float
+) -> None:
+    data = sky(level, noise)
+    data[lost] = value
+    blank_blocks(data, 65535)
+    assert np.isnan(data[lost]).all()
+    # No more than the edge that interpolation may have touched, and zeros of the sky beside it.
+    near = ndimage.maximum_filter(lost, 2 * BLURRED_EDGE + 5)
+    assert not np.isnan(data[~near]).any()
+
+
+def as_jpeg(data: NDArray[np.float32]) -> NDArray[np.float32]:
+    file = io.BytesIO()
+    Image.fromarray(data.astype(np.uint8)).save(file, "JPEG", quality=75)
+    return np.array(Image.open(file)).astype(np.float32)
+
+
+def with_stars(data: NDArray[np.float32]) -> NDArray[np.float32]:
+    for y, x in np.random.default_rng(2).uniform((5, 5), (195, 295), (60, 2)):
+        data += np.round(200 * np.exp(-((ROWS - y) ** 2 + (COLUMNS - x) ** 2) / 4))
+    return data
+
+
+def saturated(value: float) -> NDArray[np.float32]:
+    data = sky(1000, 20)
+    data[60:120, :80] = value
+    return data
+
+
+GOOD: dict[str, Callable[[], NDArray[np.float32]]] = {
+    **{
+        f"level {level} noise {noise}": lambda level=level, noise=noise: sky(level, noise)  # type: ignore[misc]
+        for level in (0, 0.3, 1, 3)
+        for noise in (0.2, 0.5, 1, 3)
+    },
+    "dark to one side": lambda: np.round(sky(0, 1) + COLUMNS / 100),
+    "JPEG": lambda: as_jpeg(sky(1, 2)),
+    "smooth": lambda: np.round(20 * (1 - (COLUMNS / 300 - 0.5) ** 2)).astype(np.float32),
+    "black with stars": lambda: with_stars(sky(0, 0.1)),
+    "bright core at the border": lambda: saturated(65535),
+}
+
+
+@pytest.mark.parametrize("make", GOOD.values(), ids=GOOD)
+def test_light_and_darkness_stay_data(make: Callable[[], NDArray[np.float32]]) -> None:
+    data = make()
+    blank_blocks(data, 65535)
+    assert not np.isnan(data).any()
+
+
+@pytest.mark.parametrize("sentinel", [-999.0, -32768.0, -1e30])
+@pytest.mark.parametrize("level", [500.5, 0.3])
+def test_numbers_that_stand_for_none_are_no_data(
+    sentinel: float, level: float, tmp_path: Path
+) -> None:
+    data = np.random.default_rng(1).normal(level, level / 50, SHAPE).astype(np.float32)
+    data[:9, 5:] = sentinel
+    fits.writeto(tmp_path / "a.fits", data)
+    image = read_image(tmp_path / "a.fits")
+    np.testing.assert_array_equal(np.isnan(image.data), data == np.float32(sentinel))
+    # Numbers between 0 and 1 are counts of 16 bits, whatever stands beside them.
+    assert np.nanmedian(image.data) == pytest.approx(level * (65535 if level < 1 else 1), rel=0.01)
+
+
+def test_a_number_like_others_is_data(tmp_path: Path) -> None:
+    data = np.random.default_rng(1).normal(0, 400, SHAPE).astype(np.float32)
+    data[3, 3] = -999
+    data[data < -999] = 0
+    fits.writeto(tmp_path / "a.fits", data)
+    assert not np.isnan(read_image(tmp_path / "a.fits").data).any()
+
+
+@pytest.mark.parametrize(
+    ("trim", "bias", "kept"),
+    [
+        ("[11:290,1:200]", "[1:10,1:200]", only(slice(None), slice(10, 290))),
+        ("[11:290,3:200]", None, only(slice(2, None), slice(10, 290))),
+        (None, "[291:300,1:200]", only(slice(None), slice(0, 290))),
+        ("[ 17: 316,   1: 200]", "[   4:  13,   1: 200]", only(slice(None))),
+        ("[1:300,1:200]", None, only(slice(None))),
+        ("[UNKNOWN]", 7, only(slice(None))),
+    ],
+)
+def test_overscan_is_no_data_but_for_cards_from_before_a_cut(
+    trim: str | None, bias: object, kept: Mask
+) -> None:
+    data = sky(1000, 20)
+    blank_overscan(data, {"TRIMSEC": trim, "BIASSEC": bias})
+    np.testing.assert_array_equal(np.isfinite(data), kept)
