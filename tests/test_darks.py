@@ -344,10 +344,30 @@ def test_each_frame_depends_on_the_darks_that_it_uses(tmp_path: Path) -> None:
     } == {"short": ["a"], "broken": ["a"], "long": ["b", "c"], "misfit": ["b", "c"]}
     # Of what no frame uses no master is made.
     assert len(choice.darks) == 2
-    causes = {"gone": "a link", "broken": "not a FITS", "misfit": "shape", "torn": "truncated"}
+    causes = {"gone": "a link", "broken": "not a FITS", "torn": "truncated"}
     assert len(choice.unused) == len(causes)
     for name, cause in causes.items():
         assert any(f"{name}.fits" in line and cause in line for line in choice.unused)
+
+
+def test_a_dark_of_a_frames_name_that_contradicts_it_counts_as_any_other(tmp_path: Path) -> None:
+    lights, darks = tmp_path / "data", tmp_path / "darkfield"
+    for name, exptime in {"0001": 60, "0002": 300, "0003": 60}.items():
+        write(lights / f"{name}.fits", exptime, int(name))
+    (lights / "0004.fits").write_text("no frame")
+    for number, name in enumerate(["0001", "0002", "0004"]):
+        write(darks / f"{name}.fits", 60, 10 + number)
+    choice = choose(tmp_path)
+    assert choice.own == {"0001": str(darks / "0001.fits")}
+    assert [*choice.kind] == ["0003"]
+    assert choice.darks[choice.kind["0003"]] == [str(darks / "0002.fits")]
+    assert choice.without == {"0002": "exposure 300 s, darks of 60 s"}
+    assert choice.idle == {str(darks / "0004.fits"): "the frame of its name cannot be read"}
+    assert choice.told == [
+        "1 dark not used for the frame of its name: exposure 60 s, its frame of 300 s.",
+        "1 dark not used: the frame of its name cannot be read.",
+        "1 without a dark: exposure 300 s, darks of 60 s.",
+    ]
 
 
 def test_files_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,7 +122,7 @@ def test_it_is_said_what_becomes_of_each_file(tmp_path: Path) -> None:
         ),
         "bad.fits": ("light", "", "bad.fits: not a FITS file."),
         "d.fits": ("dark", "dark", ""),
-        "e.fits": ("dark", "", "no frame needs it"),
+        "e.fits": ("dark", "", "exposure 300 s, frames of 60 and 90 s"),
         "light.fits": ("light", "", "a light among darks"),
     }
     assert "does not exist" in str(rows["gone"]["why"])

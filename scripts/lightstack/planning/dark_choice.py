@@ -22,6 +22,8 @@ from scripts.lightstack.planning.frames import Frames
 from scripts.lightstack.planning.uses import Known
 from scripts.lightstack.raw.exposure import Exposure
 
+NOT_CHOSEN = "other darks fit better, or none surely"
+
 CORRECTIONS = {"B": "bias", "D": "dark", "F": "flat"}
 
 
@@ -45,6 +47,8 @@ class DarkChoice:
         Why a frame has no dark though there are some, by frame.
     unused : list of str
         A sentence for each dark that cannot be used.
+    idle : dict of str to str
+        Why a good dark serves no frame, by its path.
     told : list of str
         Why frames have no dark and darks no frame, in a line for all that are alike.
     """
@@ -56,6 +60,7 @@ class DarkChoice:
     unstated: dict[str, str] = field(default_factory=dict)
     without: dict[str, str] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
+    idle: dict[str, str] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
 
 
@@ -88,26 +93,30 @@ def choose_darks(
     DarkChoice
     """
     choice = DarkChoice(unused=[*darks.refused.values()])
+    strangers: list[tuple[Difference, ...]] = []
     shared: dict[str, Exposure] = {}
     for name, path in darks.paths.items():
         dark, frame = known[path], known.get(frames.paths.get(name, ""))
         if isinstance(dark, str) or (problem := damage(path)):
             choice.unused.append(dark if isinstance(dark, str) else problem)
-        elif isinstance(frame, Exposure) and dark.shape != frame.shape:
-            choice.unused.append(f"{path}: it has another shape than the frame of its name.")
-        elif isinstance(frame, Exposure):
-            _use_own(choice, name, path, frame, dark)
-        elif name not in frames.paths and name not in frames.refused:
+        elif isinstance(frame, str) or name in frames.refused:
+            choice.idle[path] = "the frame of its name cannot be read"
+        elif isinstance(frame, Exposure) and is_calibrated(frame):
+            choice.idle[path] = "the frame of its name is calibrated already"
+        elif frame is None or (apart := differences(dark, [frame], temperature_tolerance)):
             shared[path] = dark
+            if frame is not None:
+                strangers.append(apart)
+        else:
+            choice.own[name] = path
+            if is_turned(frame, dark):
+                choice.turned.add(name)
+    for count, why in told(strangers, "its frame"):
+        choice.told.append(f"{_counted(count)} not used for the frame of its name: {why}.")
+    for why, count in Counter(choice.idle.values()).items():
+        choice.told.append(f"{_counted(count)} not used: {why}.")
     _use_masters(choice, frames, shared, known, contents, temperature_tolerance)
     return choice
-
-
-def _use_own(choice: DarkChoice, name: str, path: str, frame: Exposure, dark: Exposure) -> None:
-    if not is_calibrated(frame):
-        choice.own[name] = path
-        if is_turned(frame, dark):
-            choice.turned.add(name)
 
 
 def _use_masters(
@@ -153,7 +162,7 @@ def _use_masters(
     choice.told.extend(_frames_without(choice, apart))
     unused = {number: exposure for number, exposure in masters.items() if number not in used}
     raw = [frame for frame in lights.values() if not is_calibrated(frame)]
-    choice.told.extend(_darks_without(unused, found, raw, temperature_tolerance))
+    choice.told.extend(_darks_without(choice, unused, found, raw, temperature_tolerance))
 
 
 def _frames_without(
@@ -168,6 +177,7 @@ def _frames_without(
 
 
 def _darks_without(
+    choice: DarkChoice,
     unused: Mapping[str, Exposure],
     found: list[tuple[Exposure, list[str]]],
     frames: list[Exposure],
@@ -179,13 +189,16 @@ def _darks_without(
     apart, others = [], 0
     for number, dark in unused.items():
         reason = differences(dark, frames, temperature_tolerance)
-        count = len(found[int(number)][1])
+        paths = found[int(number)][1]
+        count = len(paths)
+        why = told([reason], "frames")[0][1] if reason else NOT_CHOSEN
+        choice.idle.update(dict.fromkeys(paths, why))
         apart += [reason] * count if reason else []
         others += 0 if reason else count
     for count, why in told(apart, "frames"):
         yield f"{_counted(count)} without a frame: {why}."
     if others:
-        yield f"{_counted(others)} without a frame: other darks fit better, or none surely."
+        yield f"{_counted(others)} without a frame: {NOT_CHOSEN}."
 
 
 def _counted(count: int) -> str:

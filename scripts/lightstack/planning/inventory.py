@@ -135,7 +135,7 @@ def inventory(
     rows = []
     for path in sorted({*known, *uses.left_out}, key=natural_order):
         seen = known.get(path)
-        used_as, why = "", "no frame needs it"
+        used_as, why = "", choice.idle.get(path, "no frame needs it")
         if path in uses.left_out:
             why = uses.why(path)
         elif isinstance(seen, str):
