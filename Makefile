@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+PLUGINS := executor logger
 INSTALLED := .venv/installed
 DEVELOPING := .venv/developing
 
@@ -9,11 +10,11 @@ DEVELOPING := .venv/developing
 
 install: $(INSTALLED)
 
-$(INSTALLED): envs/requirements.txt $(wildcard executor/pyproject.toml executor/src/*/*.py)
+$(INSTALLED): envs/requirements.txt $(wildcard $(PLUGINS:%=%/pyproject.toml) $(PLUGINS:%=%/src/*/*.py))
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lightstack needs Python 3.11 or newer: make PYTHON=python3.11 …")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --requirement envs/requirements.txt
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --force-reinstall ./executor
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --force-reinstall $(PLUGINS:%=./%)
 	touch $@
 
 $(DEVELOPING): $(INSTALLED) envs/develop.txt
@@ -31,8 +32,9 @@ test: $(DEVELOPING)
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/mypy
-	cd executor && ../$(BIN)/mypy
+	for plugin in $(PLUGINS); do (cd $$plugin && ../$(BIN)/mypy) || exit; done
 	$(BIN)/pytest executor
+	$(BIN)/pytest logger
 	$(BIN)/pytest --numprocesses auto --dist worksteal
 
 # What `make` made; your own data and results stay.

@@ -1,6 +1,7 @@
 """What the tests share: simulated nights, and runs of the real workflow."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -67,14 +68,9 @@ def snakemake(
 
 def planned_jobs(run: Run) -> dict[str, int]:
     """Jobs per rule that a dry run announces."""
-    lines = run.output.partition("Job stats:")[2].splitlines()[3:]
-    jobs = {}
-    for line in lines:
-        rule, _, count = line.partition(" ")
-        if rule == "total" or not count.strip().isdecimal():
-            break
-        jobs[rule] = int(count)
-    return jobs
+    plan = re.search(r"^To be done: \d+ jobs?\n((?:  .*\n)*)", run.output, re.MULTILINE)
+    lines = plan[1].splitlines() if plan else []
+    return {rule: int(count) for rule, count, *_ in map(str.split, lines)}
 
 
 def write_settings(folder: Path, **settings: object) -> None:

@@ -119,7 +119,7 @@ def test_a_file_without_permission_is_told_and_the_others_are_stacked(
     run = snakemake(folder, under=under)
     assert run.returncode == 0, run.output
     cause = "light_0002.fits: cannot be read: Permission denied."
-    assert f"Warning: this frame is left out: {cause}" in run.output.partition("rule ")[0]
+    assert f"Warning: this frame is left out: {cause}" in run.output.partition(" jobs, ")[0]
     assert f"light_0002: failed: {cause}" in run.output
     assert "Traceback" not in run.output
     assert run.ledger["light_0001"]["status"] == "stacked"

@@ -59,7 +59,7 @@ def test_one_file_that_cannot_be_read_is_a_row_until_it_can(
     assert run.returncode == 0, run.output
     assert "Traceback" not in run.output
     cause = "cannot be read: Input/output error."
-    start, _, end = run.output.partition("Finished jobid")
+    start, _, end = run.output.partition(" jobs, ")
     assert f"Warning: this frame is left out: light_0003.fits: {cause}" in start
     assert f"Warning: this dark is not used: bad.fits: {cause}" in start
     assert f"light_0003: failed: light_0003.fits: {cause}" in end
