@@ -223,6 +223,9 @@ def overview(uses: Uses, known: Known, choice: DarkChoice) -> list[str]:
             f"Frames are going to be stacked together that differ in {'; '.join(mixed)}. To part "
             "them, give each kind a folder of its own and set input_dir."
         )
+    many = [light.n_images for light in lights if light.n_images > 1]
+    if many:
+        lines.append(f"Only the first image is used of {_some(len(many), 'light')} with several.")
     mosaics = Counter(light.bayer for light in lights if light.bayer)
     for pattern, count in sorted(mosaics.items()):
         lines.append(

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from scripts.lightstack.raw import bayer
+from scripts.lightstack.raw.image import IMAGES
 from scripts.lightstack.raw.roles import COUNT_KEYS, TYPE_KEYS, n_combined, role_by_header
 from scripts.lightstack.raw.values import (
     EXPOSURE_UNITS,
@@ -181,6 +182,8 @@ class Exposure:
         Whether the file is a picture, not FITS.
     pixel_type : str
         Of the file's numbers, such as uint16; empty if it is not known.
+    n_images : int
+        How many images the file holds, as far as that was looked at.
     """
 
     shape: tuple[int, int]
@@ -204,6 +207,7 @@ class Exposure:
     n_combined: int | None = None
     picture: bool = False
     pixel_type: str = ""
+    n_images: int = 1
 
 
 def exposure_of(
@@ -248,6 +252,7 @@ def exposure_of(
         n_combined=n_combined(header),
         picture=picture,
         pixel_type=pixel_type,
+        n_images=int(first_number(header, (IMAGES,)) or 1),
     )
 
 

@@ -20,6 +20,7 @@ from scripts.lightstack.raw.bayer import MOSAIC_CARDS
 from scripts.lightstack.raw.cards import clean_header, pixel_type
 from scripts.lightstack.raw.colour import add_colour
 from scripts.lightstack.raw.image import (
+    IMAGES,
     MAX_PIXELS,
     TRUNCATED,
     RawImage,
@@ -126,6 +127,9 @@ def _first_image(
                 clean.remove(key, ignore_missing=True)
             scaling = _Scaling.of(header, "Z" if tiled else "")
             if keys is not None:
+                # To look for more of them in a zipped file is to read it all.
+                others = 0 if zipped else _count_images(file, end, number + 1)
+                clean[IMAGES] = 1 + others
                 return without_data(plane, clean, pixel_type(scaling.dtype.name, scaling.zero))
             if tiled:
                 whole = _Tiled(content, header, file.read(n_bytes))
@@ -141,6 +145,26 @@ def _first_image(
         file.seek(end + -end % FITS_BLOCK)
     found = f"; it holds {', '.join(seen)} pixels" if seen else ""
     raise UnusableFrameError(f"no 2-D image in the file{found}.")
+
+
+def _count_images(file: RawFile, end: int, number: int) -> int:
+    """Count the images behind a part of a file that ends here; what is damaged is none."""
+    count = 0
+    with contextlib.suppress(UnusableFrameError):
+        while number < MAX_PARTS:
+            file.seek(end + -end % FITS_BLOCK)
+            content = _read_header(file, number)
+            if content is None:
+                break
+            header = _parsed(content)
+            shape, n_bytes = _layout(header, "")
+            if header.get("ZIMAGE") is True:
+                shape, _ = _layout(header, "Z")
+            elif header.get("XTENSION") not in ("IMAGE", "IUEIMAGE"):
+                shape = ()
+            count += bool(_planes(shape))
+            end, number = file.tell() + n_bytes, number + 1
+    return count
 
 
 def _planes(shape: tuple[int, ...]) -> int:

@@ -24,6 +24,10 @@ MAX_PIXELS_PER_BYTE = 250
 """Fewer bytes cannot hold a larger frame: the noise of a sensor does not compress."""
 
 
+IMAGES = "N_IMAGES"
+"""Card that tells how many images a file holds."""
+
+
 class UnusableFrameError(Exception):
     """The file holds no usable image; the message is a sentence for the ledger."""
 

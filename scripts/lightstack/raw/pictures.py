@@ -9,6 +9,7 @@ import struct
 import warnings
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.raw.colour import add_colour
 from scripts.lightstack.raw.image import (
+    IMAGES,
     MAX_PIXELS,
     TRUNCATED,
     RawImage,
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
 EXIF_EXPOSURE, EXIF_TIME, EXIF_ISO = 0x829A, 0x9003, 0x8827
 
 MODEL, ORIENTATION, EXIF_BLOCK, CFA_PATTERN = 0x0110, 0x0112, 0x8769, 0x828E
+
+MAX_PAGES = 100
+"""Pages of a TIFF that are looked at."""
 
 LONGEST_NAME = 60
 
@@ -121,15 +126,31 @@ def _check_png(path: Path) -> None:
 
 
 def _tiff_look(path: Path) -> tuple[tuple[int, int], "fits.Header", str]:
-    """Shape ``(ny, nx)`` [pixels] of the first page of a TIFF, its cards and type of pixels."""
+    """Shape ``(ny, nx)`` [pixels] of the full page of a TIFF, its cards and type of pixels."""
     import tifffile
     from astropy.io import fits
 
     with tifffile.TiffFile(path) as tiff:
-        page = tiff.pages.first
+        page, count = _full_page(tiff)
         pixel_type = "" if page.dtype is None else page.dtype.name
         shape = _upright_shape((page.imagelength, page.imagewidth), _tiff_orientation(page))
-        return shape, fits.Header(list(tiff_cards(page).items())), pixel_type
+        cards = {**tiff_cards(page), IMAGES: count}
+        return shape, fits.Header(list(cards.items())), pixel_type
+
+
+def _full_page(tiff: Any) -> tuple[Any, int]:
+    """Find the largest page, the first of those that are as large, and count these.
+
+    Programs put thumbnails before, after and below it.
+    """
+    first = tiff.pages.first
+    pages = [first, *(first.pages or ())]
+    # What follows a good page may be damaged.
+    with contextlib.suppress(ValueError, TypeError, KeyError, IndexError, struct.error):
+        for page in islice(tiff.pages, 1, MAX_PAGES):
+            pages += [page, *(page.pages or ())]
+    sizes = [0 if page.is_reduced else page.imagelength * page.imagewidth for page in pages]
+    return pages[sizes.index(max(sizes))], sizes.count(max(sizes))
 
 
 def _tiff_orientation(page: Any) -> int:
@@ -156,12 +177,12 @@ def tiff_cards(page: Any) -> dict[str, Any]:
 
 
 def _tiff_content(path: Path) -> tuple[NDArray[Any], dict[str, Any]]:
-    """Pixels and cards of the first page of a TIFF."""
+    """Pixels and cards of the full page of a TIFF."""
     import tifffile
 
     kinds, codes = tifffile.PHOTOMETRIC, tifffile.COMPRESSION
     with tifffile.TiffFile(path) as tiff:
-        page = tiff.pages.first
+        page, _ = _full_page(tiff)
         _check_tiff(page, path.stat().st_size)
         is_jpeg = page.compression == codes.JPEG
         if page.photometric not in (

@@ -75,7 +75,7 @@ def plain_cards(
         return None
     cards = _cards(header, {*INTEGERS, *FACTORS, *keys})
     shape = None if cards is None else _shape(cards, size - len(header))
-    if cards is None or shape is None:
+    if cards is None or shape is None or _has_more(cards, size - len(header)):
         return None
     stored = pixel_type(PIXEL_TYPES[int(cards["BITPIX"])], float(cards.get("BZERO", 0)))
     for key in {*INTEGERS, *FACTORS} - {*keys}:
@@ -125,6 +125,12 @@ def _value(header: str, start: int) -> tuple[Value, str] | None:
     if match := LOGICAL.fullmatch(header, start, end):
         return match[1] == "T", match[2] or ""
     return None
+
+
+def _has_more(numbers: PlainCards, n_bytes: int) -> bool:
+    """Whether another part of the file follows the image that begins these bytes."""
+    of_image = abs(int(numbers["BITPIX"])) // 8 * int(numbers["NAXIS1"]) * int(numbers["NAXIS2"])
+    return n_bytes >= of_image + -of_image % BLOCK + BLOCK
 
 
 def _is_number(value: Value) -> bool:
