@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -122,16 +123,18 @@ def test_no_traceback_reaches_the_user_or_a_log(offered: tuple[Run, dict[str, Ca
     assert not [path for path in logs if "Traceback" in path.read_text(errors="replace")]
 
 
-def test_names_run_nothing_and_the_summary_tells_each_failed_one_on_a_line(
+def test_names_run_nothing_and_ten_failures_are_told(
     offered: tuple[Run, dict[str, Case]],
 ) -> None:
     run, _ = offered
     assert not list(run.folder.rglob("pwned"))
     lines = run.output.splitlines()
-    told = [line for line in lines if ": failed: " in line]
+    told = [line for line in lines if re.search(r"\bfailed: ", line)]
     failed = [row for row in run.ledger.values() if row["status"] == "failed"]
-    assert len(told) == len(failed) > 40
-    assert any(line.startswith("new\\nline: failed: 'data/new\\nline.fits'") for line in told)
+    assert len(failed) > 40
+    assert len(told) < 20
+    (more,) = (line for line in lines if line.endswith("for a reason of its own: see the ledger"))
+    assert int(more.split()[0]) > 20
 
 
 def test_a_dark_that_cannot_be_read_is_told_of(offered: tuple[Run, dict[str, Case]]) -> None:

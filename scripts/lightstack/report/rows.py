@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scripts.lightstack.report.criteria import Criterion, complaints, nearest
+from scripts.lightstack.report.criteria import Criterion, broken, nearest
 
 STATUSES = ("stacked", "rejected", "unaligned", "failed")
 
@@ -85,16 +85,16 @@ def _row(row: dict[str, str], limits: list[Criterion]) -> Row:
     scale = values["flux_scale"]
     values["transparency"] = 1 / scale if scale else None
     is_rejected = row["status"] == "rejected"
-    reasons = complaints(limits, values) if is_rejected else []
+    is_without_limit = is_rejected and not broken(limits, values)
     return Row(
         row["frame"],
         row["status"],
-        reasons or [reason for reason in row["reasons"].split("; ") if reason],
+        [reason for reason in row["reasons"].split("; ") if reason],
         values,
         row.get("dark", ""),
         row.get("date_obs", ""),
         row.get("sha256", ""),
-        None if is_rejected and not reasons else nearest(limits, values),
+        None if is_without_limit else nearest(limits, values),
     )
 
 

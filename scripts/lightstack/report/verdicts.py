@@ -1,0 +1,145 @@
+"""The verdicts of a run in a few lines: frames that share a cause, and values to try."""
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from scripts.lightstack.report.criteria import Criterion, broken, criteria, limiting
+from scripts.lightstack.report.rows import Row
+from scripts.lightstack.text import on_one_line
+
+MOST_NAMED = 10
+"""Names in a line, and lines of one kind; of more, only the number is told."""
+
+FEW_ACCEPTED = 0.5
+"""Share of the frames below which other limits are suggested."""
+
+
+FEWEST_STARS = 20
+"""With fewer in the median frame, the detection is what to look at, and not the limits."""
+
+
+def verdicts(rows: list[Row], limits: list[Criterion]) -> list[str]:
+    """Tell which frames are left out and why, those that share a cause in one line.
+
+    Parameters
+    ----------
+    rows : list of Row
+        The ledger.
+    limits : list of Criterion
+        What the frames were judged by.
+
+    Returns
+    -------
+    list of str
+        Where a frame is alone with its cause, the reasons of the ledger.
+    """
+    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        if not row.is_stacked:
+            groups[row.status, _cause(row, limits)].append(row)
+    lines = []
+    alone: dict[str, int] = defaultdict(int)
+    for (status, cause), group in groups.items():
+        names = [on_one_line(row.name) for row in group]
+        if len(group) == 1:
+            alone[status] += 1
+            if alone[status] <= MOST_NAMED:
+                lines.append(f"{names[0]}: {status}: {'; '.join(group[0].reasons)}")
+            continue
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        lines.append(f"{len(group)} {status}: {cause}: {', '.join(names[:MOST_NAMED])}{more}")
+    lines += [
+        f"{count - MOST_NAMED} more {status}, each for a reason of its own: see the ledger"
+        for status, count in alone.items()
+        if count > MOST_NAMED
+    ]
+    return lines
+
+
+def _cause(row: Row, limits: list[Criterion]) -> str:
+    """Say what frames have in common: the limits that they break, or words without numbers."""
+    found = broken(limits, row.values) if row.status == "rejected" else []
+    if found:
+        return "; ".join(f"{limit.complaint} ({limit.setting} {limit.limit:g})" for limit in found)
+    words = "; ".join(row.reasons).replace(row.name, "...")
+    return re.sub(r"[0-9]+(\.[0-9]+)?", "...", words)
+
+
+def advice(rows: list[Row], settings: Mapping[str, Any]) -> list[str]:
+    """Give values with which more frames would be accepted, if few are.
+
+    Parameters
+    ----------
+    rows : list of Row
+        The ledger.
+    settings : mapping of str to object
+        All settings.
+
+    Returns
+    -------
+    list of str
+        A line for each limit that does not suit a usual frame, and one for all of them together;
+        nothing if at least half of the frames with an image are accepted. What is counted are the
+        frames that would be accepted if the other limits stayed.
+    """
+    limits = criteria(settings)
+    judged = [row for row in rows if row.margin is not None]
+    rejected = [row for row in judged if row.status == "rejected"]
+    if len(judged) - len(rejected) >= max(1, FEW_ACCEPTED * len(judged)):
+        return []
+    lines = []
+    changed: dict[str, float] = {}
+    for limit in limits:
+        values = sorted(
+            value for row in judged if (value := row.values.get(limit.column)) is not None
+        )
+        trial = _more_tolerant(limit, values[len(values) // 2], settings) if values else {}
+        if trial:
+            shown = limit.shown(values[len(values) // 2])
+            told = f"{shown} {limit.name}" if limit.is_least else f"{limit.name} {shown}"
+            lines.append(f"  median {told}; {_would_accept(judged, settings, trial)}")
+            changed |= trial
+    if len(lines) > 1:
+        lines.append(f"  {_would_accept(judged, settings, changed)}")
+    counts = [row.values["n_stars"] or 0 for row in judged]
+    if counts and sorted(counts)[len(counts) // 2] < FEWEST_STARS:
+        lines.append(
+            "  few stars are found at all; threshold_sigma=5 minarea=5 finds more, and "
+            "`snakemake --cores 2 tune` shows what others would"
+        )
+    return ["To accept more frames, by the ledger:", *lines] if lines else []
+
+
+def _would_accept(rows: list[Row], settings: Mapping[str, Any], trial: Mapping[str, float]) -> str:
+    limits = criteria({**settings, **trial})
+    count = sum(not broken(limits, row.values) for row in rows)
+    values = " ".join(f"{name}={value:g}" for name, value in trial.items())
+    return f"{values} would accept {count} of {len(rows)}"
+
+
+def _more_tolerant(
+    limit: Criterion, median: float, settings: Mapping[str, Any]
+) -> dict[str, float]:
+    """Find a value of the limit's setting that suits a usual frame, if its own does not.
+
+    It leaves room for frames that are not as good: half of the median stars, or half as much again
+    of what must not be exceeded. Frames that are worse are what the limit is for.
+    """
+    if limit.is_least:
+        value = float(_rounded_down(median / 2))
+        return {limit.setting: value} if 1 <= value < limit.limit else {}
+    name, scale = limiting(limit, settings)
+    step = 10.0 ** -min(limit.digits, 2)
+    value = round(math.ceil(1.5 * median / scale / step) * step, 2)
+    return {name: value} if limit.limit < value * scale <= limit.highest else {}
+
+
+def _rounded_down(value: float) -> int:
+    """Round to one digit, or two below 30, such as 14 or 100."""
+    if value < 30:
+        return math.floor(value)
+    digits: int = 10 ** math.floor(math.log10(value))
+    return int(value // digits * digits)
