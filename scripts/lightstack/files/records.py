@@ -16,15 +16,18 @@ _QUOTED_FORMULA = re.compile(r"'+[=+\-@\t\r]")
 
 
 def write_json(path: Path, record: dict[str, Any]) -> None:
-    """Write a JSON file; the same values always give the same bytes."""
+    """Write a JSON file; the same values always give the same bytes.
+
+    Names of files that are no UTF-8 come back as they were.
+    """
     text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
     with atomic_write(path) as file:
-        file.write(text.encode() + b"\n")
+        file.write(text.encode(errors="surrogatepass") + b"\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON file."""
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
     return record
 
 
