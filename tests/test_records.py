@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.lightstack.files.records import read_csv, write_csv
+from scripts.lightstack.files.records import read_csv, read_json, write_csv, write_json
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'=1", "''@"]
 
@@ -32,3 +32,9 @@ def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, cells: li
     path = tmp_path_factory.mktemp("records") / "a.csv"
     write_csv(path, ("n", "cell"), [{"n": k, "cell": cell} for k, cell in enumerate(cells)])
     assert [row["cell"] for row in read_csv(path)] == cells
+
+
+def test_names_that_are_no_text_go_through_json(tmp_path: Path) -> None:
+    record = {"h\udcffé": "\udc80"}
+    write_json(tmp_path / "a.json", record)
+    assert read_json(tmp_path / "a.json") == record

@@ -316,8 +316,10 @@ def test_bad_files_are_rows_and_do_not_stop_the_others(small_night: Callable[...
     (data / "c no image.png").write_text("these are no pixels")
     fits.writeto(data / "d line.fits", np.arange(100.0))
     fits.writeto(data / "e nan.fits", np.full((200, 300), np.nan))
-    # With another byte: a copy would count once.
-    (data / "f $(touch pwned); 'x\".fits").write_bytes(good + b" ")
+    # With another pixel: a copy would count once.
+    other = bytearray(good)
+    other[2 * 2880] ^= 1
+    (data / "f $(touch pwned); 'x\".fits").write_bytes(other)
     (data / "g\nline.fits").write_bytes(good)
     (data / "h dangling.fits").symlink_to("nowhere")
     (data / "notes.txt").write_text("not a frame")
