@@ -36,5 +36,5 @@ rule all:
         SELECTION,
         LEDGER,
         INVENTORY,
-        PREVIEW,
+        of_all_groups(PREVIEW),
         REPORT,

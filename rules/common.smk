@@ -2,6 +2,7 @@
 
 import math
 
+from scripts.lightstack.planning.groups import Groups
 from scripts.lightstack.planning.layout import (
     ALIGNMENT,
     ALIGNMENTS,
@@ -21,7 +22,10 @@ from scripts.lightstack.planning.layout import (
     THUMBNAILS,
     filled,
     in_results,
+    without_group,
 )
+
+GROUPS = Groups(**PLAN.groups)
 
 LIBRARIES_MB = 200
 
@@ -85,9 +89,108 @@ def of_all_frames(pattern):
     return [filled(pattern, frame=frame) for frame in PLAN.frames]
 
 
+def of_group(pattern):
+    """What a rule makes of each group, or of all frames if they are not grouped."""
+    return pattern if GROUPS.keys else without_group(pattern)
+
+
+def of_reference(pattern):
+    """What a rule makes for each reference, or for all frames if they share one."""
+    return pattern if any(GROUPS.aligned) else without_group(pattern)
+
+
+def group_of(wildcards):
+    """Name of a job's group; empty if frames are not grouped."""
+    return wildcards.get("group", "")
+
+
+def reference_of(wildcards):
+    """Name of the groups with which a job's group shares its reference."""
+    return GROUPS.shared[group_of(wildcards)]
+
+
+def of_all_groups(pattern):
+    """One path per group that is stacked."""
+    return [filled(pattern, group=group) for group in GROUPS.stacked]
+
+
+def of_all_references(pattern):
+    """One path per reference."""
+    return [filled(pattern, group=common) for common in GROUPS.aligned]
+
+
+def groups_of_frames_sharing(wildcards):
+    """Group of each frame that a job aligns."""
+    return GROUPS.sharing[group_of(wildcards)]
+
+
+def of_frames_sharing(pattern):
+    """One path per frame that a job aligns."""
+    return lambda wildcards: [
+        filled(pattern, frame=frame) for frame in groups_of_frames_sharing(wildcards)
+    ]
+
+
+def alignments_kept(wildcards):
+    """Where alignments are kept for the next run."""
+    return filled(ALIGNMENTS, group=group_of(wildcards))
+
+
+def alignment_of_group(wildcards):
+    """How the frames of a job's group lie on their reference."""
+    return filled(ALIGNMENT, group=reference_of(wildcards))
+
+
+def frames_on_grid(wildcards):
+    """Frames of a job's group, and those that share its reference: one of them is it."""
+    return list(GROUPS.sharing[reference_of(wildcards)])
+
+
+def of_frames_on_grid(pattern):
+    """One path per frame that shares the reference of a job's group."""
+    return lambda wildcards: [
+        filled(pattern, frame=frame) for frame in frames_on_grid(wildcards)
+    ]
+
+
+def members_of_group(wildcards):
+    """Frames of a job's group."""
+    return GROUPS.members[group_of(wildcards)]
+
+
+def stacks_of_group(wildcards):
+    """Path of the stack of each mode of a job's group."""
+    return stacks_of(group_of(wildcards))
+
+
+def labels_of_group(result):
+    """What a result is called in Snakemake's own report."""
+    return {"result": result} | ({"group": "{group}"} if GROUPS.keys else {})
+
+
+def stacks_of(group):
+    """Path of the stack of each mode."""
+    return {
+        mode: filled(here(STACK), mode=mode, group=group)
+        for mode in PLAN.settings["modes"]
+    }
+
+
 def stack_files():
-    """One stack per mode."""
-    return [filled(STACK, mode=mode) for mode in PLAN.settings["modes"]]
+    """The stacks that jobs are bound to make: a group may have too few good frames for any."""
+    return [] if GROUPS.keys else [*stacks_of("").values()]
+
+
+def files_of_groups():
+    """Where the products of each group lie."""
+    return {
+        group: {
+            "alignment": filled(here(ALIGNMENT), group=GROUPS.shared[group]),
+            "preview": filled(here(PREVIEW), group=group),
+            "stacks": stacks_of(group),
+        }
+        for group in GROUPS.stacked
+    }
 
 
 def here(pattern):

@@ -62,6 +62,7 @@ rule select_frames:
         runtime=minutes(2 * len(PLAN.frames)),
     params:
         frames=frame_names(),
+        groups=GROUPS.of_frame,
         settings=settings_of("select_frames"),
         recipe=recipe("select_frames"),
     script:

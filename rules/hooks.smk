@@ -4,6 +4,7 @@ import atexit
 import contextlib
 from pathlib import Path
 
+from scripts.lightstack.files.alignment_file import problem_of
 from scripts.lightstack.files.records import read_json
 from scripts.lightstack.files.unread import NOTES, noted
 from scripts.lightstack.job import JobError
@@ -14,32 +15,56 @@ from scripts.lightstack.planning.inside_snakemake import (
 )
 from scripts.lightstack.planning.recovery import (
     files_to_make_again,
+    has_lost_stacks,
     is_locked,
     lack_of_space,
     loss_of_records,
     sweep,
     unwritable,
 )
-from scripts.lightstack.report.outcome import outcome
+from scripts.lightstack.report.outcome import leftovers, outcome
 
 FOLDER = Path.cwd()
+
+
+def groups_to_stack_again():
+    """What stands for the stacks of groups that are damaged or gone."""
+    return [
+        thumbnails
+        for group, files in files_of_groups().items()
+        if group
+        and has_lost_stacks(
+            thumbnails := filled(THUMBNAILS, group=group),
+            files["alignment"],
+            group,
+            files["stacks"].values(),
+        )
+    ]
 
 
 def plan_repairs():
     """Let files be made again that are damaged, or of which nothing is known; tell which."""
     made = layout.made_files(
-        PLAN.frames, PLAN.darks, PLAN.settings["modes"], PLAN.settings["results_dir"]
+        PLAN.frames,
+        PLAN.darks,
+        PLAN.settings["modes"],
+        PLAN.settings["results_dir"],
+        GROUPS.aligned,
+        GROUPS.stacked,
     )
     output = Path(PLAN.settings["output_dir"])
     try:
         if loss := loss_of_records(
-            map(here, [LEDGER, SELECTION, ALIGNMENT, *stack_files()])
+            map(
+                here, [LEDGER, SELECTION, *of_all_references(ALIGNMENT), *stack_files()]
+            )
         ):
             raise WorkflowError(loss)
         # Files that another run has just made may lack their records still.
         again = (
             [] if is_locked() else files_to_make_again(made, here(SELECTION), output)
         )
+        again += [] if is_locked() else groups_to_stack_again()
     except OSError as error:
         raise WorkflowError(f"{error.filename}: {error.strerror}.") from None
     make_again(again)
@@ -56,12 +81,13 @@ def prepare():
     own = [Path(layout.WORK), Path(PLAN.settings["output_dir"])]
     if sentence := unwritable([*own, results, Path("logs")]):
         raise WorkflowError(sentence)
-    sweep(own, results)
+    sweep(own, [results, *(results / group for group in GROUPS.stacked)])
     PLAN.write(Path(layout.PLAN))
     Path(here(REPORT_WITHOUT_STACKS)).unlink(missing_ok=True)
     for sentence in TOLD.warnings:
         tell(sentence)
-    tell(lack_of_space(PLAN.frame_mb, [*own, results], len(PLAN.settings["modes"])))
+    n_stacks = len(PLAN.settings["modes"]) * len(GROUPS.stacked)
+    tell(lack_of_space(PLAN.frame_mb, [*own, results], n_stacks))
 
 
 def tell_of_unread_darks():
@@ -74,7 +100,7 @@ def tell_of_unread_darks():
 def write_report_without_stacks():
     """Write the report of frames that cannot be stacked, as no job can; tell where it is."""
     # Only the end of a run that failed needs all that draws a report.
-    from scripts.write_report import run
+    from scripts.write_report import files_of, run
 
     try:
         run(
@@ -88,51 +114,59 @@ def write_report_without_stacks():
             {
                 "ledger": Path(here(LEDGER)),
                 "inventory": Path(here(INVENTORY)),
-                "alignment": Path(here(ALIGNMENT)),
             },
-            {},
+            files_of(files_of_groups()),
             Path(PICTURES),
             Path(here(REPORT_WITHOUT_STACKS)),
             settings=PLAN.rule_settings["write_report"],
             facts=PLAN.facts_of_report,
+            needs_stacks=False,
         )
     except (OSError, JobError) as error:
         return f"The report could not be written: {error}"
     return f"Report: {Path(here(REPORT_WITHOUT_STACKS)).resolve()}"
 
 
+def current_results(groups):
+    """Those of the results that are there and of the run's frames, settings and code."""
+    made = {here(LEDGER): ("list_frames", ""), here(REPORT): ("write_report", "")}
+    stacks = set()
+    for group, files in groups.items():
+        made[files["alignment"]] = ("align_frames", GROUPS.shared[group])
+        made[files["preview"]] = ("draw_preview", group)
+        paths = files["stacks"].values()
+        if not group:
+            made |= dict.fromkeys(paths, ("stack_frames", group))
+        elif is_current(filled(THUMBNAILS, group=group), "stack_frames", group):
+            stacks |= {path for path in paths if Path(path).exists()}
+    return stacks | {path for path, job in made.items() if is_current(path, *job)}
+
+
+def is_current(path, rule, name):
+    """Whether a result is there and of the run's frames, settings and code."""
+    return is_of_recipe(workflow, path, PLAN.recipes[rule][name])
+
+
 def show_outcome():
     """Tell what is there at the end of a run, whatever became of it."""
     if not has_begun(workflow):
         return
-    rules = {
-        LEDGER: "list_frames",
-        ALIGNMENT: "align_frames",
-        PREVIEW: "draw_preview",
-        REPORT: "write_report",
-        **dict.fromkeys(stack_files(), "stack_frames"),
-    }
+    groups = files_of_groups()
     # Snakemake has left the folder of the run by then.
     with contextlib.chdir(FOLDER):
         tell_of_unread_darks()
-        current = {
-            here(pattern)
-            for pattern, rule in rules.items()
-            if is_of_recipe(workflow, here(pattern), PLAN.recipes[rule][""])
-        }
+        current = current_results(groups)
         lines = outcome(
-            here(LEDGER),
-            here(ALIGNMENT),
-            list(map(here, stack_files())),
-            here(PREVIEW),
-            here(REPORT),
-            current=current,
-            settings=PLAN.settings,
+            here(LEDGER), groups, here(REPORT), current=current, settings=PLAN.settings
         )
-        if {here(LEDGER), here(ALIGNMENT)} <= current and (
-            "problem" in read_json(Path(here(ALIGNMENT)))
+        if here(LEDGER) in current and all(
+            files["alignment"] in current
+            and problem_of(read_json(Path(files["alignment"])), group)
+            for group, files in groups.items()
         ):
             lines.append(write_report_without_stacks())
+        results = Path(PLAN.settings["results_dir"])
+        tell(leftovers(results, {*groups, *GROUPS.aligned}))
     print("", *lines, sep="\n")
 
 

@@ -5,7 +5,7 @@ rule list_frames:
     """Write the ledger: what became of each frame."""
     input:
         quality=of_all_frames(QUALITY),
-        alignment=ALIGNMENT,
+        alignments=of_all_references(ALIGNMENT),
     output:
         ledger=report(
             LEDGER,
@@ -26,6 +26,7 @@ rule list_frames:
         runtime=minutes(1),
     params:
         frames=frame_names(),
+        facts=PLAN.ledger,
         refused=PLAN.refused,
         left_out=PLAN.left_out,
         recipe=recipe("list_frames"),
@@ -56,18 +57,18 @@ rule list_inventory:
 rule draw_preview:
     """Draw all stacks side by side in one picture."""
     input:
-        thumbnails=THUMBNAILS,
+        thumbnails=of_group(THUMBNAILS),
     output:
         preview=report(
-            PREVIEW,
+            of_group(PREVIEW),
             caption="captions/preview.rst",
             category="Stacks",
-            labels={"result": "preview"},
+            labels=labels_of_group("preview"),
         ),
     log:
-        "logs/draw_preview.log",
+        of_group("logs/draw_preview/{group}.log"),
     benchmark:
-        "logs/draw_preview.tsv"
+        of_group("logs/draw_preview/{group}.tsv")
     conda:
         "../envs/lightstack.yaml"
     resources:
@@ -85,9 +86,10 @@ rule write_report:
     input:
         ledger=LEDGER,
         inventory=INVENTORY,
-        alignment=ALIGNMENT,
+        alignments=of_all_references(ALIGNMENT),
         stacks=stack_files(),
-        preview=PREVIEW,
+        thumbnails=of_all_groups(THUMBNAILS),
+        previews=of_all_groups(PREVIEW),
         cleaned=of_all_frames(CLEANED),
         sources=of_all_frames(SOURCES),
     output:
@@ -109,6 +111,7 @@ rule write_report:
         runtime=minutes(len(PLAN.frames)),
     params:
         frames=frame_names(),
+        groups=files_of_groups(),
         pictures=PICTURES,
         settings=settings_of("write_report"),
         facts=PLAN.facts_of_report,

@@ -4,14 +4,14 @@
 rule align_frames:
     """Find the transform of each accepted frame to the reference."""
     input:
-        quality=of_all_frames(QUALITY),
-        sources=of_all_frames(SOURCES),
+        quality=of_frames_sharing(QUALITY),
+        sources=of_frames_sharing(SOURCES),
     output:
-        alignment=ALIGNMENT,
+        alignment=of_reference(ALIGNMENT),
     log:
-        "logs/align_frames.log",
+        of_reference("logs/align_frames/{group}.log"),
     benchmark:
-        "logs/align_frames.tsv"
+        of_reference("logs/align_frames/{group}.tsv")
     conda:
         "../envs/lightstack.yaml"
     threads: 8
@@ -19,8 +19,8 @@ rule align_frames:
         mem_mb=memory(2),
         runtime=minutes(2 * len(PLAN.frames)),
     params:
-        frames=frame_names(),
-        cache=ALIGNMENTS,
+        groups=groups_of_frames_sharing,
+        cache=alignments_kept,
         settings=settings_of("align_frames"),
         recipe=recipe("align_frames"),
     script:
@@ -30,15 +30,15 @@ rule align_frames:
 rule stack_frames:
     """Combine the aligned frames into one image per mode."""
     input:
-        alignment=ALIGNMENT,
-        cleaned=of_all_frames(CLEANED),
+        alignment=alignment_of_group,
+        cleaned=of_frames_on_grid(CLEANED),
     output:
         stacks=stack_files(),
-        thumbnails=THUMBNAILS,
+        thumbnails=of_group(THUMBNAILS),
     log:
-        "logs/stack_frames.log",
+        of_group("logs/stack_frames/{group}.log"),
     benchmark:
-        "logs/stack_frames.tsv"
+        of_group("logs/stack_frames/{group}.tsv")
     conda:
         "../envs/lightstack.yaml"
     threads: 8
@@ -47,7 +47,9 @@ rule stack_frames:
         mem_mb=memory(0, other=PLAN.settings["stack_memory_mb"]),
         runtime=minutes(10 * len(PLAN.frames)),
     params:
-        frames=frame_names(),
+        frames=frames_on_grid,
+        members=members_of_group,
+        stacks=stacks_of_group,
         settings=settings_of("stack_frames"),
         recipe=recipe("stack_frames"),
     script:

@@ -40,6 +40,7 @@ def run(
     sources: dict[str, Path],
     alignment: Path,
     *,
+    groups: dict[str, str],
     reference: str,
     normalize: str,
     cache: Path,
@@ -53,9 +54,13 @@ def run(
         What `grade_frame` and `detect_sources` wrote, by frame.
     alignment : Path
         JSON file to write: ``reference``, the aligned ``frames``, the reason for each of the
-        ``unaligned``, and, where nothing can be stacked, the ``problem``.
+        ``unaligned``, and, where nothing can be stacked, the ``problem``. Of groups, too,
+        ``flux_references``, the frame of each to which the others are scaled, and ``problems``,
+        the reason for each that cannot be stacked.
+    groups : dict of str to str
+        Group of each frame, all of which share one reference; empty where they are not grouped.
     reference : str
-        "first" accepted frame, "best", or a frame's name.
+        "first" accepted frame, "best", or a frame's name; "first" if it is of other groups.
     normalize : str
         "flux" scales frames to the reference by their stars; "none" leaves them.
     cache : Path
@@ -64,7 +69,7 @@ def run(
     threads : int
         How many processes share the work; the result is the same.
     """
-    records = read_verdicts(quality)
+    records = read_verdicts(quality, groups)
     accepted = {
         name: record for name, record in records.items() if record["verdict"] == "accepted"
     }
@@ -74,6 +79,8 @@ def run(
         "frames": {},
         "unaligned": {},
     }
+    if reference not in records and reference != "best":
+        reference = "first"
     if not accepted:
         record["problem"] = _none_accepted(list(records.values()))
     elif reference not in ("first", "best", *accepted):
@@ -85,9 +92,31 @@ def run(
         name = _choose_reference(reference, accepted)
         found = _align_all(name, accepted, sources, normalize, cache, threads)
         record |= {"reference": name, **found}
-        if len(record["frames"]) < 2:
-            record["problem"] = _too_few(len(quality), len(accepted), record)
+        record |= _of_groups(groups, records, record)
     write_json(alignment, record)
+
+
+def _of_groups(
+    groups: dict[str, str], records: dict[str, dict[str, Any]], found: dict[str, Any]
+) -> dict[str, Any]:
+    """Scale the frames of each group to one of them, and tell which groups have too few."""
+    frames, scaled, problems = dict(found["frames"]), {}, {}
+    for group in dict.fromkeys(groups.values()):
+        offered = [name for name in records if groups[name] == group]
+        aligned = [name for name in offered if name in frames]
+        if len(aligned) < 2:
+            problems[group] = _too_few([records[name] for name in offered], aligned, found)
+        elif found["reference"] not in aligned:
+            # Stars have other colours than the reference's filter shows: a scale of its own.
+            aligned.sort(key=lambda name: frames[name]["flux_scale"])
+            scaled[group] = aligned[(len(aligned) - 1) // 2]
+            unit = frames[scaled[group]]["flux_scale"]
+            for name in aligned:
+                scale = frames[name]["flux_scale"] / unit
+                frames[name] = {**frames[name], "flux_scale": scale}
+    if "" in groups.values():
+        return {"problem": problems[""]} if problems else {}
+    return {"frames": frames, "flux_references": scaled, "problems": problems}
 
 
 def _choose_reference(reference: str, records: dict[str, dict[str, Any]]) -> str:
@@ -181,21 +210,26 @@ def _none_accepted(records: list[dict[str, Any]]) -> str:
     return f"None of the {len(records)} frames was accepted: {'; '.join(parts)}."
 
 
-def _too_few(offered: int, accepted: int, record: dict[str, Any]) -> str:
+def _too_few(records: list[dict[str, Any]], aligned: list[str], found: dict[str, Any]) -> str:
+    accepted = sum(record["verdict"] == "accepted" for record in records)
+    if not accepted:
+        return _none_accepted(records)
+    itself = " (the reference is one of them)" if found["reference"] in aligned else ""
     return (
-        f"Fewer than two frames to stack: of {offered} offered, {accepted} accepted, "
-        f"{len(record['frames'])} aligned on {record['reference']!r} (the reference is one of "
-        "them). The ledger gives each frame's reason: accept more frames or set another reference."
+        f"Fewer than two frames to stack: of {len(records)} offered, {accepted} accepted, "
+        f"{len(aligned)} aligned on {found['reference']!r}{itself}. The ledger gives each frame's "
+        "reason: accept more frames or set another reference."
     )
 
 
 if "snakemake" in globals():
     with job_log(snakemake):
-        frames = snakemake.params.frames
+        groups = snakemake.params.groups
         run(
-            dict(zip(frames, map(Path, snakemake.input.quality), strict=True)),
-            dict(zip(frames, map(Path, snakemake.input.sources), strict=True)),
+            dict(zip(groups, map(Path, snakemake.input.quality), strict=True)),
+            dict(zip(groups, map(Path, snakemake.input.sources), strict=True)),
             Path(snakemake.output.alignment),
+            groups=groups,
             cache=Path(snakemake.params.cache),
             threads=snakemake.threads,
             **snakemake.params.settings,

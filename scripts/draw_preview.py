@@ -1,5 +1,6 @@
 """Draw all stacks side by side in one picture."""
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,9 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from scripts.lightstack.files.atomic import atomic_write
+from scripts.lightstack.files.frame_file import FAILURE, read_header
 from scripts.lightstack.job import job_log
 from scripts.lightstack.report.stretching import stretch
 from scripts.lightstack.report.thumbnails import read_thumbnails
+from scripts.lightstack.text import text_of
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
 LABEL_PX = 36
 COLUMNS = 3
 GAP_PX = 8
+
+NOTICE_PX, NOTICE_COLUMNS = 900, 70
+"""Width of a picture of text [pixels, letters]."""
 
 
 def mosaic(panels: dict[str, NDArray[np.uint8]]) -> Image.Image:
@@ -37,6 +43,16 @@ def mosaic(panels: dict[str, NDArray[np.uint8]]) -> Image.Image:
     return canvas
 
 
+def notice(text: str) -> Image.Image:
+    """Write a text where there are no pictures to show."""
+    lines = textwrap.wrap(text, NOTICE_COLUMNS)
+    canvas = Image.new("L", (NOTICE_PX, LABEL_PX * (len(lines) + 2)), 0)
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=22)
+    for number, line in enumerate(lines, 1):
+        draw.text((LABEL_PX, LABEL_PX * (number + 0.5)), line, fill=255, font=font, anchor="lm")
+    return canvas
+
+
 def run(thumbnails: Path, preview: Path, modes: list[str]) -> None:
     """Write the preview.
 
@@ -49,6 +65,11 @@ def run(thumbnails: Path, preview: Path, modes: list[str]) -> None:
     modes : list of str
         The stacks, in the order in which they are shown.
     """
+    header = read_header(thumbnails)
+    if FAILURE in header:
+        with atomic_write(preview) as file:
+            notice(f"No stacks. {text_of(header[FAILURE])}").save(file, "PNG", optimize=True)
+        return
     images, header = read_thumbnails(thumbnails)
     panels = {}
     for mode in modes:

@@ -1,9 +1,11 @@
 """Write the ledger: what became of each frame."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.lightstack.alignment.transform import Transform
+from scripts.lightstack.files.alignment_file import problem_of
 from scripts.lightstack.files.ledger import COLUMNS
 from scripts.lightstack.files.records import read_json, write_csv
 from scripts.lightstack.files.verdicts import read_verdicts
@@ -17,9 +19,10 @@ if TYPE_CHECKING:
 
 def run(
     quality: dict[str, Path],
-    alignment: Path,
+    alignments: list[Path],
     ledger: Path,
     *,
+    facts: dict[str, dict[str, str]],
     refused: dict[str, str],
     left_out: dict[str, str],
 ) -> None:
@@ -29,22 +32,27 @@ def run(
     ----------
     quality : dict of str to Path
         What `grade_frame` wrote, by frame.
-    alignment : Path
-        What `align_frames` wrote.
+    alignments : list of Path
+        What `align_frames` wrote, for each reference.
     ledger : Path
         CSV file to write; its columns are `lightstack.files.ledger.COLUMNS`.
+    facts : dict of str to dict
+        By frame, what is known of it from its header: ``filter`` and ``object``; and its
+        ``group``, where frames are grouped.
     refused : dict of str to str
         Frames whose files could not be opened at all, with the sentences that say why.
     left_out : dict of str to str
         Frames that are not used though their files are good, with the reasons.
     """
-    found = read_json(alignment)
-    records = read_verdicts(quality)
+    groups = {name: known.get("group", "") for name, known in facts.items()}
+    records = read_verdicts(quality, groups)
+    found_of = _by_frame(map(read_json, alignments))
     rows: list[dict[str, Any]] = []
     for name, record in records.items():
+        found = found_of.get(name, {})
         row = {key: record.get(key) for key in COLUMNS}
-        row |= {"frame": name, **_outcome(record, found)}
-        if name in found["frames"]:
+        row |= {"frame": name, **_outcome(record, found, groups[name])}
+        if name in found.get("frames", {}):
             reference = records[found["reference"]]
             row |= _placement(found["frames"][name], record["shape"], reference["shape"])
         rows.append(row)
@@ -53,17 +61,26 @@ def run(
         for status, frames in (("failed", refused), ("rejected", left_out))
         for name, reason in frames.items()
     ]
+    rows = [{**row, **facts.get(row["frame"], {})} for row in rows]
     rows.sort(key=lambda row: natural_order(row["frame"]))
     write_csv(ledger, COLUMNS, rows)
 
 
-def _outcome(record: dict[str, Any], alignment: dict[str, Any]) -> dict[str, str]:
+def _by_frame(alignments: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Alignment in which each frame has a part."""
+    return {
+        name: found for found in alignments for name in (*found["frames"], *found["unaligned"])
+    }
+
+
+def _outcome(record: dict[str, Any], alignment: dict[str, Any], group: str) -> dict[str, str]:
     """Status of a frame and its reasons."""
     name = record["frame"]
     if record["verdict"] != "accepted":
         return {"status": record["verdict"], "reasons": sentences(record["reasons"])}
-    if name in alignment["unaligned"] or "problem" in alignment:
-        reason = alignment["unaligned"].get(name, {"code": "alone"})
+    # Where nothing can be aligned, no alignment names the frame.
+    if name not in alignment.get("frames", {}) or problem_of(alignment, group):
+        reason = alignment.get("unaligned", {}).get(name, {"code": "alone"})
         return {"status": "unaligned", "reasons": sentence(reason)}
     return {"status": "stacked", "reasons": ""}
 
@@ -91,8 +108,9 @@ if "snakemake" in globals():
     with job_log(snakemake):
         run(
             dict(zip(snakemake.params.frames, map(Path, snakemake.input.quality), strict=True)),
-            Path(snakemake.input.alignment),
+            [Path(path) for path in snakemake.input.alignments],
             Path(snakemake.output.ledger),
+            facts=snakemake.params.facts,
             refused=snakemake.params.refused,
             left_out=snakemake.params.left_out,
         )

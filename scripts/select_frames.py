@@ -29,6 +29,7 @@ def run(
     cleaned: dict[str, Path],
     selection: Path,
     *,
+    groups: dict[str, str],
     output_dir: Path,
     threads: int,
 ) -> None:
@@ -40,13 +41,15 @@ def run(
         What `grade_frame` and `subtract_background` wrote, by frame.
     selection : Path
         CSV file to write: a row per frame.
+    groups : dict of str to str
+        Group of each frame.
     output_dir : Path
         Folder that holds the accepted frames and nothing else when this is done. Only files that
         its manifest lists are ever overwritten or removed.
     threads : int
         How many frames are copied at a time.
     """
-    records = read_verdicts(quality)
+    records = read_verdicts(quality, groups)
     accepted = {
         f"{name}.fits": (record, cleaned[name])
         for name, record in records.items()
@@ -106,6 +109,7 @@ if "snakemake" in globals():
             dict(zip(snakemake.params.frames, map(Path, snakemake.input.quality), strict=True)),
             dict(zip(snakemake.params.frames, map(Path, snakemake.input.cleaned), strict=True)),
             Path(snakemake.output.selection),
+            groups=snakemake.params.groups,
             output_dir=Path(snakemake.params.settings["output_dir"]),
             threads=snakemake.threads,
         )

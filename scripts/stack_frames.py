@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.files.alignment_file import problem_of
 from scripts.lightstack.files.atomic import atomic_write
+from scripts.lightstack.files.frame_file import write_failure
 from scripts.lightstack.files.kept_stacks import keep, set_aside
 from scripts.lightstack.files.records import read_json
 from scripts.lightstack.files.stack_file import StackWriter, count_extension, table_extension
 from scripts.lightstack.job import JobError, job_log
+from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.report.thumbnails import Thumbnail, write_thumbnails
 from scripts.lightstack.stacking.aligned import aligned_frames
 from scripts.lightstack.stacking.bands import Bands
@@ -34,6 +37,8 @@ def run(
     stacks: dict[str, Path],
     thumbnails: Path,
     *,
+    group: str,
+    members: list[str],
     sigma_clip: float,
     weights: str,
     stack_memory_mb: int,
@@ -46,12 +51,17 @@ def run(
     alignment : Path
         What `align_frames` wrote.
     cleaned : dict of str to Path
-        What `subtract_background` wrote, by frame.
+        What `subtract_background` wrote, by frame: those of the group, and the reference.
     stacks : dict of str to Path
         The file to write for each mode: the stack on the reference's grid [ADU], ``COVERAGE``,
         ``REJECTED`` where values were clipped, and the table ``FRAMES``.
     thumbnails : Path
-        The file to write for the preview. The last good stacks are kept in its folder.
+        The file to write for the preview. The last good stacks are kept in its folder. If a group
+        cannot be stacked, it says why, and there are no stacks.
+    group : str
+        Name of the group; empty where frames are not grouped.
+    members : list of str
+        Frames of the group.
     sigma_clip : float
         Limit of the mode of that name [standard deviations].
     weights : str
@@ -66,20 +76,27 @@ def run(
     Raises
     ------
     JobError
-        If fewer than two frames are aligned. The stacks of the run before are then found in a
-        folder of their own: see `files.kept_stacks`.
+        If fewer than two frames are aligned, and there is no other group. The stacks of the run
+        before are then found in a folder of their own: see `files.kept_stacks`.
     """
     (results,) = {path.parent for path in stacks.values()}
     set_aside(thumbnails.parent, results)
     found = read_json(alignment)
-    if "problem" in found:
-        raise JobError(found["problem"])
-    frames = aligned_frames(found, cleaned)
+    if problem := problem_of(found, group):
+        if not group:
+            raise JobError(problem)
+        log.warning("No stacks: %s", problem)
+        write_failure(thumbnails, UnusableFrameError(problem), {})
+        return
+    wanted = {*members, found["reference"]}
+    aligned = aligned_frames(found, {name: cleaned[name] for name in wanted})
+    (reference,) = (frame for frame in aligned if frame.name == found["reference"])
+    frames = [frame for frame in aligned if frame.name in set(members)]
     if "sigma_clip" in stacks and blindness(len(frames), sigma_clip):
         log.warning("%s", blindness(len(frames), sigma_clip))
     noise = np.array([frame.noise for frame in frames])
     weight = noise**-2 if weights == "noise" else np.ones(len(frames))
-    common = common_header(frames, frames[list(found["frames"]).index(found["reference"])])
+    common = common_header(frames, reference)
     common["NORMALIZ"] = (found["normalize"], "how frames were scaled to the reference")
     headers = {
         mode: mode_header(common, mode, frames, weight, weighted_by=weights, sigma_clip=sigma_clip)
@@ -138,8 +155,10 @@ if "snakemake" in globals():
         run(
             Path(snakemake.input.alignment),
             dict(zip(snakemake.params.frames, map(Path, snakemake.input.cleaned), strict=True)),
-            dict(zip(settings["modes"], map(Path, snakemake.output.stacks), strict=True)),
+            {mode: Path(path) for mode, path in snakemake.params.stacks.items()},
             Path(snakemake.output.thumbnails),
+            group=snakemake.wildcards.get("group", ""),
+            members=snakemake.params.members,
             sigma_clip=settings["sigma_clip"],
             weights=settings["weights"],
             stack_memory_mb=snakemake.resources.stack_memory_mb,

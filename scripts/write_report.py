@@ -11,23 +11,21 @@ import numpy as np
 from scripts.lightstack.detection.quality import fwhm_range, stars
 from scripts.lightstack.files.atomic import atomic_write
 from scripts.lightstack.files.frame_file import FAILURE, read_header
-from scripts.lightstack.files.records import read_csv, read_json
+from scripts.lightstack.files.records import read_csv
 from scripts.lightstack.files.table_file import read_table
-from scripts.lightstack.job import job_log
+from scripts.lightstack.job import JobError, job_log
 from scripts.lightstack.report.charts import frame_axis
-from scripts.lightstack.report.columns import NOTHING
 from scripts.lightstack.report.criteria import criteria, what_if
-from scripts.lightstack.report.figures import charts, drift
+from scripts.lightstack.report.figures import charts
 from scripts.lightstack.report.page import render
 from scripts.lightstack.report.pictures import (
     Picture,
     is_top_down,
     picture_of_frame,
-    picture_of_preview,
     shrinking,
 )
 from scripts.lightstack.report.rows import STATUSES, Row, causes, nearest_misses_first, rows_of
-from scripts.lightstack.report.stacks import NO_HEADER, look_at_stacks
+from scripts.lightstack.report.sections import GroupFiles, section_of
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -64,13 +62,14 @@ class Frame:
 def run(
     frames: dict[str, dict[str, Path]],
     results: dict[str, Path],
-    stacks: dict[str, Path],
+    groups: dict[str, GroupFiles],
     pictures: Path,
     report: Path,
     *,
     settings: dict[str, Any],
     facts: dict[str, Any],
     threads: int = 1,
+    needs_stacks: bool = True,
 ) -> None:
     """Write the page.
 
@@ -79,10 +78,9 @@ def run(
     frames : dict of str to dict of str to Path
         By frame, its files: ``cleaned`` and ``sources``.
     results : dict of str to Path
-        ``ledger``, ``inventory``, ``alignment`` and ``preview``.
-    stacks : dict of str to Path
-        FITS file of each mode. Where the alignment says that nothing can be stacked, neither they
-        nor the preview are looked at.
+        ``ledger`` and ``inventory``.
+    groups : dict of str to GroupFiles
+        Where the products of each group lie; one without a name where frames are not grouped.
     pictures : Path
         Folder that keeps the frames' pictures for the next report.
     report : Path
@@ -94,10 +92,16 @@ def run(
         dark that is not used.
     threads : int, optional
         How many threads draw pictures; they change nothing but the time.
+    needs_stacks : bool, optional
+        Whether there must be stacks.
+
+    Raises
+    ------
+    JobError
+        If there must be stacks, and no group has any.
     """
     limits = criteria(settings)
     rows = rows_of(read_csv(results["ledger"]), limits)
-    alignment = read_json(results["alignment"])
     mad_thresh = settings["outlier_mad_thresh"]
 
     def frame(number: int, row: Row) -> Frame:
@@ -112,31 +116,31 @@ def run(
     shown.sort(key=lambda frame: order[frame.row.name])
     left_out = [frame for frame in shown if not frame.row.is_stacked]
     axis, places = frame_axis([None if row.margin is None else row.date_obs for row in rows])
-    reference, problem = alignment["reference"], alignment.get("problem")
-    if problem is None:
-        header, maps, gain = look_at_stacks(stacks, rows, frames[reference]["cleaned"], settings)
-    else:
-        header, maps, gain = NO_HEADER, [], None
+    cleaned = {name: files["cleaned"] for name, files in frames.items()}
+    sections = []
+    for name, files in groups.items():
+        members = [(number, row) for number, row in enumerate(rows) if row.group == name]
+        sections.append(section_of(name, files, members, cleaned, settings))
+    if needs_stacks and all(section.problem for section in sections):
+        raise JobError(" ".join(f"{one.name}: {one.problem}" for one in sections))
+    software: list[str] = next(
+        (one.header["software"] for one in sections if one.header["software"]), []
+    )
     graded = [row.values for row in rows if row.margin is not None]
     parts = {
-        "exposure": _duration(sum(row.values["exptime_s"] or 0 for row in rows if row.is_stacked)),
+        "exposure": sum(row.values["exptime_s"] or 0 for row in rows if row.is_stacked),
         "rows": rows,
         "frames": shown,
         "left_out": left_out[:MOST_CARDS],
         "n_left_out": len(left_out),
         "counts": {status: sum(row.status == status for row in rows) for status in STATUSES},
         "causes": causes(rows, limits),
-        "reference": reference,
-        "problem": problem,
-        "header": header,
-        "maps": maps,
-        "gain": gain,
-        "preview": None if problem else picture_of_preview(results["preview"]),
-        "modes": list(stacks),
+        "is_grouped": list(groups) != [""],
+        "sections": sections,
+        "software": software,
         "axis": axis,
         "places": places,
         "charts": charts(rows, limits),
-        "drift": drift(rows),
         "limits": limits,
         "what_if": what_if(limits, graded),
         "n_graded": len(graded),
@@ -149,15 +153,16 @@ def run(
         file.write(render(parts))
 
 
-def _duration(seconds: float) -> str:
-    """Write a time as hours, minutes and seconds."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    if minutes:
-        return f"{minutes} min {rest:02d} s"
-    return f"{seconds:g} s" if seconds else NOTHING
+def files_of(groups: dict[str, dict[str, Any]]) -> dict[str, GroupFiles]:
+    """Take the paths of each group's products as Snakemake hands them on."""
+    return {
+        name: GroupFiles(
+            Path(files["alignment"]),
+            Path(files["preview"]),
+            {mode: Path(path) for mode, path in files["stacks"].items()},
+        )
+        for name, files in groups.items()
+    }
 
 
 def _frame(
@@ -205,8 +210,8 @@ if "snakemake" in globals():
                 name: {"cleaned": cleaned, "sources": sources}
                 for name, (cleaned, sources) in zip(snakemake.params.frames, files, strict=True)
             },
-            {name: Path(given[name]) for name in ("ledger", "inventory", "alignment", "preview")},
-            dict(zip(settings["modes"], map(Path, given.stacks), strict=True)),
+            {name: Path(given[name]) for name in ("ledger", "inventory")},
+            files_of(snakemake.params.groups),
             Path(snakemake.params.pictures),
             Path(snakemake.output.report),
             settings=settings,

@@ -16,6 +16,7 @@ from scripts.lightstack.files.ledger import COLUMNS
 from scripts.lightstack.files.records import write_csv, write_json
 from scripts.lightstack.files.table_file import write_table
 from scripts.lightstack.planning.settings import complete_settings
+from scripts.lightstack.report.sections import GroupFiles
 
 SHAPE = (96, 144)
 STAR = (100.0, 80.0)
@@ -50,8 +51,6 @@ class Inputs:
             for name, file in (
                 ("ledger", "frames.csv"),
                 ("inventory", "inventory.csv"),
-                ("alignment", "alignment.json"),
-                ("preview", "preview.png"),
             )
         }
         frames = {
@@ -70,9 +69,16 @@ class Inputs:
         write_report.run(
             frames,
             results,
-            {"sigma_clip": self.folder / "stack_sigma_clip.fits"},
+            {
+                "": GroupFiles(
+                    self.folder / "alignment.json",
+                    self.folder / "preview.png",
+                    {"sigma_clip": self.folder / "stack_sigma_clip.fits"},
+                )
+            },
             self.folder / "pictures",
             report,
+            needs_stacks=False,
             **values,
         )
         return report

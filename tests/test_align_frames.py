@@ -55,6 +55,7 @@ def aligned(folder: Path, threads: int = 1, reference: str = "first") -> bytes:
         {name: folder / "quality" / f"{name}.json" for name in names},
         {name: folder / "sources" / f"{name}.fits" for name in names},
         folder / "alignment.json",
+        groups=dict.fromkeys(names, ""),
         reference=reference,
         normalize="flux",
         cache=folder / "work" / "alignments.json",

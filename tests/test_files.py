@@ -109,7 +109,7 @@ def test_only_half_written_files_of_the_workflow_are_swept(tmp_path: Path) -> No
         (folder / ".my download.part").touch()
     (shared / part_name()).touch()
     (shared / "my.part").touch()
-    sweep([own], shared)
+    sweep([own], [shared, tmp_path / "absent"])
     left = sorted(path.name for path in tmp_path.rglob("*.part") if "deep" not in path.parts)
     assert left == ["my.part"]
     assert [path.name for path in (own / "deep").iterdir()] == [".my download.part"]

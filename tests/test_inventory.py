@@ -12,6 +12,7 @@ from scripts.lightstack.planning import inventory as inventory_module
 from scripts.lightstack.planning.dark_choice import DarkChoice, choose_darks
 from scripts.lightstack.planning.fingerprints import sha256_of
 from scripts.lightstack.planning.frames import find_frames
+from scripts.lightstack.planning.groups import Groups, group_frames
 from scripts.lightstack.planning.inventory import Looks, inventory, overview
 from scripts.lightstack.planning.uses import Known, Uses, frames_to_turn, sort_files
 from scripts.lightstack.raw import images
@@ -44,7 +45,7 @@ def write(path: Path, value: int, **cards: object) -> None:
     fits.writeto(path, np.full((4, 5), value, np.uint16), fits.Header([*cards.items()]))
 
 
-def take(folder: Path) -> tuple[Uses, Known, dict[str, str], DarkChoice]:
+def take(folder: Path) -> tuple[Uses, Known, dict[str, str], DarkChoice, Groups]:
     """Learn of the folders what a run does before its first job."""
     folders = [(str(folder / name), find_frames(folder / name)) for name in ("data", "darkfield")]
     paths = [path for _, files in folders for path in files.paths.values()]
@@ -54,16 +55,18 @@ def take(folder: Path) -> tuple[Uses, Known, dict[str, str], DarkChoice]:
     uses = sort_files(folders[0], folders[1], known, contents)
     choice = choose_darks(uses.frames, uses.darks, known, contents, 1.0, looks.damage)
     looks.keep()
-    return uses, known, contents, choice
+    groups = group_frames(uses.frames.paths, known, looks.cards, group_by=[], align_by=None)
+    return uses, known, contents, choice, groups
 
 
 def test_a_row_tells_how_a_file_was_taken(tmp_path: Path) -> None:
     write(tmp_path / "data" / "a.fits", 1, **CARDS)
     (row,) = inventory(*take(tmp_path))
-    assert [*row] == [*(name for name in COLUMNS if name != "group")]
+    assert [*row] == [*COLUMNS]
     assert len(str(row.pop("sha256"))) == 64
     assert row == {
         "file": str(tmp_path / "data" / "a.fits"),
+        "group": "",
         "role": "light",
         "used_as": "light",
         "why": "",
@@ -130,9 +133,9 @@ def test_it_is_said_what_becomes_of_each_file(tmp_path: Path) -> None:
 
 def test_an_overview_tells_what_is_not_used(tmp_path: Path) -> None:
     fill(tmp_path)
-    uses, known, _, choice = take(tmp_path)
+    uses, known, _, choice, groups = take(tmp_path)
     data, darkfield = tmp_path / "data", tmp_path / "darkfield"
-    assert overview(uses, known, choice) == [
+    assert overview(uses, known, choice, groups) == [
         "Found 4 lights, 1 dark for them.",
         f"Not used, a light among darks: {darkfield}/light.fits.",
         f"Not used, a flat: {data}/FLAT/f.fits.",
@@ -147,8 +150,8 @@ def test_an_overview_tells_what_is_not_used(tmp_path: Path) -> None:
 def test_names_cannot_write_to_the_terminal(tmp_path: Path) -> None:
     write(tmp_path / "data" / "a.fits", 1)
     write(tmp_path / "data" / "FLAT" / "x\u202ey.fits", 2)
-    uses, known, _, choice = take(tmp_path)
-    told = overview(uses, known, choice)
+    uses, known, _, choice, groups = take(tmp_path)
+    told = overview(uses, known, choice, groups)
     assert "FLAT/x\\u202ey.fits" in told[1]
     assert all(line.isprintable() for line in told)
 
@@ -156,8 +159,11 @@ def test_names_cannot_write_to_the_terminal(tmp_path: Path) -> None:
 def test_frames_that_are_mixed_are_told_of(tmp_path: Path) -> None:
     for number, name in enumerate(("L", "L", "Ha")):
         write(tmp_path / "data" / f"{number}.fits", number, FILTER=name)
-    uses, known, _, choice = take(tmp_path)
-    assert "differ in filter (1 of Ha, 2 of L). To part them" in overview(uses, known, choice)[1]
+    uses, known, _, choice, groups = take(tmp_path)
+    assert (
+        "differ in filter (1 of Ha, 2 of L). To part them, set group_by: [FILTER]."
+        in overview(uses, known, choice, groups)[1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -200,7 +206,7 @@ def test_what_the_system_cannot_read_now_is_tried_again(
         raise UnreadableFileError("a.fits: bad sector")
 
     monkeypatch.setattr(inventory_module, "read_cards", fail)
-    uses, known, _, _ = take(tmp_path)
+    uses, known, *_ = take(tmp_path)
     assert [*known.values()] == ["a.fits: bad sector"]
     assert [*uses.frames.paths] == ["a"]
     monkeypatch.setattr(inventory_module, "read_cards", read)
@@ -219,9 +225,27 @@ def test_frames_are_turned_to_the_row_order_of_most(tmp_path: Path) -> None:
     orders = {"a": "BOTTOM-UP", "b": "TOP-DOWN", "c": "TOP-DOWN", "d": None}
     for number, (name, order) in enumerate(orders.items()):
         write(tmp_path / "data" / f"{name}.fits", number, **({"ROWORDER": order} if order else {}))
-    uses, known, _, _ = take(tmp_path)
+    uses, known, *_ = take(tmp_path)
     assert frames_to_turn(uses.frames, known) == {"a"}
     (tmp_path / "data" / "c.fits").unlink()
-    uses, known, _, _ = take(tmp_path)
+    uses, known, *_ = take(tmp_path)
     assert frames_to_turn(uses.frames, known) == {"b"}
     assert frames_to_turn(uses.frames, dict.fromkeys(known, Exposure((4, 5)))) == set()
+
+
+def test_more_cards_are_looked_for_once_they_are_wanted(tmp_path: Path) -> None:
+    write(tmp_path / "data" / "a.fits", 1, PIERSIDE="West", FOCUS=10.0, FLIPPED=True)
+    (tmp_path / "data" / "b.fits").write_text("no image")
+    paths = [str(path) for path in (tmp_path / "data").iterdir()]
+    contents = {path: sha256_of(Path(path)) for path in paths}
+    for cards in ((), ("PIERSIDE", "FOCUS", "FLIPPED", "ABSENT"), ("PIERSIDE",), ()):
+        looks = Looks(contents, tmp_path / "exposures.json", cards)
+        for path in paths:
+            looks.exposure(path)
+        stated = looks.cards(str(tmp_path / "data" / "a.fits"))
+        expected = {"PIERSIDE": "West", "FOCUS": "10", "FLIPPED": "T"}
+        assert {card: stated.get(card) for card in cards} == {
+            card: expected.get(card) for card in cards
+        }
+        assert looks.cards(str(tmp_path / "data" / "b.fits")) == {}
+        looks.keep()

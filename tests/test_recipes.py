@@ -13,6 +13,7 @@ from scripts.lightstack.planning.recipes import RULES
 from tests.conftest import ROOT
 
 IN_RECIPES = {"sha256", "facts", "frames", "refused", "left_out", "rows", "cache", "pictures"}
+IN_RECIPES |= {"groups", "members", "stacks"}
 """Parameters of rules beside settings and recipe: ingredients of the recipe, or the place of a
 cache, which has no part in the result."""
 
@@ -71,7 +72,7 @@ def test_recipes_have_the_settings_and_values_that_are_parameters(
 def test_there_is_a_job_for_each_frame_where_a_recipe_says_so(
     jobs: dict[str, list[tuple[Any, set[str]]]],
 ) -> None:
-    counts = {"frame": 5, "kind": 1, "run": 1}
+    counts = {"frame": 5, "kind": 1, "run": 1, "group": 1, "reference": 1}
     for rule, found in jobs.items():
         assert len(found) == counts[RULES[rule].per], rule
 

@@ -35,6 +35,7 @@ def accepted_frame(folder: Path) -> Path:
         {"a": folder / "quality.json"},
         {"a": folder / "cleaned.fits"},
         folder / "selection.csv",
+        groups={"a": ""},
         output_dir=folder / "accepted",
         threads=2,
     )
@@ -71,6 +72,7 @@ def test_many_frames_are_copied_at_a_time_and_noted_in_order(tmp_path: Path) -> 
             {name: tmp_path / "quality" / f"{name}.json" for name in names},
             {name: tmp_path / "cleaned" / f"{name}.fits" for name in names},
             tmp_path / "selection.csv",
+            groups=dict.fromkeys(names, ""),
             output_dir=folder,
             threads=threads,
         )

@@ -35,7 +35,8 @@ def test_readme_has_the_table_of_settings() -> None:
     readme = (ROOT / "README.md").read_text()
     for key, rules in schema()["properties"].items():
         default = rules["default"]
-        shown = ", ".join(default) if isinstance(default, list) else default
+        shown = ", ".join(default) or "[]" if isinstance(default, list) else default
+        shown = "null" if shown is None else shown
         assert f"| `{key}` | {shown} | {rules['description']} |" in readme
 
 

@@ -40,6 +40,8 @@ def stack(run: Run, out: Path, alignment: Path | None = None, **options: Any) ->
         "weights": "none",
         "stack_memory_mb": 1000,
         "threads": 1,
+        "group": "",
+        "members": list(frames),
     }
     thumbnails = out / "work" / "thumbnails.fits"
     stack_frames.run(alignment, cleaned, stacks, thumbnails, **{**settings, **options})
@@ -189,6 +191,7 @@ def test_the_recipe_has_the_modules_that_a_stack_loads(
             {name: Path(cleaned, f"{name}.fits") for name in names},
             {mode: Path(out, f"stack_{mode}.fits") for mode in modes},
             Path(out, "work", "thumbnails.fits"),
+            group="", members=list(names),
             sigma_clip=2.5, weights="none", stack_memory_mb=1000, threads=1,
         )
         files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))

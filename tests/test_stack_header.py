@@ -135,6 +135,15 @@ def test_the_grid_is_the_references() -> None:
     assert {keyword: header[keyword] for keyword in grid} == grid
 
 
+def test_the_grid_may_be_that_of_another_group() -> None:
+    reference = frame(FILTER="L", OBJECT="M 8", CRVAL1=83.1, CRPIX2=5.0, EXPTIME=10.0)
+    frames = [frame(FILTER="Ha", OBJECT="M 8", CRVAL1=83.2, EQUINOX=2000.0, EXPTIME=60.0)] * 2
+    header = common_header(frames, reference)
+    cards = {key: header.get(key) for key in ("FILTER", "OBJECT", "EXPTIME", "CRVAL1", "EQUINOX")}
+    assert list(cards.values()) == ["Ha", "M 8", 60.0, 83.1, None]
+    assert header["CRPIX2"] == 5.0
+
+
 def test_gain_and_read_noise_tell_the_noise_of_an_average() -> None:
     rng = np.random.default_rng(3)
     gains, scales, weights = [1.5, 0.8, 2.5, 1.5], [1.0, 0.7, 1.6, 1.1], [1.0, 2.0, 0.5, 1.0]

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.lightstack.planning.frames import Frames
-from scripts.lightstack.planning.uses import Uses, mixtures, sort_files
+from scripts.lightstack.planning.uses import Uses, sort_files
 from scripts.lightstack.raw.exposure import Exposure
 
 SHAPE = (10, 20)
@@ -110,17 +110,3 @@ def test_copies_count_once() -> None:
 def test_unreadable_files_stay_frames() -> None:
     uses = uses_of({"a.fits": "a.fits: damaged", "b.fits": light()})
     assert [*uses.frames.paths] == ["a", "b"]
-
-
-def test_frames_that_differ_are_told_of() -> None:
-    frames = [light(filter=name, exptime=60.0) for name in ("L", "L", "Ha")]
-    frames += [Exposure((5, 5), exptime=300.0, binning=(2, 2), camera="A")]
-    assert mixtures(frames) == [
-        "shape (1 of 5 x 5, 3 of 20 x 10)",
-        "filter (1 of Ha, 2 of L)",
-        "exposure (3 of 60 s, 1 of 300 s)",
-    ]
-    many = [light(exptime=float(seconds)) for seconds in range(10, 90, 10)]
-    assert mixtures(many) == ["exposure (1 of 10 s, 1 of 20 s, 1 of 30 s, …, 1 of 80 s)"]
-    assert mixtures([light(exptime=60.0), light(exptime=120.0)]) == []
-    assert mixtures([]) == []

@@ -30,6 +30,9 @@ COLUMNS = (
     "scale",
     "flux_scale",
     "sha256",
+    "filter",
+    "object",
+    "group",
 )
 
 

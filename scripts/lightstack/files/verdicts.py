@@ -10,7 +10,7 @@ from scripts.lightstack.text import has_dark
 
 
 def read_verdicts(
-    quality: Mapping[str, Path], groups: Mapping[str, str] | None = None
+    quality: Mapping[str, Path], groups: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
     """Read what was found of frames, and count the same pixels once.
 
@@ -18,7 +18,7 @@ def read_verdicts(
     ----------
     quality : dict of str to Path
         What `grade_frame` wrote, by frame.
-    groups : dict of str to str, optional
+    groups : dict of str to str
         Group of each frame; frames of different groups are never in one stack, and are not
         compared.
 
@@ -33,8 +33,7 @@ def read_verdicts(
     alike: dict[tuple[str, str], list[str]] = {}
     for name, record in records.items():
         if record["verdict"] == "accepted":
-            group = groups[name] if groups else ""
-            alike.setdefault((group, record["pixels_sha256"]), []).append(name)
+            alike.setdefault((groups[name], record["pixels_sha256"]), []).append(name)
     for names in alike.values():
         first = min(names, key=lambda name: _rank(name, records[name]))
         reason = {"code": "same_pixels", "other": first}

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ from scripts.lightstack.digest import VERSIONS, code_digest
 from scripts.lightstack.files.records import read_json, write_json
 from scripts.lightstack.order import natural_order
 from scripts.lightstack.planning.dark_choice import DarkChoice
-from scripts.lightstack.planning.uses import Known, Uses, mixtures
+from scripts.lightstack.planning.groups import Groups, told
+from scripts.lightstack.planning.uses import Known, Uses
 from scripts.lightstack.raw.exposure import EXPOSURE_CARDS, Exposure, exposure_of
 from scripts.lightstack.raw.image import UnreadableFileError, UnusableFrameError
 from scripts.lightstack.raw.images import is_fits_name, read_cards
 from scripts.lightstack.raw.roles import DARK, LIGHT
+from scripts.lightstack.raw.values import written
 from scripts.lightstack.text import on_one_line
 
 MOST_NAMED = 3
@@ -35,10 +37,14 @@ class Looks:
     cache_path : Path
         JSON file that remembers between runs. It may be damaged or deleted: that costs time,
         nothing else.
+    cards : sequence of str, optional
+        More cards to look for.
     """
 
-    def __init__(self, contents: Mapping[str, str], cache_path: Path) -> None:
-        self._contents, self._cache_path = contents, cache_path
+    def __init__(
+        self, contents: Mapping[str, str], cache_path: Path, cards: Sequence[str] = ()
+    ) -> None:
+        self._contents, self._cache_path, self._cards = contents, cache_path, tuple(cards)
         self._code = [code_digest("scripts/lightstack/planning/inventory.py"), *VERSIONS]
         self._known = self._recall()
         self._entries: dict[str, dict[str, Any]] = {}
@@ -53,6 +59,10 @@ class Looks:
             for key, value in entry["exposure"].items()
         }
         return Exposure(**values)
+
+    def cards(self, path: str) -> dict[str, str]:
+        """Return what the header of a file states for each of the cards that it has."""
+        return {key: text for key, text in self._entry(path)["cards"].items() if text is not None}
 
     def damage(self, path: str) -> str:
         """Why the pixels of a file cannot be read, or nothing if they can."""
@@ -76,8 +86,12 @@ class Looks:
     def _entry(self, path: str) -> dict[str, Any]:
         if path not in self._entries:
             known = self._known.get(path)
-            if known is None or known["sha256"] != self._contents[path]:
-                known = {"sha256": self._contents[path], **_look(Path(path))}
+            if (
+                known is None
+                or known["sha256"] != self._contents[path]
+                or not known["cards"].keys() >= set(self._cards)
+            ):
+                known = {"sha256": self._contents[path], **_look(Path(path), self._cards)}
             self._entries[path] = dict(known)
         return self._entries[path]
 
@@ -96,21 +110,27 @@ def _digest(files: object) -> str:
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()
 
 
-def _look(path: Path) -> dict[str, Any]:
+def _look(path: Path, more: tuple[str, ...]) -> dict[str, Any]:
     """Look at the header of a file."""
     try:
-        shape, cards, pixel_type = read_cards(path, EXPOSURE_CARDS)
+        shape, cards, pixel_type = read_cards(path, (*EXPOSURE_CARDS, *more))
     except UnusableFrameError as error:
-        return {"problem": str(error), "passing": isinstance(error, UnreadableFileError)}
+        is_passing = isinstance(error, UnreadableFileError)
+        return {"problem": str(error), "passing": is_passing, "cards": dict.fromkeys(more)}
     picture = not is_fits_name(path)
     exposure = exposure_of(cards, shape, picture=picture, pixel_type=pixel_type)
     values = ((field.name, getattr(exposure, field.name)) for field in fields(exposure))
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values}
-    return {"exposure": plain, "passing": False}
+    stated = {key: written(cards, key) for key in more}
+    return {"exposure": plain, "passing": False, "cards": stated}
 
 
 def inventory(
-    uses: Uses, known: Known, contents: Mapping[str, str], choice: DarkChoice
+    uses: Uses,
+    known: Known,
+    contents: Mapping[str, str],
+    choice: DarkChoice,
+    groups: Groups,
 ) -> list[dict[str, Any]]:
     """List all files, a row each.
 
@@ -124,6 +144,8 @@ def inventory(
         Fingerprints of the files.
     choice : DarkChoice
         The darks of the frames.
+    groups : Groups
+        Which frames are stacked together.
 
     Returns
     -------
@@ -151,6 +173,7 @@ def inventory(
                 "role": uses.roles.get(path, "unknown"),
                 "used_as": used_as,
                 "why": why,
+                "group": groups.of_frame.get(lights.get(path, "")),
                 **_described(seen),
                 "sha256": contents.get(path),
             }
@@ -196,7 +219,34 @@ def _pair(values: tuple[float, ...] | None) -> str | None:
     return None if values is None else " x ".join(f"{value:g}" for value in values)
 
 
-def overview(uses: Uses, known: Known, choice: DarkChoice) -> list[str]:
+def ledger_facts(uses: Uses, known: Known, groups: Groups) -> dict[str, dict[str, str]]:
+    """Tell what the ledger says of frames, used or not, from their headers.
+
+    Parameters
+    ----------
+    uses : Uses
+        What each file is used as.
+    known : mapping
+        How each file was taken.
+    groups : Groups
+        Which frames are stacked together.
+
+    Returns
+    -------
+    dict of str to dict of str to str
+        By frame, of ``filter``, ``object`` and ``group`` what there is.
+    """
+    facts = {}
+    for frame, path in {**uses.offered, **uses.frames.paths}.items():
+        seen = known.get(path)
+        stated = {"group": groups.of_frame.get(frame)}
+        if isinstance(seen, Exposure):
+            stated |= {"filter": seen.filter, "object": seen.object}
+        facts[frame] = {column: text for column, text in stated.items() if text}
+    return facts
+
+
+def overview(uses: Uses, known: Known, choice: DarkChoice, groups: Groups) -> list[str]:
     """Tell in a few lines what is there, and what of it is not used.
 
     Parameters
@@ -207,22 +257,21 @@ def overview(uses: Uses, known: Known, choice: DarkChoice) -> list[str]:
         How each file was taken.
     choice : DarkChoice
         The darks of the frames.
+    groups : Groups
+        Which frames are stacked together.
 
     Returns
     -------
     list of str
-        One line for all files; one for frames that differ and are stacked together; one for each
-        cause to leave files out, or frames without a dark; one for files that cannot be read.
+        One line for all files; those of the groups; one for frames that differ and are stacked
+        together; one for each cause to leave files out, or frames without a dark; one for files
+        that cannot be read.
     """
-    seen = (known[path] for path in uses.frames.paths.values())
-    lights = [exposure for exposure in seen if isinstance(exposure, Exposure)]
     n_darks = sum(map(len, choice.darks.values())) + len(choice.own)
     lines = [f"Found {_some(len(uses.frames.names), 'light')}, {_some(n_darks, 'dark')} for them."]
-    if mixed := mixtures(lights):
-        lines.append(
-            f"Frames are going to be stacked together that differ in {'; '.join(mixed)}. To part "
-            "them, give each kind a folder of its own and set input_dir."
-        )
+    lines += told(groups, uses.frames.paths, known)
+    seen = (known[path] for path in uses.frames.paths.values())
+    lights = [exposure for exposure in seen if isinstance(exposure, Exposure)]
     many = [light.n_images for light in lights if light.n_images > 1]
     if many:
         lines.append(f"Only the first image is used of {_some(len(many), 'light')} with several.")

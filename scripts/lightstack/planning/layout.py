@@ -1,7 +1,8 @@
 """Where everything lies below the folder of a run: each path, named once.
 
-``{frame}``, ``{kind}`` and ``{mode}`` are filled in per file; ``<results>`` stands for the folder
-of the results, in Snakemake's notation.
+``{frame}``, ``{kind}``, ``{mode}`` and ``{group}`` are filled in per file; the place of a group
+vanishes where frames are not grouped, or all groups share what lies there. ``<results>`` stands
+for the folder of the results, in Snakemake's notation.
 """
 
 from collections.abc import Iterable
@@ -19,16 +20,16 @@ MASTER = f"{WORK}/darks/{{kind}}.fits"
 PLAN = f"{WORK}/plan.json"
 FINGERPRINTS = f"{WORK}/fingerprints.json"
 EXPOSURES = f"{WORK}/exposures.json"
-ALIGNMENTS = f"{WORK}/alignments.json"
-THUMBNAILS = f"{WORK}/stacks/thumbnails.fits"
+ALIGNMENTS = f"{WORK}/alignments/{{group}}.json"
+THUMBNAILS = f"{WORK}/stacks/{{group}}/thumbnails.fits"
 PICTURES = f"{WORK}/pictures"
 
 SELECTION = "<results>/selection.csv"
-ALIGNMENT = "<results>/alignment.json"
+ALIGNMENT = "<results>/{group}/alignment.json"
 LEDGER = "<results>/frames.csv"
 INVENTORY = "<results>/inventory.csv"
-STACK = "<results>/stack_{mode}.fits"
-PREVIEW = "<results>/preview.png"
+STACK = "<results>/{group}/stack_{mode}.fits"
+PREVIEW = "<results>/{group}/preview.png"
 REPORT = "<results>/report.html"
 REPORT_WITHOUT_STACKS = "<results>/report_without_stacks.html"
 
@@ -36,8 +37,15 @@ REPORT_WITHOUT_STACKS = "<results>/report_without_stacks.html"
 def filled(pattern: str, **values: str) -> str:
     """Fill in a pattern; other braces than its own may stand in the values."""
     for key, value in values.items():
+        if key == "group" and not value:
+            pattern = without_group(pattern)
         pattern = pattern.replace(f"{{{key}}}", value)
     return pattern
+
+
+def without_group(pattern: str) -> str:
+    """Take the place of the group out of a pattern."""
+    return pattern.replace("/{group}", "")
 
 
 def in_results(pattern: str, results: str) -> str:
@@ -46,7 +54,12 @@ def in_results(pattern: str, results: str) -> str:
 
 
 def made_files(
-    frames: Iterable[str], kinds: Iterable[str], modes: Iterable[str], results: str
+    frames: Iterable[str],
+    kinds: Iterable[str],
+    modes: Iterable[str],
+    results: str,
+    aligned: Iterable[str],
+    stacked: Iterable[str],
 ) -> list[str]:
     """List all files that jobs make, except for those in the output folder.
 
@@ -56,9 +69,16 @@ def made_files(
         Frames, kinds of darks and modes of stacking of a run.
     results : str
         Folder of the results.
+    aligned, stacked : iterable of str
+        Groups that share a reference, and groups with stacks. Of named groups, the stacks are not
+        listed: no job is bound to make them, for a group may have too few good frames.
     """
     paths = [filled(MASTER, kind=kind) for kind in kinds]
     paths += [filled(pattern, frame=frame) for frame in frames for pattern in OF_EACH_FRAME]
-    paths += [filled(STACK, mode=mode) for mode in modes]
-    paths += [INVENTORY, SELECTION, ALIGNMENT, LEDGER, THUMBNAILS, PREVIEW, REPORT]
+    paths += [filled(ALIGNMENT, group=group) for group in aligned]
+    for group in stacked:
+        paths += [filled(pattern, group=group) for pattern in (THUMBNAILS, PREVIEW)]
+        if not group:
+            paths += [filled(STACK, mode=mode, group=group) for mode in modes]
+    paths += [INVENTORY, SELECTION, LEDGER, REPORT]
     return [in_results(path, results) for path in paths]

@@ -1,7 +1,7 @@
 """How a plan is made: all that the main process looks at, in its order."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,8 @@ from scripts.lightstack.files.unread import NOTES, Unread, as_tried, noted
 from scripts.lightstack.planning.dark_choice import choose_darks
 from scripts.lightstack.planning.fingerprints import fingerprints
 from scripts.lightstack.planning.frames import find_frames
-from scripts.lightstack.planning.inventory import Looks, inventory, overview
+from scripts.lightstack.planning.groups import cards_of, group_frames
+from scripts.lightstack.planning.inventory import Looks, inventory, ledger_facts, overview
 from scripts.lightstack.planning.layout import EXPOSURES, FINGERPRINTS
 from scripts.lightstack.planning.plan import Plan
 from scripts.lightstack.planning.recipes import RULES, Recipes
@@ -81,7 +82,7 @@ def make_plan(
         say=say,
     )
     contents = raw.digests
-    looks = Looks(contents, Path(EXPOSURES))
+    looks = Looks(contents, Path(EXPOSURES), cards_of(settings["group_by"]))
     known = {path: looks.exposure(path) for path in contents}
     lights, darks = (
         (settings[key], files.without(raw.unreadable)) for key, files in found.items()
@@ -98,8 +99,16 @@ def make_plan(
         settings["dark_temperature_tolerance"],
         looks.damage,
     )
+    groups = group_frames(
+        frames,
+        known,
+        looks.cards,
+        group_by=settings["group_by"],
+        align_by=settings["align_by"],
+    )
     looks.keep()
-    rows = inventory(uses, known, contents, choice)
+    rows = inventory(uses, known, contents, choice, groups)
+    ledger = ledger_facts(uses, known, groups)
     unread = noted(NOTES)
     recipes = Recipes(
         settings,
@@ -108,6 +117,8 @@ def make_plan(
         choice,
         frames_to_turn(uses.frames, known),
         rows,
+        groups,
+        ledger,
     )
     plan = Plan(
         settings=settings,
@@ -123,10 +134,12 @@ def make_plan(
         inventory=rows,
         rule_settings={rule: recipes.settings_of(rule) for rule in RULES},
         facts_of_report=recipes.facts_of_report,
+        ledger=ledger,
+        groups=asdict(groups),
         recipes={rule: recipes.of_all(rule) for rule in RULES},
     )
     told = Told(
-        overview(uses, known, choice),
+        overview(uses, known, choice, groups),
         [f"this frame is left out: {sentence}" for sentence in uses.frames.refused.values()]
         + [f"this dark is not used: {sentence}" for sentence in choice.unused],
         {*uses.darks.paths.values()},

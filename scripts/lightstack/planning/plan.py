@@ -55,8 +55,13 @@ class Plan:
         The settings on which a rule's result depends, by rule.
     facts_of_report : dict
         What the report tells and no result holds.
+    ledger : dict of str to dict
+        What the ledger tells of a frame from its header, by its name.
+    groups : dict
+        Which frames are stacked together: the fields of `groups.Groups`.
     recipes : dict of str to dict
-        Recipe of each job, by rule, then by frame or kind of darks; by "" if the rule has one job.
+        Recipe of each job, by rule, then by frame, kind of darks or group; by "" if the rule has
+        one job.
     """
 
     settings: dict[str, Any]
@@ -72,6 +77,8 @@ class Plan:
     inventory: list[dict[str, Any]]
     rule_settings: dict[str, dict[str, Any]]
     facts_of_report: dict[str, Any]
+    ledger: dict[str, dict[str, str]]
+    groups: dict[str, Any]
     recipes: dict[str, dict[str, str]]
 
     def write(self, path: Path) -> None:

@@ -37,6 +37,7 @@ from typing import Any
 
 from scripts.lightstack.digest import VERSIONS, code_digest
 from scripts.lightstack.planning.dark_choice import DarkChoice
+from scripts.lightstack.planning.groups import Groups
 from scripts.lightstack.planning.settings import complete_settings
 from scripts.lightstack.planning.uses import Uses
 from scripts.lightstack.stacking import modes
@@ -53,7 +54,8 @@ class Ingredients:
     uses : tuple of str
         Rules whose results are read.
     per : str
-        "frame" or "kind" (of darks) if the rule has a job for each, or "run".
+        "frame", "kind" (of darks), "group" or "reference" (which some groups share) if the rule
+        has a job for each, or "run".
     """
 
     settings: tuple[str, ...] = ()
@@ -83,25 +85,29 @@ RULES = {
         per="frame",
     ),
     "select_frames": Ingredients(("output_dir",), ("grade_frame", "subtract_background")),
-    "align_frames": Ingredients(("reference", "normalize"), ("grade_frame", "detect_sources")),
+    "align_frames": Ingredients(
+        ("reference", "normalize"), ("grade_frame", "detect_sources"), per="reference"
+    ),
     "list_frames": Ingredients((), ("align_frames", "grade_frame")),
     "list_inventory": Ingredients(),
     "stack_frames": Ingredients(
-        ("sigma_clip", "weights", "modes"), ("align_frames", "subtract_background")
+        ("sigma_clip", "weights", "modes"), ("align_frames", "subtract_background"), per="group"
     ),
-    "draw_preview": Ingredients(("modes",), ("stack_frames",)),
+    "draw_preview": Ingredients(("modes",), ("stack_frames",), per="group"),
 }
 """The rules whose jobs have recipes, each after those that it uses."""
 
 # The report shows the settings of all that it tells of.
 RULES["write_report"] = Ingredients(
-    tuple(
-        dict.fromkeys(
+    (
+        "group_by",
+        "align_by",
+        *dict.fromkeys(
             name
             for rule, made in RULES.items()
             if rule != "select_frames"
             for name in made.settings
-        )
+        ),
     ),
     (
         "list_frames",
@@ -132,6 +138,10 @@ class Recipes:
         Frames whose rows are put into the other order.
     inventory : list of dict
         What is known of each file.
+    groups : Groups
+        Which frames are stacked together.
+    facts : dict of str to dict
+        What the ledger tells of frames from their headers.
     """
 
     def __init__(
@@ -142,10 +152,13 @@ class Recipes:
         choice: DarkChoice,
         turned: set[str],
         inventory: list[dict[str, Any]],
+        groups: Groups,
+        facts: dict[str, dict[str, str]],
     ) -> None:
         self._settings, self._uses = settings, uses
         self._contents, self._choice = contents, choice
         self._turned, self._inventory = turned, inventory
+        self._groups, self._facts = groups, facts
         self.of = cache(self._of)
 
     def settings_of(self, rule: str) -> dict[str, object]:
@@ -175,10 +188,12 @@ class Recipes:
         }
 
     def of_all(self, rule: str) -> dict[str, str]:
-        """Recipes of all jobs of a rule, by frame or kind of darks; by "" if it has one job."""
+        """Recipes of all jobs of a rule, by what they are for; by "" if it has one job."""
         names: dict[str, Iterable[str]] = {
             "frame": self._uses.frames.paths,
             "kind": self._choice.darks,
+            "group": self._groups.stacked,
+            "reference": self._groups.aligned,
             "run": [""],
         }
         return {name: self.of(rule, name) for name in names[RULES[rule].per]}
@@ -191,7 +206,7 @@ class Recipes:
         rule : str
             Its rule.
         name : str, optional
-            Its frame or its kind of darks, if the rule has a job for each.
+            Its frame, kind of darks or group, if the rule has a job for each.
 
         Returns
         -------
@@ -208,21 +223,27 @@ class Recipes:
 
     def _raw(self, rule: str, name: str) -> object:
         """Tell what the job takes from raw files."""
-        if rule == "combine_darks":
-            return [self._contents[path] for path in self._choice.darks[name]]
-        if rule == "calibrate_frame":
-            own = self._choice.own.get(name)
-            dark = [Path(own).name, self._contents[own]] if own else None
-            return [self._contents[self._uses.frames.paths[name]], dark, self.facts_of(name)]
-        if rule == "list_inventory":
-            return self._inventory
-        if rule == "write_report":
-            return self.facts_of_report
-        return (
-            [self._uses.frames.refused, self._uses.lights_left_out()]
-            if rule == "list_frames"
-            else None
-        )
+        raw: object = None
+        match rule:
+            case "combine_darks":
+                raw = [self._contents[path] for path in self._choice.darks[name]]
+            case "calibrate_frame":
+                own = self._choice.own.get(name)
+                dark = [Path(own).name, self._contents[own]] if own else None
+                raw = [self._contents[self._uses.frames.paths[name]], dark, self.facts_of(name)]
+            case "list_inventory":
+                raw = self._inventory
+            case "select_frames":
+                raw = self._groups.of_frame
+            case "align_frames":
+                raw = self._groups.sharing[name]
+            case "stack_frames":
+                raw = self._groups.members[name]
+            case "list_frames":
+                raw = [self._uses.frames.refused, self._uses.lights_left_out(), self._facts]
+            case "write_report":
+                raw = self.facts_of_report
+        return raw
 
     def _used(self, used: str, rule: str, name: str) -> object:
         """Recipes of the jobs of another rule whose results the job reads."""
@@ -231,7 +252,20 @@ class Recipes:
             return self.of(used, kind) if kind else None
         if RULES[used].per == RULES[rule].per:
             return self.of(used, name)
-        return [[frame, self.of(used, frame)] for frame in self._uses.frames.paths]
+        return [[each, self.of(used, each)] for each in self._names(used, rule, name)]
+
+    def _names(self, used: str, rule: str, name: str) -> list[str]:
+        """Name the jobs of another rule whose results a job reads."""
+        per_run = RULES[rule].per == "run"
+        shared = self._groups.shared[name] if RULES[rule].per == "group" else name
+        match RULES[used].per:
+            case "reference":
+                return list(self._groups.aligned) if per_run else [shared]
+            case "group":
+                return self._groups.stacked
+            case _ if per_run:
+                return list(self._uses.frames.paths)
+        return list(self._groups.sharing[shared])
 
 
 def _digest(*parts: object) -> str:

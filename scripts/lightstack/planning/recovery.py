@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
+from scripts.lightstack.files.alignment_file import problem_of
 from scripts.lightstack.files.atomic import is_part_name, part_name
 from scripts.lightstack.files.output_folder import is_complete
+from scripts.lightstack.files.records import read_json
 from scripts.lightstack.files.wholeness import is_whole
 
 COMPRESSED = (".gz", ".fz", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -39,6 +41,25 @@ def files_to_make_again(made: Iterable[str], selection: str, output: Path) -> li
     if selection not in found and Path(selection).exists() and not is_complete(output):
         found.append(selection)
     return found
+
+
+def has_lost_stacks(thumbnails: str, alignment: str, group: str, stacks: Iterable[str]) -> bool:
+    """Whether stacks of a group are gone or damaged that its job has made.
+
+    Parameters
+    ----------
+    thumbnails, alignment : str
+        What the group's jobs have made beside its stacks.
+    group : str
+        Its name.
+    stacks : iterable of str
+        Paths of its stacks.
+    """
+    if not (os.path.exists(thumbnails) and os.path.exists(alignment) and is_whole(alignment)):  # noqa: PTH110
+        return False
+    if problem_of(read_json(Path(alignment)), group):
+        return False
+    return not all(os.path.exists(path) and is_whole(path) for path in stacks)  # noqa: PTH110
 
 
 def _is_recorded(path: str) -> bool:
@@ -94,7 +115,7 @@ def loss_of_records(results: Iterable[str]) -> str:
     )
 
 
-def sweep(own: Iterable[Path], shared: Path) -> None:
+def sweep(own: Iterable[Path], shared: Iterable[Path]) -> None:
     """Remove what killed runs left half-written.
 
     For a run that holds the lock: what has such a name may be another's that is at work.
@@ -103,8 +124,9 @@ def sweep(own: Iterable[Path], shared: Path) -> None:
     ----------
     own : iterable of Path
         Folders of the workflow, with all that is below them.
-    shared : Path
-        Folder in which only the files directly below it can be the workflow's.
+    shared : iterable of Path
+        Folders in which only the files directly below them can be the workflow's; they may be
+        absent.
     """
     below = [
         Path(parent, name)
@@ -112,7 +134,8 @@ def sweep(own: Iterable[Path], shared: Path) -> None:
         for parent, _, names in os.walk(folder)
         for name in names
     ]
-    for path in [*below, *shared.iterdir()]:
+    beside = [path for folder in shared if folder.is_dir() for path in folder.iterdir()]
+    for path in [*below, *beside]:
         if is_part_name(path.name):
             path.unlink(missing_ok=True)
 

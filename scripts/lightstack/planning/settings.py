@@ -278,7 +278,8 @@ def _sentence(error: Any) -> str:
     value = error.instance
     match error.validator:
         case "type":
-            kind = _KINDS[error.validator_value]
+            types = error.validator_value
+            kind = _KINDS[types if isinstance(types, str) else types[0]]
             return f"{_shown(value)} is not {kind}{_advice(value, kind)}."
         case "minimum":
             return f"{_shown(value)} is below the smallest legal value {error.validator_value}."

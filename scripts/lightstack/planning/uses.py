@@ -1,7 +1,7 @@
 """What each file is used as: what it is, not what its folder was meant for."""
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,12 +23,6 @@ CAUSES = {
     "bias": "a bias frame",
 }
 """Why a file is left out, in words."""
-
-MIXED_EXPOSURES = 3
-"""Exposures that differ by more than this factor are no mere variation."""
-
-MOST_LISTED = 5
-"""Values of a header that are told of: enough to see what is mixed."""
 
 
 @dataclass(frozen=True)
@@ -155,42 +149,6 @@ def frames_to_turn(frames: Frames, known: Known) -> set[str]:
     }
     most = Counter(orders.values()).most_common(1)
     return {name for name, order in orders.items() if order != most[0][0]}
-
-
-def mixtures(exposures: Iterable[Exposure]) -> list[str]:
-    """Tell in what frames differ that are going to be stacked together.
-
-    Parameters
-    ----------
-    exposures : iterable of Exposure
-        How the frames were taken.
-
-    Returns
-    -------
-    list of str
-        One text per quantity, such as "filter (4 of Ha, 4 of L, 4 of R)".
-    """
-    frames = list(exposures)
-    quantities = {
-        "shape": [f"{frame.shape[1]} x {frame.shape[0]}" for frame in frames],
-        "binning": ["{:g} x {:g}".format(*frame.binning) for frame in frames if frame.binning],
-        "filter": [frame.filter for frame in frames if frame.filter],
-        "object": [frame.object for frame in frames if frame.object],
-        "camera": [frame.camera for frame in frames if frame.camera],
-    }
-    times = [frame.exptime for frame in frames if frame.exptime]
-    if times and max(times) > MIXED_EXPOSURES * min(times):
-        quantities["exposure"] = [f"{time:g} s" for time in times]
-    texts = []
-    for name, values in quantities.items():
-        counts = Counter(values)
-        if len(counts) > 1:
-            ordered = sorted(counts.items(), key=lambda item: natural_order(item[0]))
-            parts = [f"{count} of {value}" for value, count in ordered]
-            if len(parts) > MOST_LISTED:
-                parts[MOST_LISTED - 2 : -1] = ["…"]
-            texts.append(f"{name} ({', '.join(parts)})")
-    return texts
 
 
 def _role(path: str, folder: str, exposure: Exposure | str, default: str) -> str:

@@ -73,6 +73,17 @@ def text(header: Cards, keys: tuple[str, ...]) -> str | None:
     return None
 
 
+def written(header: Cards, key: str) -> str | None:
+    """Value of a card of any kind, in one way of writing it; None if it holds nothing."""
+    value = header.get(key)
+    if isinstance(value, bool):
+        return "T" if value else "F"
+    if isinstance(value, int | float):
+        found = _finite(value, "")
+        return None if found is None else f"{found[0]:.10g}"
+    return text(header, (key,))
+
+
 def number(value: object) -> tuple[float, str] | None:
     """Read a number and the unit behind it.
 

@@ -40,7 +40,7 @@ class Column:
         return significant(value, 4) if self.decimals is None else f"{value:.{self.decimals}f}"
 
 
-TEXTS = ("dark", "date_obs")
+TEXTS = ("dark", "date_obs", "group")
 
 COLUMNS = (
     Column("name", "frame"),
@@ -64,6 +64,9 @@ COLUMNS = (
     Column("dark", "dark"),
 )
 """In the order of the page; the first four are written by its template."""
+
+GROUP = Column("group", "group")
+"""One more, where frames are grouped."""
 
 
 def significant(value: float, digits: int) -> str:

@@ -38,11 +38,15 @@ def charts(rows: list[Row], limits: list[Criterion]) -> list[Chart]:
     return [found for found in drawn if found is not None]
 
 
-def drift(rows: list[Row]) -> tuple[Axis, Axis, list[tuple[int, float, float]]] | None:
-    """Place the frames' shifts on two axes of one scale: number, x and y of each."""
+Drift = tuple[Axis, Axis, list[tuple[int, float, float]]]
+"""Axes of x and y, and number, x and y of each frame."""
+
+
+def drift(rows: list[tuple[int, Row]]) -> Drift | None:
+    """Place the shifts of numbered frames on two axes of one scale."""
     shifts = [
         (number, x, y)
-        for number, row in enumerate(rows)
+        for number, row in rows
         if (x := row.values["shift_x_px"]) is not None
         and (y := row.values["shift_y_px"]) is not None
     ]

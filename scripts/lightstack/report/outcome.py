@@ -1,23 +1,26 @@
 """What a run says at its end: what is there now, and of which state it is."""
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.lightstack.files.kept_stacks import PREVIOUS
+from scripts.lightstack.files.alignment_file import problem_of
+from scripts.lightstack.files.kept_stacks import PREVIOUS, SHOWN_BY, STACKS
 from scripts.lightstack.files.ledger import summary
 from scripts.lightstack.files.records import read_csv, read_json
 from scripts.lightstack.report.criteria import criteria
-from scripts.lightstack.report.rows import rows_of
+from scripts.lightstack.report.rows import Row, rows_of
 from scripts.lightstack.report.verdicts import advice, verdicts
 from scripts.lightstack.stacking.rejection import blindness
+
+MOST_NAMED = 5
+"""Leftovers that are told of by name."""
 
 
 def outcome(
     ledger: str,
-    alignment: str,
-    stacks: list[str],
-    preview: str,
+    groups: Mapping[str, Mapping[str, Any]],
     report: str,
     *,
     current: Collection[str],
@@ -27,10 +30,11 @@ def outcome(
 
     Parameters
     ----------
-    ledger, alignment, preview, report : str
+    ledger, report : str
         Paths of these results.
-    stacks : list of str
-        Paths of the stacks, one per mode.
+    groups : dict of str to dict
+        Paths of each group's ``alignment`` and ``preview``, and of its ``stacks`` by mode; one
+        group without a name where frames are not grouped.
     current : collection of str
         Those of the paths that are there and of the run's frames, settings and code.
     settings : dict
@@ -41,30 +45,102 @@ def outcome(
     list of str
         Lines to print. Nothing is said to be done that is not.
     """
-    stacked = set(stacks) <= set(current)
+    found = {
+        name: read_json(Path(files["alignment"]))
+        for name, files in groups.items()
+        if {ledger, files["alignment"]} <= set(current)
+    }
+    problems = {name: told for name, each in found.items() if (told := problem_of(each, name))}
+    stacked = {
+        name: set(files["stacks"].values()) <= set(current) for name, files in groups.items()
+    }
     lines = []
-    if {ledger, alignment} <= set(current):
+    if found:
         limits = criteria(settings)
         rows = rows_of(read_csv(Path(ledger)), limits)
-        lines += [*verdicts(rows, limits), *summary(Path(ledger), stacked=stacked)]
-        found = read_json(Path(alignment))
-        lines += [found["problem"]] if "problem" in found else []
+        lines += verdicts(rows, limits)
+        all_stacked = all(stacked[name] or name in problems for name in groups)
+        lines += summary(Path(ledger), stacked=all_stacked and problems.keys() != groups.keys())
+        lines += _of_groups(rows, groups, problems, stacked)
         lines += advice(rows, settings)
-        blind = blindness(len(found["frames"]), settings["sigma_clip"])
-        if stacked and blind and "sigma_clip" in settings["modes"]:
-            lines.append(blind)
-    others = [path for path in (ledger, *stacks, preview, report) if path not in current]
+        if "sigma_clip" in settings["modes"]:
+            lines += _blind(rows, [name for name in groups if stacked[name]], settings)
+    wanted = [ledger]
+    for name, files in groups.items():
+        of_stacks = [*files["stacks"].values(), files["preview"]]
+        wanted += [] if name and name in problems else of_stacks
+    others = [path for path in (*wanted, report) if path not in current]
     earlier = [path for path in others if Path(path).exists()]
     missing = [path for path in others if path not in earlier]
     if earlier:
         lines.append(f"Of an earlier state of frames, settings or code: {', '.join(earlier)}")
     if missing:
         lines.append(f"Not there yet: {', '.join(missing)}")
-    previous = Path(preview).parent / PREVIOUS
-    if previous.is_dir():
-        lines.append(f"The last good stacks, of an earlier state, are kept in {previous}.")
-    if preview in current:
-        lines.append(f"Preview: {Path(preview).resolve()}")
+    for files in groups.values():
+        previous = Path(files["preview"]).parent / PREVIOUS
+        if previous.is_dir():
+            lines.append(f"The last good stacks, of an earlier state, are kept in {previous}.")
+    if "" in groups and groups[""]["preview"] in current:
+        lines.append(f"Preview: {Path(groups['']['preview']).resolve()}")
     if report in current:
         lines.append(f"Report: {Path(report).resolve()}")
     return lines
+
+
+def _of_groups(
+    rows: list[Row],
+    groups: Mapping[str, Mapping[str, Any]],
+    problems: Mapping[str, str],
+    stacked: Mapping[str, bool],
+) -> list[str]:
+    """Tell of each group what is stacked, or why nothing is."""
+    offered = Counter(row.group for row in rows)
+    counts = Counter(row.group for row in rows if row.is_stacked)
+    lines = []
+    for name, files in groups.items():
+        if name in problems:
+            lines.append(f"{name}: no stacks. {problems[name]}" if name else problems[name])
+        elif name:
+            state = f"stacked; see {files['preview']}" if stacked[name] else "to be stacked"
+            lines.append(f"{name}: {counts[name]} of {offered[name]} frames {state}")
+    return lines
+
+
+def _blind(rows: list[Row], groups: list[str], settings: dict[str, Any]) -> list[str]:
+    """Tell in which groups no value can be clipped."""
+    counts = Counter(row.group for row in rows if row.is_stacked)
+    blind = [name for name in groups if blindness(counts[name], settings["sigma_clip"])]
+    if not blind:
+        return []
+    told = blindness(min(counts[name] for name in blind), settings["sigma_clip"])
+    return [f"{', '.join(blind)}: {told}" if any(blind) else told]
+
+
+def leftovers(results: Path, groups: Collection[str]) -> str:
+    """Say what lies among the results and is of no group of the run.
+
+    Parameters
+    ----------
+    results : Path
+        Folder of the results.
+    groups : collection of str
+        Names of the folders below it that are the run's; an empty one where its own stacks are.
+
+    Returns
+    -------
+    str
+        A sentence, or an empty string.
+    """
+    kinds = (STACKS, SHOWN_BY[0], "alignment.json")
+    found = {path for kind in kinds for path in results.glob(kind) if "" not in groups}
+    found |= {
+        path.parent
+        for kind in kinds
+        for path in results.glob(f"*/{kind}")
+        if path.parent.name not in {*groups, PREVIOUS}
+    }
+    named = sorted(map(str, found))
+    if not named:
+        return ""
+    more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+    return f"Of an earlier group_by, and left as they are: {', '.join(named[:MOST_NAMED])}{more}."

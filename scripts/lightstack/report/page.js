@@ -153,7 +153,7 @@
         const y = data.series[column][number];
         return y === null ? [] : [{ number, x, y }];
       }).sort((one, other) => one.x - other.x)
-      : data.drift.map(([number, x, y]) => ({ number, x, y }));
+      : data.drift[chart.dataset.drift].map(([number, x, y]) => ({ number, x, y }));
     const plot = chart.querySelector(".plot");
     let at = -1;
     const leave = () => {

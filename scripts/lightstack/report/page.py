@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from scripts.lightstack.report.charts import Chart
-from scripts.lightstack.report.columns import COLUMNS, NOTHING, significant
+from scripts.lightstack.report.columns import COLUMNS, GROUP, NOTHING, significant
 
 HERE = Path(__file__).parent
 
@@ -45,6 +45,7 @@ def render(parts: dict[str, Any]) -> bytes:
         "place": place,
         "percent": percent,
         "setting": setting,
+        "duration": duration,
     }
     code = (HERE / "page.js").read_text(encoding="utf-8")
     # As the template writes it between the tags, to the letter.
@@ -54,7 +55,7 @@ def render(parts: dict[str, Any]) -> bytes:
         style=(HERE / "page.css").read_text(encoding="utf-8"),
         code=code,
         code_digest=digest,
-        columns=COLUMNS,
+        columns=(*COLUMNS, GROUP) if parts["is_grouped"] else COLUMNS,
         data=_data(parts),
         chart_path=lambda chart, status: _path(chart, status, parts),
     )
@@ -72,6 +73,17 @@ def percent(fraction: float | None) -> str:
     return "" if fraction is None else f"{100 * fraction:+.0f} %"
 
 
+def duration(seconds: float) -> str:
+    """Write a time as hours, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    if minutes:
+        return f"{minutes} min {rest:02d} s"
+    return f"{seconds:g} s" if seconds else NOTHING
+
+
 def place(fraction: float) -> str:
     """Write a place on a chart, in thousandths of its side."""
     return str(_thousandths(fraction))
@@ -79,7 +91,9 @@ def place(fraction: float) -> str:
 
 def setting(value: object) -> str:
     """Write a setting as it stands in a configuration."""
-    return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(str, value))}]"
+    return "null" if value is None else str(value)
 
 
 def _thousandths(fraction: float) -> int:
@@ -105,8 +119,11 @@ def _data(parts: dict[str, Any]) -> dict[str, Any]:
             for chart in parts["charts"]
         },
         "drift": [
-            [number, _thousandths(x), _thousandths(1 - y)]
-            for number, x, y in (parts["drift"] or [None, None, []])[2]
+            [
+                [number, _thousandths(x), _thousandths(1 - y)]
+                for number, x, y in (section.drift or (None, None, []))[2]
+            ]
+            for section in parts["sections"]
         ],
         "graded": [
             [row.values[column] for column in columns]

@@ -39,7 +39,7 @@ class Row:
     values : mapping of str to float or None
         Numbers of the ledger by column, and ``transparency``, the share of the starlight that
         reached the frame, over that of the reference.
-    dark, date_obs, sha256 : str
+    dark, date_obs, sha256, group : str
         As in the ledger.
     margin : float or None
         How far the frame is from the limit that it keeps worst, over the limit; negative if it
@@ -54,6 +54,7 @@ class Row:
     dark: str
     date_obs: str
     sha256: str
+    group: str
     margin: float | None
 
     @property
@@ -94,6 +95,7 @@ def _row(row: dict[str, str], limits: list[Criterion]) -> Row:
         row.get("dark", ""),
         row.get("date_obs", ""),
         row.get("sha256", ""),
+        row.get("group", ""),
         None if is_without_limit else nearest(limits, values),
     )
 

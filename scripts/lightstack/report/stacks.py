@@ -68,7 +68,8 @@ def look_at_stacks(
         FITS file of each mode.
     rows : list of Row
     reference : Path
-        The reference frame without its sky.
+        The frame on whose scale the stacks are, without its sky; where it does not lie on their
+        grid, it is a little shifted, which changes its noise by nothing.
     settings : dict
         All settings.
 
@@ -78,7 +79,8 @@ def look_at_stacks(
         ``cards`` of a stack, and the ``software`` that made it.
     maps : list of Map
     gain : dict or None
-        Noise and sharpness beside those of the frames; None without a stack of averages.
+        Noise and sharpness beside those of the frames; None without a stack of averages, or
+        where the frame has another shape.
     """
     from astropy.io import fits
 
@@ -113,10 +115,12 @@ def _map(title: str, counts: NDArray[np.int16], header: "fits.Header") -> Map:
 
 def _gain(
     mode: str, stack: NDArray[Any], rows: list[Row], reference: Path, settings: dict[str, Any]
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     """Compare noise and sharpness of a stack with those of the frames in it."""
     region = depth.middle(stack.shape)
     pixels = PixelFile(reference)
+    if pixels.shape != stack.shape:
+        return None
     frame = pixels.read_rows(region[0].start, min(region[0].stop, pixels.shape[0]))[:, region[1]]
     image = np.ascontiguousarray(stack[region], np.float32)
     stacked = [row for row in rows if row.is_stacked]

@@ -83,7 +83,8 @@ def aligned_frames(alignment: dict[str, Any], cleaned: dict[str, Path]) -> list[
     alignment : dict
         What `align_frames` found.
     cleaned : dict of str to Path
-        What `subtract_background` wrote, by frame.
+        What `subtract_background` wrote, by frame, for those that are wanted if they are aligned,
+        and for the reference.
 
     Returns
     -------
@@ -92,7 +93,8 @@ def aligned_frames(alignment: dict[str, Any], cleaned: dict[str, Path]) -> list[
     """
     reference_shape = PixelFile(cleaned[alignment["reference"]]).shape
     frames = []
-    for name, entry in alignment["frames"].items():
+    for name in (name for name in alignment["frames"] if name in cleaned):
+        entry = alignment["frames"][name]
         pixels = PixelFile(cleaned[name])
         transform = Transform.from_json(entry, pixels.shape, reference_shape)
         header = read_header(cleaned[name])

@@ -63,7 +63,7 @@ def common_header(frames: Sequence[AlignedFrame], reference: AlignedFrame) -> "f
     ----------
     frames : sequence of AlignedFrame
     reference : AlignedFrame
-        The one on whose grid and flux scale the stacks lie.
+        The one on whose grid the stacks lie; it may be of another group than they.
 
     Returns
     -------
@@ -71,13 +71,16 @@ def common_header(frames: Sequence[AlignedFrame], reference: AlignedFrame) -> "f
         The reference's cards of its grid; those that all frames have with the same value; and
         what counts the frames and tells their times.
     """
-    header = _shared_cards(frames, reference)
+    first = next((frame for frame in frames if frame is reference), frames[0])
+    header = _shared_cards(frames, first)
+    if first is not reference:
+        _take_grid(header, reference.header)
     header["BUNIT"] = "adu"
     header["NCOMBINE"] = (len(frames), "frames combined")
     exposures = [time for frame in frames if (time := exposure_time(frame.header)) is not None]
     if len(exposures) == len(frames):
         if max(exposures) <= SAME_EXPOSURE * min(exposures):
-            header["EXPTIME"] = (exposure_time(reference.header), "[s] exposure of one frame")
+            header["EXPTIME"] = (exposure_time(first.header), "[s] exposure of one frame")
         else:
             header.remove("EXPTIME", ignore_missing=True)
         header["TOTEXP"] = (sum(exposures), "[s] exposure of all frames")
@@ -176,10 +179,10 @@ def table_of_frames(
     return table
 
 
-def _shared_cards(frames: Sequence[AlignedFrame], reference: AlignedFrame) -> "fits.Header":
-    """Keep the reference's cards of the grid, and the cards that are the same in all frames."""
-    header = reference.header.copy(strip=True)
-    others = [frame.header for frame in frames if frame is not reference]
+def _shared_cards(frames: Sequence[AlignedFrame], first: AlignedFrame) -> "fits.Header":
+    """Keep the first frame's cards of the grid, and the cards that are the same in all frames."""
+    header = first.header.copy(strip=True)
+    others = [frame.header for frame in frames if frame is not first]
     for keyword in list(header):
         if GRID_CARDS.fullmatch(keyword):
             continue
@@ -189,6 +192,15 @@ def _shared_cards(frames: Sequence[AlignedFrame], reference: AlignedFrame) -> "f
         if keyword in FRAME_CARDS or of_frame or not same:
             header.remove(keyword, ignore_missing=True, remove_all=True)
     return header
+
+
+def _take_grid(header: "fits.Header", reference: "fits.Header") -> None:
+    """Replace the cards of the grid by those of a frame of another group."""
+    for keyword in {key for key in header if GRID_CARDS.fullmatch(key)}:
+        header.remove(keyword, remove_all=True)
+    header.extend(
+        (card for card in reference.cards if GRID_CARDS.fullmatch(card.keyword)), end=True
+    )
 
 
 def _alike(keyword: str, one: object, other: object) -> bool:

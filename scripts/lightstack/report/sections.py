@@ -1,0 +1,118 @@
+"""What the report says of each group: its stacks, what is gained by them, how its frames drift."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts.lightstack.files.alignment_file import problem_of
+from scripts.lightstack.files.records import read_json
+from scripts.lightstack.report.figures import Drift, drift
+from scripts.lightstack.report.pictures import Picture, picture_of_preview
+from scripts.lightstack.report.rows import Row
+from scripts.lightstack.report.stacks import NO_HEADER, Map, look_at_stacks
+
+
+@dataclass(frozen=True)
+class GroupFiles:
+    """Where the products of a group lie.
+
+    Parameters
+    ----------
+    alignment, preview : Path
+    stacks : dict of str to Path
+        FITS file of each mode.
+    """
+
+    alignment: Path
+    preview: Path
+    stacks: dict[str, Path]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A group as the page shows it.
+
+    Parameters
+    ----------
+    name : str
+        Empty where frames are not grouped.
+    rows : list of (int, Row)
+        Its frames, with their places in the ledger.
+    reference, problem : str or None
+        On which frame its own are aligned, and why there are no stacks.
+    header : dict
+        ``cards`` of a stack, and the ``software`` that made it.
+    maps : list of Map
+    gain : dict or None
+        Noise and sharpness beside those of a frame.
+    preview : Picture or None
+    modes : list of str
+        Its stacks.
+    drift : Drift or None
+    """
+
+    name: str
+    rows: list[tuple[int, Row]]
+    reference: str | None
+    problem: str | None
+    header: dict[str, Any]
+    maps: list[Map]
+    gain: dict[str, Any] | None
+    preview: Picture | None
+    modes: list[str]
+    drift: Drift | None
+
+    @property
+    def n_stacked(self) -> int:
+        """How many of its frames are in the stacks."""
+        return sum(row.is_stacked for _, row in self.rows)
+
+    @property
+    def exposure_s(self) -> float:
+        """Exposure of its stacked frames together [s]."""
+        return sum(row.values["exptime_s"] or 0 for _, row in self.rows if row.is_stacked)
+
+
+def section_of(
+    name: str,
+    files: GroupFiles,
+    rows: list[tuple[int, Row]],
+    cleaned: Mapping[str, Path],
+    settings: dict[str, Any],
+) -> Section:
+    """Read the products of a group; without stacks, neither they nor a preview are looked at.
+
+    Parameters
+    ----------
+    name : str
+    files : GroupFiles
+    rows : list of (int, Row)
+        Its frames, with their places in the ledger.
+    cleaned : mapping of str to Path
+        What `subtract_background` wrote, by frame.
+    settings : dict
+        All settings.
+    """
+    alignment = read_json(files.alignment)
+    problem, reference = problem_of(alignment, name), alignment["reference"]
+    header, gain, preview = NO_HEADER, None, None
+    maps: list[Map] = []
+    if problem is None:
+        # The frame on whose scale the stacks are.
+        unit = alignment.get("flux_references", {}).get(name, reference)
+        of_group = [row for _, row in rows]
+        header, maps, gain = look_at_stacks(files.stacks, of_group, cleaned[unit], settings)
+        preview = picture_of_preview(files.preview)
+    return Section(
+        name,
+        rows,
+        reference,
+        problem,
+        header,
+        maps,
+        gain,
+        preview,
+        list(files.stacks),
+        drift(rows),
+    )
