@@ -166,7 +166,7 @@ def show_outcome():
         ):
             lines.append(write_report_without_stacks())
         results = Path(PLAN.settings["results_dir"])
-        tell(leftovers(results, {*groups, *GROUPS.aligned}))
+        tell(leftovers(results, groups, GROUPS.aligned))
     print("", *lines, sep="\n")
 
 

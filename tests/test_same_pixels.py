@@ -17,7 +17,9 @@ def verdicts(
     usual |= {"dark": "master", "date_obs": "2026-03-01", "exptime_s": 60.0}
     for name, record in records.items():
         write_json(folder / f"{name}.json", {**usual, **record})
-    found = read_verdicts({name: folder / f"{name}.json" for name in records}, groups or dict.fromkeys(records, ""))
+    found = read_verdicts(
+        {name: folder / f"{name}.json" for name in records}, groups or dict.fromkeys(records, "")
+    )
     return {
         name: record["reasons"][0]["other"] if record["reasons"] else record["verdict"]
         for name, record in found.items()

@@ -116,29 +116,30 @@ def _blind(rows: list[Row], groups: list[str], settings: dict[str, Any]) -> list
     return [f"{', '.join(blind)}: {told}" if any(blind) else told]
 
 
-def leftovers(results: Path, groups: Collection[str]) -> str:
+def leftovers(results: Path, stacked: Collection[str], aligned: Collection[str]) -> str:
     """Say what lies among the results and is of no group of the run.
 
     Parameters
     ----------
     results : Path
         Folder of the results.
-    groups : collection of str
-        Names of the folders below it that are the run's; an empty one where its own stacks are.
+    stacked, aligned : collection of str
+        Names of the folders below it in which the run's stacks and alignments are; an empty name
+        where they are beside them.
 
     Returns
     -------
     str
         A sentence, or an empty string.
     """
-    kinds = (STACKS, SHOWN_BY[0], "alignment.json")
-    found = {path for kind in kinds for path in results.glob(kind) if "" not in groups}
-    found |= {
-        path.parent
-        for kind in kinds
-        for path in results.glob(f"*/{kind}")
-        if path.parent.name not in {*groups, PREVIOUS}
-    }
+    found = set()
+    for kind, groups in ((STACKS, stacked), (SHOWN_BY[0], stacked), ("alignment.json", aligned)):
+        found |= {path for path in results.glob(kind) if "" not in groups}
+        found |= {
+            path.parent
+            for path in results.glob(f"*/{kind}")
+            if path.parent.name not in {*stacked, *aligned, PREVIOUS}
+        }
     named = sorted(map(str, found))
     if not named:
         return ""
