@@ -81,17 +81,16 @@ def run(
     }
     if reference not in records and reference != "best":
         reference = "first"
-    if not accepted:
-        record["problem"] = _none_accepted(list(records.values()))
-    elif reference not in ("first", "best", *accepted):
+    if accepted and reference not in ("first", "best", *accepted):
         record["problem"] = (
             f"The reference {reference!r} is not among the accepted frames. Set reference to "
             "first, best or the name of an accepted frame (see the ledger)."
         )
     else:
-        name = _choose_reference(reference, accepted)
-        found = _align_all(name, accepted, sources, normalize, cache, threads)
-        record |= {"reference": name, **found}
+        if accepted:
+            name = _choose_reference(reference, accepted)
+            found = _align_all(name, accepted, sources, normalize, cache, threads)
+            record |= {"reference": name, **found}
         record |= _of_groups(groups, records, record)
     write_json(alignment, record)
 
@@ -101,7 +100,8 @@ def _of_groups(
 ) -> dict[str, Any]:
     """Scale the frames of each group to one of them, and tell which groups have too few."""
     frames, scaled, problems = dict(found["frames"]), {}, {}
-    for group in dict.fromkeys(groups.values()):
+    names = list(dict.fromkeys(groups.values())) or [""]
+    for group in names:
         offered = [name for name in records if groups[name] == group]
         aligned = [name for name in offered if name in frames]
         if len(aligned) < 2:
@@ -114,7 +114,7 @@ def _of_groups(
             for name in aligned:
                 scale = frames[name]["flux_scale"] / unit
                 frames[name] = {**frames[name], "flux_scale": scale}
-    if "" in groups.values():
+    if names == [""]:
         return {"problem": problems[""]} if problems else {}
     return {"frames": frames, "flux_references": scaled, "problems": problems}
 
