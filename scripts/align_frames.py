@@ -13,9 +13,9 @@ from scripts.lightstack.alignment.transform import identity
 from scripts.lightstack.detection.quality import stars
 from scripts.lightstack.digest import VERSIONS, code_digest
 from scripts.lightstack.files.cache_file import read_cache, write_cache
+from scripts.lightstack.files.quality_records import read_verdicts
 from scripts.lightstack.files.records import write_json
 from scripts.lightstack.files.table_file import read_table
-from scripts.lightstack.files.verdicts import read_verdicts
 from scripts.lightstack.forks import map_in_forks
 from scripts.lightstack.job import job_log
 

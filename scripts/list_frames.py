@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from scripts.lightstack.alignment.transform import Transform
 from scripts.lightstack.files.alignment_file import problem_of
 from scripts.lightstack.files.ledger import COLUMNS
+from scripts.lightstack.files.quality_records import read_verdicts
 from scripts.lightstack.files.records import read_json, write_csv
-from scripts.lightstack.files.verdicts import read_verdicts
 from scripts.lightstack.job import job_log
 from scripts.lightstack.order import natural_order
 from scripts.lightstack.report.reasons import sentence, sentences

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from scripts.lightstack.digest import code_digest
 from scripts.lightstack.files.accepted_file import METRICS, copy_with_metrics
 from scripts.lightstack.files.output_folder import files_of_others, note_files, written_files
+from scripts.lightstack.files.quality_records import read_verdicts
 from scripts.lightstack.files.records import write_csv
-from scripts.lightstack.files.verdicts import read_verdicts
 from scripts.lightstack.job import JobError, job_log
 from scripts.lightstack.report.reasons import sentences
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from scripts.lightstack.files.quality_records import read_verdicts
 from scripts.lightstack.files.records import write_json
-from scripts.lightstack.files.verdicts import read_verdicts
 
 
 def verdicts(
