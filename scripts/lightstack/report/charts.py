@@ -67,7 +67,8 @@ def linear_axis(low: float, high: float, most: int = 5, *, from_zero: bool = Fal
     """
     span = (high - low) or abs(high) or 1.0
     low, high = (0.0 if from_zero else low - MARGIN * span), high + MARGIN * span
-    step = _round_step((high - low) / most)
+    # A round step may be 2.5 times as long as asked for: half of the scale could hold no tick.
+    step = _round_step((high - low) / max(most, 3))
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     ticks = [
