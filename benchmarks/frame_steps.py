@@ -47,7 +47,7 @@ def steps(night: Path, raw: Path) -> Iterator[tuple[str, Callable[[], None]]]:
     yield (
         "calibrate_frame",
         lambda: calibrate_frame.run(
-            raw, dark, sha256="", dark=None, master=master, **settings["calibrate_frame"]
+            raw, dark, sha256="", masters={"dark": master}, **settings["calibrate_frame"]
         ),
     )
     yield (

@@ -1,12 +1,12 @@
-"""Raw frames to cleaned ones: darks and background."""
+"""Raw frames to cleaned ones: dark, bias, flat and background."""
 
 
 rule combine_darks:
     """Combine the darks of one kind into a master."""
     input:
-        darks=darks_of_kind,
+        darks=raw_files("dark"),
     output:
-        master=MASTER,
+        master=MASTERS["dark"],
     log:
         "logs/combine_darks/{kind}.log",
     benchmark:
@@ -22,12 +22,59 @@ rule combine_darks:
         "../scripts/combine_darks.py"
 
 
+rule combine_bias:
+    """Combine the bias frames of one kind into a master."""
+    input:
+        bias=raw_files("bias"),
+    output:
+        master=MASTERS["bias"],
+    log:
+        "logs/combine_bias/{kind}.log",
+    benchmark:
+        "logs/combine_bias/{kind}.tsv"
+    conda:
+        "../envs/lightstack.yaml"
+    resources:
+        mem_mb=memory(9),
+        runtime=minutes(10),
+    params:
+        recipe=recipe("combine_bias"),
+    script:
+        "../scripts/combine_bias.py"
+
+
+rule combine_flats:
+    """Combine the flats of one kind into a master."""
+    input:
+        flats=raw_files("flat"),
+        pedestal=pedestal_of_flats,
+    output:
+        master=MASTERS["flat"],
+    log:
+        "logs/combine_flats/{kind}.log",
+    benchmark:
+        "logs/combine_flats/{kind}.tsv"
+    conda:
+        "../envs/lightstack.yaml"
+    resources:
+        mem_mb=memory(12),
+        runtime=minutes(10),
+    params:
+        facts=facts_of_flats,
+        settings=settings_of("combine_flats"),
+        recipe=recipe("combine_flats"),
+    script:
+        "../scripts/combine_flats.py"
+
+
 rule calibrate_frame:
-    """Read one raw frame and take its dark off."""
+    """Read one raw frame and free it of dark, bias and flat."""
     input:
         raw=raw_frame,
-        dark=own_dark,
-        master=master_dark,
+        own=own_dark,
+        dark=master_of("dark"),
+        bias=master_of("bias"),
+        flat=master_of("flat"),
     output:
         frame=temp(CALIBRATED),
     log:

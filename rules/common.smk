@@ -10,7 +10,7 @@ from scripts.lightstack.planning.layout import (
     CALIBRATED,
     INVENTORY,
     LEDGER,
-    MASTER,
+    MASTERS,
     PICTURES,
     PREVIEW,
     QUALITY,
@@ -63,15 +63,29 @@ def own_dark(wildcards):
     return PLAN.own_darks.get(wildcards.frame, [])
 
 
-def master_dark(wildcards):
-    """The master that is closest to the frame, if it has no dark of its own and one matches."""
-    kind = PLAN.kinds.get(wildcards.frame)
-    return filled(MASTER, kind=kind) if kind else []
+def master_of(noun):
+    """The master of a noun that is closest to the frame, if the frame needs one."""
+
+    def master(wildcards):
+        kind = PLAN.kinds[noun].get(wildcards.frame)
+        return filled(MASTERS[noun], kind=kind) if kind else []
+
+    return master
 
 
-def darks_of_kind(wildcards):
-    """The darks that a master is made of."""
-    return PLAN.darks[wildcards.kind]
+def raw_files(noun):
+    """The raw files that a master is made of."""
+    return lambda wildcards: PLAN.raw_files[noun][wildcards.kind]
+
+
+def pedestal_of_flats(wildcards):
+    """The master of what is taken off the flats of a kind, if there is one."""
+    return PLAN.pedestals.get(wildcards.kind, [])
+
+
+def facts_of_flats(wildcards):
+    """What else is known of a kind of flats and decides on their master."""
+    return PLAN.facts_of_flats[wildcards.kind]
 
 
 def rows_of_inventory(wildcards, output):

@@ -46,7 +46,7 @@ def plan_repairs():
     """Let files be made again that are damaged, or of which nothing is known; tell which."""
     made = layout.made_files(
         PLAN.frames,
-        PLAN.darks,
+        PLAN.raw_files,
         PLAN.settings["modes"],
         PLAN.settings["results_dir"],
         GROUPS.aligned,
@@ -90,11 +90,12 @@ def prepare():
     tell(lack_of_space(PLAN.frame_mb, [*own, results], n_stacks))
 
 
-def tell_of_unread_darks():
-    """Tell of darks that jobs could not read: the frames went on without them."""
+def tell_of_unread_files():
+    """Tell of files that jobs could not read: the frames went on without them."""
     for path, unread in noted(NOTES).items():
-        if path in TOLD.darks and unread != TOLD.unread.get(path):
-            tell(f"this dark was not used: {unread.why} The next run tries again.")
+        if path in TOLD.nouns and unread != TOLD.unread.get(path):
+            noun = TOLD.nouns[path]
+            tell(f"this {noun} was not used: {unread.why} The next run tries again.")
 
 
 def write_report_without_stacks():
@@ -154,7 +155,7 @@ def show_outcome():
     groups = files_of_groups()
     # Snakemake has left the folder of the run by then.
     with contextlib.chdir(FOLDER):
-        tell_of_unread_darks()
+        tell_of_unread_files()
         current = current_results(groups)
         lines = outcome(
             here(LEDGER), groups, here(REPORT), current=current, settings=PLAN.settings

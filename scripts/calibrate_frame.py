@@ -1,26 +1,26 @@
-"""Read one raw frame and take its dark off."""
+"""Read one raw frame and free it of dark, bias and flat."""
 
 import hashlib
 import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.calibration.division import divide
+from scripts.lightstack.calibration.masters import open_master
 from scripts.lightstack.calibration.subtraction import (
+    Region,
     Rows,
     RowsInMemory,
+    subtract,
     subtract_if_it_suits,
 )
-from scripts.lightstack.files.frame_file import (
-    FAILURE,
-    Frame,
-    PixelFile,
-    read_header,
-    write_failure,
-    write_frame,
-)
+from scripts.lightstack.files.frame_file import Frame, write_failure, write_frame
 from scripts.lightstack.files.unread import NOTES, note
 from scripts.lightstack.job import JobError, job_log
 from scripts.lightstack.raw.bayer import (
@@ -55,17 +55,16 @@ def run(
     frame: Path,
     *,
     sha256: str,
-    dark: Path | None,
-    master: Path | None,
+    masters: Mapping[str, Path],
     turned: bool = False,
-    dark_turned: bool = False,
-    unstated: str = "",
+    mirrored: Collection[str] = (),
+    unstated: Mapping[str, str] = MappingProxyType({}),
     saturation_limit: float,
     doubtful_darks: str,
     debug_region: int,
     unread: Path = NOTES,
 ) -> None:
-    """Write a raw frame without its dark, or a file that says why the frame is unusable.
+    """Write a raw frame without dark, bias and flat, or a file that says why it is unusable.
 
     Parameters
     ----------
@@ -76,18 +75,18 @@ def run(
         ``SATURATE``, the raw file's step in ``ADUSTEP`` [ADU], and the SHA-256 of the raw pixels
         in ``PIXSHA``: a file that was saved anew has other bytes, and the same pixels. ``NODATA``
         is the share of pixels without data, ``SATFOUND`` the raw value at which pixels pile up.
+        What was used stands in ``DARK``, and in ``BIAS`` and ``FLAT`` where it was.
     sha256 : str
         Digest of the raw frame, for the ledger.
-    dark : Path or None
-        The dark of the same name.
-    master : Path or None
-        What `combine_darks` wrote, for a frame without a dark of its own.
+    masters : dict of str to Path
+        What to use: "own", the dark of the frame's name, and the masters "dark", "bias" and
+        "flat"; those that are not there are left out. A bias counts where there is no dark.
     turned : bool
         Whether the frame's rows are to be put into the other order.
-    dark_turned : bool
-        Whether the dark's rows run the other way than the raw frame's.
-    unstated : str
-        What the headers of frame and dark leave open, for the ledger.
+    mirrored : collection of str
+        For which of "dark", "bias" and "flat" the rows run the other way than the raw frame's.
+    unstated : dict of str to str
+        What the headers of the frame and one of these leave open, for the ledger.
     saturation_limit : float
         Raw value from which a pixel is saturated [ADU, as `lightstack.raw.scale` has them], unless
         the frame's own pixels pile up below.
@@ -110,24 +109,23 @@ def run(
         check_usable(data)
         saturated = (image.peak[region] >= level) & ~np.isnan(data)
         is_mosaic = bayer_pattern(header) is not None
-        name, pixels = _open_dark(dark, master, unread)
-        if pixels is None:
-            log.warning("There is no dark for %s: it goes on without.", raw)
-        elif pixels.shape != image.data.shape:
+        opened = _opened(masters, unread)
+        if any(each.pixels.shape != image.data.shape for each in opened.values()):
             raise JobError(f"{raw}: it had another shape when the run began: run again.")
-        else:
-            done = subtract_if_it_suits(
-                data,
-                pixels,
-                region,
-                is_turned=dark_turned,
-                period=2 if is_mosaic else 1,
-                at_any_price=doubtful_darks == "use",
-            )
-            level -= done.level
-            names = [name, unstated] if done.is_used else [NO_DARK, name]
-            name = DOUBT.join(filter(None, [*names, *done.doubts]))
+        names, taken_off = _corrected(
+            data,
+            region,
+            opened,
+            mirrored,
+            unstated,
+            period=2 if is_mosaic else 1,
+            at_any_price=doubtful_darks == "use",
+        )
+        level -= taken_off
+        if opened:
             check_usable(data)
+        if "dark" not in opened:
+            log.warning("There is no dark for %s: it goes on without.", raw)
     except UnusableFrameError as error:
         if isinstance(error, UnreadableFileError):
             note(unread, raw, error)
@@ -147,7 +145,8 @@ def run(
     # They fill their cards: there is no room for comments.
     header["RAWSHA"] = sha256
     header["PIXSHA"] = pixels_sha256
-    header["DARK"] = printable(name)
+    for noun, name in names.items():
+        header[noun.upper()] = printable(name)
     header["NODATA"] = (no_data_share, "share of pixels without data")
     header["SATURATE"] = (level, "[ADU] level of saturated pixels")
     header["ADUSTEP"] = (adu_step, "[ADU] smallest difference in the raw file")
@@ -164,18 +163,64 @@ def _saturation(image: RawImage, limit: float) -> float:
     return top
 
 
-def _open_dark(dark: Path | None, master: Path | None, unread: Path) -> tuple[str, Rows | None]:
-    """Name and pixels of the dark to subtract; "none" and None if there is none to be read."""
-    if dark is not None:
+@dataclass(frozen=True)
+class _Opened:
+    """A dark, bias or flat, and its name for the ledger."""
+
+    name: str
+    pixels: Rows
+
+
+def _opened(masters: Mapping[str, Path], unread: Path) -> dict[str, _Opened]:
+    """Open dark, bias and flat, of those that are there and can be read."""
+    found = {}
+    for noun in ("dark", "bias", "flat"):
+        if noun in masters and (master := open_master(masters[noun])):
+            found[noun] = _Opened(*master)
+    if "own" in masters:
+        own = masters["own"]
         try:
-            return dark.name, RowsInMemory(read_image(dark).data)
+            found["dark"] = _Opened(own.name, RowsInMemory(read_image(own).data))
         except UnusableFrameError as error:
-            note(unread, dark, error)
-    if master is not None:
-        header = read_header(master)
-        if FAILURE not in header:
-            return header["DARKNAME"], PixelFile(master)
-    return NO_DARK, None
+            note(unread, own, error)
+    return found
+
+
+def _corrected(
+    data: NDArray[np.float32],
+    region: Region,
+    opened: Mapping[str, _Opened],
+    mirrored: Collection[str],
+    unstated: Mapping[str, str],
+    *,
+    period: int,
+    at_any_price: bool,
+) -> tuple[dict[str, str], float]:
+    """Take off dark or bias and divide by the flat, in place; tell their names and the level."""
+    told = {
+        noun: [each.name, unstated.get(noun, "")]
+        for noun, each in opened.items()
+        if noun != "bias" or "dark" not in opened
+    }
+    level = 0.0
+    if "dark" in opened:
+        done = subtract_if_it_suits(
+            data,
+            opened["dark"].pixels,
+            region,
+            is_turned="dark" in mirrored,
+            period=period,
+            at_any_price=at_any_price,
+        )
+        level = done.level
+        named = told["dark"] if done.is_used else [NO_DARK, opened["dark"].name]
+        told["dark"] = [*named, *done.doubts]
+    elif "bias" in opened:
+        level = subtract(data, opened["bias"].pixels, region, is_turned="bias" in mirrored)
+    if "flat" in opened:
+        divide(data, opened["flat"].pixels, region, is_turned="flat" in mirrored)
+    names = {noun: DOUBT.join(filter(None, parts)) for noun, parts in told.items()}
+    return {"dark": NO_DARK, **names}, level
 
 
 def _made_grey(
@@ -203,8 +248,11 @@ if "snakemake" in globals():
             Path(snakemake.input.raw),
             Path(snakemake.output.frame),
             sha256=snakemake.params.sha256,
-            dark=Path(snakemake.input.dark) if snakemake.input.dark else None,
-            master=Path(snakemake.input.master) if snakemake.input.master else None,
+            masters={
+                noun: Path(path)
+                for noun in ("own", "dark", "bias", "flat")
+                if (path := snakemake.input.get(noun))
+            },
             **snakemake.params.facts,
             **snakemake.params.settings,
         )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 CARRIED = (
-    *("RAWSHA", "PIXSHA", "DARK", "NODATA", "SATFOUND", "BKGADU", "NOISEADU"),
+    *("RAWSHA", "PIXSHA", "DARK", "BIAS", "FLAT", "NODATA", "SATFOUND", "BKGADU", "NOISEADU"),
     *("EXPTIME", "EXPOSURE", "DATE-OBS"),
 )
 """Cards that the frame's row in the ledger needs."""

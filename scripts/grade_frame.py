@@ -49,7 +49,7 @@ def run(sources: Path, quality: Path, *, frame: str, limits: dict[str, Any]) -> 
         "saturation_found_adu": header.get("SATFOUND"),
         "background_adu": header["BKGADU"],
         "noise_adu": header["NOISEADU"],
-        "dark": text_of(header["DARK"]),
+        **{noun: text_of(header.get(noun.upper(), "none")) for noun in ("dark", "bias", "flat")},
         "exptime_s": exposure_time(header),
         "date_obs": date if isinstance(date, str) else None,
     }

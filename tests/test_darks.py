@@ -11,14 +11,14 @@ import pytest
 from astropy.io import fits
 
 from scripts import calibrate_frame, combine_darks
-from scripts.lightstack.calibration import subtraction
-from scripts.lightstack.calibration.darks import (
+from scripts.lightstack.calibration import masters, subtraction
+from scripts.lightstack.calibration.matching import (
+    DARKS,
     Match,
     differences,
-    is_calibrated,
     is_turned,
     kinds,
-    match_dark,
+    match_master,
     told,
 )
 from scripts.lightstack.calibration.median import median
@@ -74,8 +74,8 @@ def test_a_dark_that_differs_in_one_value_is_neither_used_nor_pooled(
 ) -> None:
     frame = replace(FULL, egain=1.0)
     dark = replace(frame, **other)
-    assert match_dark(frame, {"m": dark}, 1.0).dark is None
-    assert match_dark(dark, {"m": frame}, 1.0).dark is None
+    assert match_master(frame, {"m": dark}, 1.0).master is None
+    assert match_master(dark, {"m": frame}, 1.0).master is None
     assert len(kinds({"a": frame, "b": dark}, 1.0)) == 2
 
 
@@ -83,22 +83,22 @@ def test_headers_round_and_spell_as_they_like() -> None:
     dark = replace(
         FULL, exptime=60.3, temperature=-9.5, camera="TESTCAM", readout_mode="high gain"
     )
-    assert match_dark(FULL, {"m": dark}, 1.0).dark == "m"
+    assert match_master(FULL, {"m": dark}, 1.0).master == "m"
     assert kinds({"a": FULL, "b": dark}, 1.0) == [(FULL, ["a", "b"])]
 
 
 def test_a_missing_value_is_passed_over_where_nothing_contradicts_it() -> None:
     bare = Exposure(SHAPE, gain=1.0)
     master = Exposure(SHAPE, 60.0, 1.0)
-    assert match_dark(bare, {"m": master}, 1.0) == Match("m", ("exposure",))
-    assert match_dark(master, {"m": bare}, 1.0, [master]) == Match("m", ("exposure",))
-    assert match_dark(bare, {"m": bare}, 1.0) == Match("m")
+    assert match_master(bare, {"m": master}, 1.0) == Match("m", ("exposure",))
+    assert match_master(master, {"m": bare}, 1.0, [master]) == Match("m", ("exposure",))
+    assert match_master(bare, {"m": bare}, 1.0) == Match("m")
 
 
 def test_a_frame_without_exposure_has_no_dark_where_darks_have_two() -> None:
     darks = {"60": Exposure(SHAPE, 60.0), "300": Exposure(SHAPE, 300.0)}
-    match = match_dark(Exposure(SHAPE), darks, 1.0)
-    assert match.dark is None
+    match = match_master(Exposure(SHAPE), darks, 1.0)
+    assert match.master is None
     assert told([match.differences], "darks") == [
         (1, "exposure not stated, darks of 60 and 300 s")
     ]
@@ -108,15 +108,15 @@ def test_a_dark_without_exposure_suits_no_frame_where_others_have_another() -> N
     bare, frame = Exposure(SHAPE, gain=1.0), Exposure(SHAPE, 60.0, 1.0)
     other = Exposure(SHAPE, 300.0, 1.0)
     for darks, frames in (({"m": bare}, [frame, other]), ({"m": bare, "n": other}, [frame])):
-        match = match_dark(frame, darks, 1.0, frames)
-        assert match.dark is None
+        match = match_master(frame, darks, 1.0, frames)
+        assert match.master is None
         text = "exposure 60 s, darks that do not state it"
         assert told([match.differences], "darks") == [(1, text)]
     stated = Exposure(SHAPE, 60.0, 1.0)
-    assert match_dark(frame, {"m": bare, "n": stated}, 1.0, [frame]).dark == "n"
+    assert match_master(frame, {"m": bare, "n": stated}, 1.0, [frame]).master == "n"
     # Temperatures drift: frames that differ in them may share a dark that has none.
     drifting = [replace(frame, temperature=t) for t in (15.0, 20.0)]
-    assert match_dark(drifting[0], {"m": frame}, 1.0, drifting) == Match("m", ("temperature",))
+    assert match_master(drifting[0], {"m": frame}, 1.0, drifting) == Match("m", ("temperature",))
 
 
 def test_the_closest_master_is_chosen_then_the_first_name() -> None:
@@ -126,30 +126,30 @@ def test_the_closest_master_is_chosen_then_the_first_name() -> None:
         "z near": Exposure(SHAPE, 60.0, 1.0, (2, 2), -9.9),
         "a near": Exposure(SHAPE, 60.0, 1.0, (2, 2), -9.9),
     }
-    assert match_dark(FRAME, masters, 1.0).dark == "a near"
+    assert match_master(FRAME, masters, 1.0).master == "a near"
     del masters["a near"], masters["z near"]
-    assert match_dark(FRAME, masters, 1.0).dark == "warm"
+    assert match_master(FRAME, masters, 1.0).master == "warm"
     alike = dict.fromkeys(("10", "2"), Exposure(SHAPE))
-    assert match_dark(FRAME, alike, 1.0).dark == "2"
+    assert match_master(FRAME, alike, 1.0).master == "2"
 
 
 @pytest.mark.parametrize(("letters", "dark"), [("", "m"), ("B", None), ("D", None), ("BDF", None)])
 def test_a_calibrated_frame_is_not_calibrated_again(letters: str, dark: str | None) -> None:
-    assert match_dark(replace(FULL, calibrated=letters), {"m": FULL}, 1.0).dark == dark
-    assert is_calibrated(replace(FULL, calibrated=letters)) == ("D" in letters)
+    assert match_master(replace(FULL, calibrated=letters), {"m": FULL}, 1.0).master == dark
+    assert DARKS.come_too_late(replace(FULL, calibrated=letters)) == ("D" in letters)
     # Nor by a dark of which the same is said.
     alike = replace(FULL, calibrated="D")
-    assert match_dark(alike, {"m": alike}, 1.0).dark is None
+    assert match_master(alike, {"m": alike}, 1.0).master is None
 
 
 def test_bias_may_be_gone_from_both() -> None:
     free = replace(FULL, calibrated="B")
-    assert match_dark(free, {"m": free}, 1.0).dark == "m"
+    assert match_master(free, {"m": free}, 1.0).master == "m"
 
 
 def test_a_dark_with_the_other_row_order_is_turned_and_not_pooled() -> None:
     down, up = (replace(FULL, orientation=order) for order in ("TOP-DOWN", "BOTTOM-UP"))
-    assert match_dark(down, {"m": up}, 1.0).dark == "m"
+    assert match_master(down, {"m": up}, 1.0).master == "m"
     assert is_turned(down, up)
     assert not is_turned(down, down)
     assert not is_turned(down, FULL)
@@ -160,7 +160,7 @@ def test_reasons_are_told_with_their_values() -> None:
     frames = [Exposure(SHAPE, seconds, 1.0) for seconds in (60.0, 160.0, 90.0)]
     frames.append(Exposure((5, 5), 80.0, 2.0))
     darks = {"m": Exposure(SHAPE, 80.0, 1.0)}
-    matches = [match_dark(frame, darks, 1.0) for frame in frames]
+    matches = [match_master(frame, darks, 1.0) for frame in frames]
     assert told([match.differences for match in matches], "darks") == [
         (3, "exposure 60 to 160 s, darks of 80 s"),
         (1, "shape 5 x 5 pixels, darks of 20 x 10 pixels; gain 2, darks of 1"),
@@ -194,15 +194,15 @@ def test_master_is_the_median_of_its_darks(
         paths.append(tmp_path / f"d{number}.fits")
         fits.writeto(paths[-1], pixels, fits.Header([("EXPTIME", 60.0)]))
     # Bands of a few rows: the median must not depend on how often the files are read.
-    monkeypatch.setattr(combine_darks, "BAND_BYTES", 4 * 30 * 4 * 7)
-    monkeypatch.setattr(combine_darks, "HELD_BYTES", held)
+    monkeypatch.setattr(masters, "BAND_BYTES", 4 * 30 * 4 * 7)
+    monkeypatch.setattr(masters, "HELD_BYTES", held)
     master = tmp_path / "work" / "master.fits"
     combine_darks.run(paths, master)
     with fits.open(master) as hdus:
         expected = np.nanmedian(cube.astype(float), axis=0)
         np.testing.assert_allclose(hdus[0].data, expected, rtol=1e-6)
         assert hdus[0].header["NCOMBINE"] == 4
-        assert hdus[0].header["DARKNAME"] == "master of 4: 60 s 30 x 40"
+        assert hdus[0].header["MASTER"] == "master of 4: 60 s 30 x 40"
     assert [path.name for path in master.parent.iterdir()] == ["master.fits"]
 
 
@@ -223,11 +223,11 @@ def test_a_single_dark_is_its_own_master(tmp_path: Path, monkeypatch: pytest.Mon
     fits.writeto(tmp_path / "d.fits", pixels, fits.Header([("EXPTIME", 60.0)]))
     fits.writeto(tmp_path / "copy.fits", pixels)
     combine_darks.run([tmp_path / "d.fits", tmp_path / "copy.fits"], tmp_path / "two.fits")
-    monkeypatch.delattr(combine_darks, "median")
+    monkeypatch.setattr(combine_darks, "median", None)
     combine_darks.run([tmp_path / "d.fits"], tmp_path / "one.fits")
     one, two = (fits.getdata(tmp_path / f"{name}.fits") for name in ("one", "two"))
     assert one.tobytes() == two.tobytes()
-    assert fits.getval(tmp_path / "one.fits", "DARKNAME") == "master of 1: 60 s 30 x 40"
+    assert fits.getval(tmp_path / "one.fits", "MASTER") == "master of 1: 60 s 30 x 40"
 
 
 def subtract(raw: Path, dark: Path | None, saturation_limit: float = 1) -> None:
@@ -235,8 +235,7 @@ def subtract(raw: Path, dark: Path | None, saturation_limit: float = 1) -> None:
         raw,
         raw.with_name("frame.fits"),
         sha256="",
-        dark=dark,
-        master=None,
+        masters={"own": dark} if dark else {},
         saturation_limit=saturation_limit,
         doubtful_darks="skip",
         debug_region=0,
@@ -277,8 +276,7 @@ def test_a_dark_is_subtracted_alike_in_one_piece_or_in_bands(
                 tmp_path / "raw.fits",
                 files[-1],
                 sha256="",
-                dark=tmp_path / "dark.fits" if name == "dark" else None,
-                master=tmp_path / "master.fits" if name == "master" else None,
+                masters={"own" if name == "dark" else "dark": tmp_path / f"{name}.fits"},
                 saturation_limit=1000,
                 doubtful_darks="skip",
                 debug_region=side,
@@ -339,11 +337,11 @@ def test_each_frame_depends_on_the_darks_that_it_uses(tmp_path: Path) -> None:
     choice = choose(tmp_path)
     assert choice.own == {"own": str(darks / "own.fits")}
     assert {
-        name: [Path(path).stem for path in choice.darks[kind]]
+        name: [Path(path).stem for path in choice.files[kind]]
         for name, kind in choice.kind.items()
     } == {"short": ["a"], "broken": ["a"], "long": ["b", "c"], "misfit": ["b", "c"]}
     # Of what no frame uses no master is made.
-    assert len(choice.darks) == 2
+    assert len(choice.files) == 2
     causes = {"gone": "a link", "broken": "not a FITS", "torn": "truncated"}
     assert len(choice.unused) == len(causes)
     for name, cause in causes.items():
@@ -360,7 +358,7 @@ def test_a_dark_of_a_frames_name_that_contradicts_it_counts_as_any_other(tmp_pat
     choice = choose(tmp_path)
     assert choice.own == {"0001": str(darks / "0001.fits")}
     assert [*choice.kind] == ["0003"]
-    assert choice.darks[choice.kind["0003"]] == [str(darks / "0002.fits")]
+    assert choice.files[choice.kind["0003"]] == [str(darks / "0002.fits")]
     assert choice.without == {"0002": "exposure 300 s, darks of 60 s"}
     assert choice.idle == {str(darks / "0004.fits"): "the frame of its name cannot be read"}
     assert choice.told == [
@@ -451,11 +449,10 @@ def test_a_turned_dark_and_a_turned_frame_meet_pixel_by_pixel(tmp_path: Path) ->
             raw,
             frame,
             sha256="",
-            dark=dark,
-            master=None,
+            masters={"own": dark},
             turned=turned,
-            dark_turned=True,
-            unstated="gain not stated",
+            mirrored=["dark"],
+            unstated={"dark": "gain not stated"},
             saturation_limit=1400,
             doubtful_darks="skip",
             debug_region=0,
@@ -494,9 +491,15 @@ def test_a_dark_that_makes_a_frame_worse_is_used_only_if_it_is_told_to(
     fits.writeto(raw, sky)
     fits.writeto(dark, glow)
     calibrate_frame.run(
-        raw, tmp_path / "frame.fits", sha256="0", dark=dark, master=None, dark_turned=is_turned,
-        saturation_limit=60000, doubtful_darks=doubtful_darks, debug_region=side,
-    )  # fmt: skip
+        raw,
+        tmp_path / "frame.fits",
+        sha256="0",
+        masters={"own": dark},
+        mirrored=["dark"] if is_turned else [],
+        saturation_limit=60000,
+        doubtful_darks=doubtful_darks,
+        debug_region=side,
+    )
     done = read_frame(tmp_path / "frame.fits")
     middle = (slice(5, 35), slice(10, 40)) if side else (slice(None), slice(None))
     is_used = doubtful_darks == "use"

@@ -69,14 +69,19 @@ def test_a_change_two_imports_away_counts(changed_by: Edit) -> None:
 
 def test_a_reader_of_raw_files_reaches_only_what_reads_them(changed_by: Edit) -> None:
     changed = changed_by("lightstack/raw/pictures.py", lambda code: code + "\nNEW = 1\n")
-    assert {name for name, new in changed.items() if new} == {"combine_darks", "calibrate_frame"}
+    assert {name for name, new in changed.items() if new} == {
+        "combine_darks",
+        "combine_bias",
+        "combine_flats",
+        "calibrate_frame",
+    }
 
 
 @pytest.mark.parametrize("room", ["stacking", "alignment"])
 def test_no_job_of_a_single_frame_knows_of_others(changed_by: Edit, room: str) -> None:
     for path in sorted((ROOT / "scripts" / "lightstack" / room).glob("[a-z]*.py")):
         changed = changed_by(f"lightstack/{room}/{path.name}", lambda code: code + "\nNEW = 1\n")
-        assert not any(changed[rule] for rule in RULES if RULES[rule].per != "run")
+        assert not any(changed[rule] for rule in RULES if RULES[rule].per in ("frame", "kind"))
 
 
 def test_comments_docstrings_and_blank_lines_do_not_count(changed_by: Edit) -> None:

@@ -9,7 +9,7 @@ import pytest
 from astropy.io import fits
 
 from scripts.lightstack.planning import inventory as inventory_module
-from scripts.lightstack.planning.dark_choice import DarkChoice, choose_darks
+from scripts.lightstack.planning.calibration_choice import Calibration, choose_calibration
 from scripts.lightstack.planning.fingerprints import sha256_of
 from scripts.lightstack.planning.frames import find_frames
 from scripts.lightstack.planning.groups import Groups, group_frames
@@ -45,7 +45,7 @@ def write(path: Path, value: int, **cards: object) -> None:
     fits.writeto(path, np.full((4, 5), value, np.uint16), fits.Header([*cards.items()]))
 
 
-def take(folder: Path) -> tuple[Uses, Known, dict[str, str], DarkChoice, Groups]:
+def take(folder: Path) -> tuple[Uses, Known, dict[str, str], Calibration, Groups]:
     """Learn of the folders what a run does before its first job."""
     folders = [(str(folder / name), find_frames(folder / name)) for name in ("data", "darkfield")]
     paths = [path for _, files in folders for path in files.paths.values()]
@@ -53,7 +53,7 @@ def take(folder: Path) -> tuple[Uses, Known, dict[str, str], DarkChoice, Groups]
     looks = Looks(contents, folder / "exposures.json")
     known = {path: looks.exposure(path) for path in paths}
     uses = sort_files(folders[0], folders[1], known, contents)
-    choice = choose_darks(uses.frames, uses.darks, known, contents, 1.0, looks.damage)
+    choice = choose_calibration(uses, known, contents, 1.0, looks.damage)
     looks.keep()
     groups = group_frames(uses.frames.paths, known, looks.cards, group_by=[], align_by=None)
     return uses, known, contents, choice, groups
@@ -117,7 +117,7 @@ def test_it_is_said_what_becomes_of_each_file(tmp_path: Path) -> None:
         "a.fits": ("light", "light", ""),
         "b.fits": ("light", "light", "without a dark: exposure 90 s, darks of 60 and 300 s"),
         "stack.fits": ("stack", "", "a stack among single exposures"),
-        "f.fits": ("flat", "", "a flat"),
+        "f.fits": ("flat", "flat", ""),
         "a.jpg": (
             "unknown",
             "",
@@ -135,14 +135,18 @@ def test_an_overview_tells_what_is_not_used(tmp_path: Path) -> None:
     fill(tmp_path)
     uses, known, _, choice, groups = take(tmp_path)
     data, darkfield = tmp_path / "data", tmp_path / "darkfield"
+    uncorrected = (
+        "Flats from which neither a dark nor a bias is taken off, as none fits them: "
+        f"{data / 'FLAT' / 'f.fits'}. They correct too little."
+    )
     assert overview(uses, known, choice, groups) == [
-        "Found 4 lights, 1 dark for them.",
+        "Found 4 lights, 1 dark, 1 flat for them.",
         f"Not used, a light among darks: {darkfield}/light.fits.",
-        f"Not used, a flat: {data}/FLAT/f.fits.",
         f"Not used, a rawer file of the same frame is there: {data}/a.jpg.",
         f"Not used, a stack among single exposures: {data}/stack.fits.",
         "1 without a dark: exposure 90 s, darks of 60 and 300 s.",
         "1 dark without a frame: exposure 300 s, frames of 60 and 90 s.",
+        uncorrected,
         "Not read, for lightstack does not know their kinds: 1 .xisf.",
     ]
 

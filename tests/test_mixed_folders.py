@@ -34,9 +34,12 @@ def add_other_things(folder: Path) -> None:
         turn_over(data / "DARK" / dark.name)
     for name, kind in (("misplaced", "Light Frame"), ("flat", "Flat Field")):
         shutil.copy(lights[0], darkfield / f"{name}.fits")
-        with_cards(darkfield / f"{name}.fits", IMAGETYP=kind, OBSERVER=name)
+        with_cards(
+            darkfield / f"{name}.fits", IMAGETYP=kind, OBSERVER=name, XBINNING=2, YBINNING=2
+        )
     (data / "BIAS").mkdir()
     shutil.copy(lights[1], data / "BIAS" / "bias_1.fits")
+    with_cards(data / "BIAS" / "bias_1.fits", XBINNING=2, YBINNING=2)
     fits.delval(data / "BIAS" / "bias_1.fits", "IMAGETYP")
     shutil.copy(lights[1], data / "light_0002 (2).fits")
     shutil.copy(lights[3], data / "Autosave.fits")
@@ -74,8 +77,8 @@ def test_the_stack_is_that_of_a_tidy_night(small_night: Callable[..., Path]) -> 
         "Not used, a stack among single exposures: data/Autosave.fits.",
         "Not used, a picture of 8 bits among raw frames: data/Stack.jpg.",
         "Not used, a light among darks: darkfield/misplaced.fits.",
-        "Not used, a flat: darkfield/flat.fits.",
-        "Not used, a bias frame: data/BIAS/bias_1.fits.",
+        "1 flat without a frame: binning 2 x 2, frames of 1 x 1.",
+        "5 lights, 5 darks for them.",
         "a rawer file of the same frame is there: data/light_0001.jpg, data/light_0001_thn.jpg.",
         "Not read, for lightstack does not know their kinds: 1 .xisf.",
     ):

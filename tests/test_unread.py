@@ -169,11 +169,11 @@ def test_a_look_that_fails_is_not_remembered(
     monkeypatch.setattr(inventory, "read_cards", fail)
     failed = choice()
     assert failed.unused == ["b.fits: cannot be read: Input/output error."]
-    assert [Path(path).name for path in failed.darks[failed.kind["a"]]] == ["c.fits"]
+    assert [Path(path).name for path in failed.files[failed.kind["a"]]] == ["c.fits"]
     monkeypatch.undo()
     found = choice()
     assert not found.unused
-    assert len(found.darks[found.kind["a"]]) == 2
+    assert len(found.files[found.kind["a"]]) == 2
 
 
 def subtract(folder: Path, dark: Path | None, master: Path | None) -> fits.Header:
@@ -181,8 +181,7 @@ def subtract(folder: Path, dark: Path | None, master: Path | None) -> fits.Heade
         folder / "raw.fits",
         folder / "frame.fits",
         sha256="digest",
-        dark=dark,
-        master=master,
+        masters={key: path for key, path in (("own", dark), ("dark", master)) if path},
         saturation_limit=65535,
         doubtful_darks="skip",
         debug_region=0,
@@ -241,7 +240,7 @@ def test_a_frame_goes_on_without_a_dark_that_cannot_be_read(
     write(tmp_path / "raw.fits", 100)
     bad, master = bad_sector(tmp_path / "bad.fits"), tmp_path / "master.fits"
     combine_darks.run([bad], master)
-    assert read_header(master)[FAILURE] == "none of its darks can be read."
+    assert read_header(master)[FAILURE] == "none of its darks can be used."
     for own, shared in ((bad, None), (None, master)):
         header = subtract(tmp_path, own, shared)
         assert FAILURE not in header

@@ -17,6 +17,8 @@ MOFFAT_BETA = 4.765
 """Wings of a seeing disc under Kolmogorov turbulence (Trujillo et al. 2001, MNRAS 328, 977)."""
 
 EXPTIME_S = 60.0
+FLAT_EXPTIME_S = 2.0
+FLAT_ADU = 25_000.0
 BIAS_ADU = 300.0
 READ_NOISE_ADU = 6.0
 GAIN_E_PER_ADU = 1.5
@@ -50,10 +52,17 @@ class Camera:
         ``(ny, nx)`` [pixels].
     dark : (ny, nx) ndarray of float32
         Dark signal of one exposure, hot pixels included, without the bias [ADU].
+    response : (ny, nx) ndarray of float32, optional
+        Share of the light that each pixel shows, as of `make_response`; all of it if not given.
     """
 
     shape: tuple[int, int]
     dark: NDArray[np.float32]
+    response: NDArray[np.float32] | None = None
+
+    def seen(self, light: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Weaken light (ny, nx) as the optics and the pixels do [ADU]."""
+        return light if self.response is None else light * self.response
 
 
 @dataclass(frozen=True)
@@ -116,6 +125,8 @@ class Night:
     camera: Camera
     lights: dict[str, Light]
     n_darks: int = 5
+    n_bias: int = 0
+    n_flats: int = 0
     seed: int = 1
     bad: dict[str, str] = field(default_factory=dict)
 
@@ -172,6 +183,48 @@ def make_camera(rng: Generator, shape: tuple[int, int], hot_share: float = 5e-4)
     return Camera(shape, dark)
 
 
+def make_response(
+    rng: Generator,
+    shape: tuple[int, int],
+    *,
+    corner: float = 0.5,
+    n_dust: int = 5,
+    n_dead: int = 10,
+    bad_columns: tuple[int, ...] = (),
+) -> NDArray[np.float32]:
+    """Make what optics and sensor leave of the light: vignetting, dust, unequal and dead pixels.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    shape : (int, int)
+        ``(ny, nx)`` [pixels].
+    corner : float
+        Share of the light in the corners.
+    n_dust, n_dead : int
+        Rings of dust that take up to a tenth of the light, and pixels that show a twentieth.
+    bad_columns : tuple of int
+        Columns that show a third.
+
+    Returns
+    -------
+    (ny, nx) ndarray of float32
+    """
+    ny, nx = shape
+    y, x = np.mgrid[:ny, :nx].astype(np.float32)
+    radius = np.hypot(x - (nx - 1) / 2, y - (ny - 1) / 2) / np.hypot(nx / 2, ny / 2)
+    response = 1 - np.float32(1 - corner) * radius**2
+    for _ in range(n_dust):
+        size = min(shape) / 15
+        away = np.hypot(x - rng.uniform(0, nx), y - rng.uniform(0, ny)) / size
+        response *= 1 - np.float32(rng.uniform(0.04, 0.1)) * np.exp(-(((away - 1) / 0.3) ** 2))
+    response *= rng.normal(1, 0.01, shape).astype(np.float32)
+    response[rng.integers(0, ny, n_dead), rng.integers(0, nx, n_dead)] *= np.float32(0.05)
+    response[:, list(bad_columns)] *= np.float32(0.3)
+    made: NDArray[np.float32] = response.astype(np.float32)
+    return made
+
+
 def render_light(rng: Generator, sky: Sky, camera: Camera, light: Light) -> NDArray[np.uint16]:
     """Expose one light frame.
 
@@ -193,7 +246,7 @@ def render_light(rng: Generator, sky: Sky, camera: Camera, light: Light) -> NDAr
         add_star(signal, x, y, flux * light.transparency, light)
     if light.satellite:
         add_satellite(rng, signal)
-    image = _read_out(rng, signal + camera.dark)
+    image = _read_out(rng, camera.seen(signal) + camera.dark)
     for _ in range(light.cosmic_rays):
         add_cosmic_ray(rng, image)
     return digitize(image)
@@ -202,6 +255,17 @@ def render_light(rng: Generator, sky: Sky, camera: Camera, light: Light) -> NDAr
 def render_dark(rng: Generator, camera: Camera) -> NDArray[np.uint16]:
     """Expose one dark frame: (ny, nx) [ADU]."""
     return digitize(_read_out(rng, camera.dark.copy()))
+
+
+def render_bias(rng: Generator, camera: Camera) -> NDArray[np.uint16]:
+    """Read the sensor out: (ny, nx) [ADU]."""
+    return digitize(_read_out(rng, np.zeros(camera.shape, np.float32)))
+
+
+def render_flat(rng: Generator, camera: Camera, level: float) -> NDArray[np.uint16]:
+    """Expose one flat to an even light of this level [ADU]: (ny, nx) [ADU]."""
+    light = camera.seen(np.full(camera.shape, level, np.float32))
+    return digitize(_read_out(rng, light + camera.dark * np.float32(FLAT_EXPTIME_S / EXPTIME_S)))
 
 
 def star_profile(
@@ -343,6 +407,15 @@ def write_night(folder: Path, night: Night) -> None:
         begin = start - timedelta(seconds=(night.n_darks - number) * EXPTIME_S)
         path = folder / "darkfield" / f"dark_{number + 1:02d}.fits"
         _write_raw(path, render_dark(rng, night.camera), "Dark Frame", begin)
+    for number in range(night.n_bias):
+        rng = np.random.default_rng([night.seed, 3, number])
+        path = folder / "bias" / f"bias_{number + 1:02d}.fits"
+        _write_raw(path, render_bias(rng, night.camera), "Bias Frame", start, 0.0)
+    for number in range(night.n_flats):
+        rng = np.random.default_rng([night.seed, 4, number])
+        path = folder / "flats" / f"flat_{number + 1:02d}.fits"
+        pixels = render_flat(rng, night.camera, FLAT_ADU * rng.uniform(0.8, 1.2))
+        _write_raw(path, pixels, "Flat Field", start, FLAT_EXPTIME_S)
 
 
 def _read_out(rng: Generator, signal: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -353,12 +426,18 @@ def _read_out(rng: Generator, signal: NDArray[np.float32]) -> NDArray[np.float32
     return image
 
 
-def _write_raw(path: Path, pixels: NDArray[np.uint16], kind: str, begin: datetime) -> None:
+def _write_raw(
+    path: Path,
+    pixels: NDArray[np.uint16],
+    kind: str,
+    begin: datetime,
+    exptime_s: float = EXPTIME_S,
+) -> None:
     from astropy.io import fits
 
     cards: list[tuple[str, Any, str]] = [
         ("IMAGETYP", kind, ""),
-        ("EXPTIME", EXPTIME_S, "[s]"),
+        ("EXPTIME", exptime_s, "[s]"),
         ("CCD-TEMP", TEMPERATURE_C, "[degC]"),
         ("EGAIN", GAIN_E_PER_ADU, "[e-/ADU]"),
         ("XBINNING", 1, ""),

@@ -20,6 +20,8 @@ COLUMNS = (
     "background_adu",
     "noise_adu",
     "dark",
+    "bias",
+    "flat",
     "exptime_s",
     "date_obs",
     "n_matched",
@@ -56,7 +58,7 @@ def summary(ledger: Path, *, stacked: bool = True) -> list[str]:
         Some for what is odd about darks and pixels, and one for all.
     """
     rows = read_csv(ledger)
-    lines = _about_darks(rows) + _about_pixels(rows)
+    lines = _about_darks(rows) + _about_other_masters(rows) + _about_pixels(rows)
     counts = {
         status: sum(row["status"] == status for row in rows)
         for status in ("stacked", "rejected", "unaligned", "failed")
@@ -84,6 +86,20 @@ def _about_darks(rows: list[dict[str, str]]) -> list[str]:
             name, _, why = dark.partition(DOUBT)
             frame = on_one_line(meant[0]["frame"])
             lines.append(f"{what}: {len(meant)}, such as that of {frame} ({name}): {why}")
+    return lines
+
+
+def _about_other_masters(rows: list[dict[str, str]]) -> list[str]:
+    """Tell of bias frames and flats that may not suit their frames."""
+    lines = []
+    for noun, plural in (("bias", "Bias frames"), ("flat", "Flats")):
+        doubted = [row for row in rows if DOUBT in row[noun]]
+        if doubted:
+            name, _, why = on_one_line(doubted[0][noun]).partition(DOUBT)
+            frame = on_one_line(doubted[0]["frame"])
+            lines.append(
+                f"{plural} in doubt: {len(doubted)}, such as that of {frame} ({name}): {why}"
+            )
     return lines
 
 

@@ -11,13 +11,14 @@ from typing import Any
 from scripts.lightstack.digest import VERSIONS, code_digest
 from scripts.lightstack.files.records import read_json, write_json
 from scripts.lightstack.order import natural_order
-from scripts.lightstack.planning.dark_choice import DarkChoice
+from scripts.lightstack.planning.calibration_choice import Calibration
 from scripts.lightstack.planning.groups import Groups, told
+from scripts.lightstack.planning.master_choice import NOUNS
 from scripts.lightstack.planning.uses import Known, Uses
 from scripts.lightstack.raw.exposure import EXPOSURE_CARDS, Exposure, exposure_of
 from scripts.lightstack.raw.image import UnreadableFileError, UnusableFrameError
 from scripts.lightstack.raw.images import is_fits_name, read_cards
-from scripts.lightstack.raw.roles import DARK, LIGHT
+from scripts.lightstack.raw.roles import LIGHT
 from scripts.lightstack.raw.values import written
 from scripts.lightstack.text import on_one_line
 
@@ -129,7 +130,7 @@ def inventory(
     uses: Uses,
     known: Known,
     contents: Mapping[str, str],
-    choice: DarkChoice,
+    calibration: Calibration,
     groups: Groups,
 ) -> list[dict[str, Any]]:
     """List all files, a row each.
@@ -142,8 +143,8 @@ def inventory(
         How each file was taken.
     contents : mapping of str to str
         Fingerprints of the files.
-    choice : DarkChoice
-        The darks of the frames.
+    calibration : Calibration
+        What the frames are calibrated with.
     groups : Groups
         Which frames are stacked together.
 
@@ -153,20 +154,25 @@ def inventory(
         With the columns of `list_inventory` as keys, in the order of the files.
     """
     lights = {path: name for name, path in uses.frames.paths.items()}
-    darks = {*choice.own.values(), *(path for paths in choice.darks.values() for path in paths)}
+    used = {
+        path: noun for noun, choice in calibration.masters.items() for path in sorted(choice.used)
+    }
+    idle = {
+        path: why for choice in calibration.masters.values() for path, why in choice.idle.items()
+    }
     rows = []
     for path in sorted({*known, *uses.left_out}, key=natural_order):
         seen = known.get(path)
-        used_as, why = "", choice.idle.get(path, "no frame needs it")
+        used_as, why = "", idle.get(path, "no frame needs it")
         if path in uses.left_out:
             why = uses.why(path)
         elif isinstance(seen, str):
             why = seen
         elif path in lights:
-            used_as, why = LIGHT, choice.without.get(lights[path], "")
-            why = f"without a dark: {why}" if why else choice.unstated.get(lights[path], "")
-        elif path in darks:
-            used_as, why = DARK, ""
+            frame = lights[path]
+            used_as, why = LIGHT, calibration.without(frame) or calibration.unstated(frame)
+        elif path in used:
+            used_as, why = used[path], ""
         rows.append(
             {
                 "file": path,
@@ -180,7 +186,7 @@ def inventory(
         )
     rows += [
         {"file": name, "role": "unknown", "why": why}
-        for files in (uses.frames, uses.darks)
+        for files in (uses.frames, uses.darks, uses.bias, uses.flats)
         for name, why in files.refused.items()
     ]
     return rows
@@ -246,7 +252,7 @@ def ledger_facts(uses: Uses, known: Known, groups: Groups) -> dict[str, dict[str
     return facts
 
 
-def overview(uses: Uses, known: Known, choice: DarkChoice, groups: Groups) -> list[str]:
+def overview(uses: Uses, known: Known, calibration: Calibration, groups: Groups) -> list[str]:
     """Tell in a few lines what is there, and what of it is not used.
 
     Parameters
@@ -255,8 +261,8 @@ def overview(uses: Uses, known: Known, choice: DarkChoice, groups: Groups) -> li
         What each file is used as.
     known : mapping
         How each file was taken.
-    choice : DarkChoice
-        The darks of the frames.
+    calibration : Calibration
+        What the frames are calibrated with.
     groups : Groups
         Which frames are stacked together.
 
@@ -267,8 +273,14 @@ def overview(uses: Uses, known: Known, choice: DarkChoice, groups: Groups) -> li
         together; one for each cause to leave files out, or frames without a dark; one for files
         that cannot be read.
     """
-    n_darks = sum(map(len, choice.darks.values())) + len(choice.own)
-    lines = [f"Found {_some(len(uses.frames.names), 'light')}, {_some(n_darks, 'dark')} for them."]
+    n_used = {noun: len(choice.used) for noun, choice in calibration.masters.items()}
+    found = [_some(len(uses.frames.names), "light")]
+    found += [
+        f"{count} {NOUNS[noun][count != 1]}"
+        for noun, count in n_used.items()
+        if count or noun == "dark"
+    ]
+    lines = [f"Found {', '.join(found)} for them."]
     lines += told(groups, uses.frames.paths, known)
     seen = (known[path] for path in uses.frames.paths.values())
     lights = [exposure for exposure in seen if isinstance(exposure, Exposure)]
@@ -285,8 +297,11 @@ def overview(uses: Uses, known: Known, choice: DarkChoice, groups: Groups) -> li
         named = ", ".join(paths[:MOST_NAMED])
         more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
         lines.append(f"Not used, {cause}: {named}{more}.")
-    lines += choice.told
-    counts = Counter(uses.frames.unread) + Counter(uses.darks.unread)
+    lines += calibration.told
+    counts = sum(
+        (Counter(each.unread) for each in (uses.frames, uses.darks, uses.bias, uses.flats)),
+        Counter(),
+    )
     if counts:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
         lines.append(f"Not read, for lightstack does not know their kinds: {kinds}.")

@@ -5,7 +5,7 @@ vanishes where frames are not grouped, or all groups share what lies there. ``<r
 for the folder of the results, in Snakemake's notation.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 WORK = "work"
 
@@ -15,7 +15,11 @@ SOURCES = f"{WORK}/sources/{{frame}}.fits"
 QUALITY = f"{WORK}/quality/{{frame}}.json"
 OF_EACH_FRAME = (CALIBRATED, CLEANED, SOURCES, QUALITY)
 
-MASTER = f"{WORK}/darks/{{kind}}.fits"
+MASTERS = {
+    "dark": f"{WORK}/masters/darks/{{kind}}.fits",
+    "bias": f"{WORK}/masters/bias/{{kind}}.fits",
+    "flat": f"{WORK}/masters/flats/{{kind}}.fits",
+}
 
 PLAN = f"{WORK}/plan.json"
 FINGERPRINTS = f"{WORK}/fingerprints.json"
@@ -55,7 +59,7 @@ def in_results(pattern: str, results: str) -> str:
 
 def made_files(
     frames: Iterable[str],
-    kinds: Iterable[str],
+    kinds: Mapping[str, Iterable[str]],
     modes: Iterable[str],
     results: str,
     aligned: Iterable[str],
@@ -65,15 +69,17 @@ def made_files(
 
     Parameters
     ----------
-    frames, kinds, modes : iterable of str
-        Frames, kinds of darks and modes of stacking of a run.
+    frames, modes : iterable of str
+        Frames and modes of stacking of a run.
+    kinds : mapping of str to iterable of str
+        Kinds of which masters are made, by their noun as in `MASTERS`.
     results : str
         Folder of the results.
     aligned, stacked : iterable of str
         Groups that share a reference, and groups with stacks. Of named groups, the stacks are not
         listed: no job is bound to make them, for a group may have too few good frames.
     """
-    paths = [filled(MASTER, kind=kind) for kind in kinds]
+    paths = [filled(MASTERS[noun], kind=kind) for noun in kinds for kind in kinds[noun]]
     paths += [filled(pattern, frame=frame) for frame in frames for pattern in OF_EACH_FRAME]
     paths += [filled(ALIGNMENT, group=group) for group in aligned]
     for group in stacked:

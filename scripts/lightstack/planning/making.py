@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from scripts.lightstack.files.unread import NOTES, Unread, as_tried, noted
-from scripts.lightstack.planning.dark_choice import choose_darks
+from scripts.lightstack.planning.calibration_choice import choose_calibration
 from scripts.lightstack.planning.fingerprints import fingerprints
 from scripts.lightstack.planning.frames import find_frames
 from scripts.lightstack.planning.groups import cards_of, group_frames
 from scripts.lightstack.planning.inventory import Looks, inventory, ledger_facts, overview
-from scripts.lightstack.planning.layout import EXPOSURES, FINGERPRINTS
+from scripts.lightstack.planning.layout import EXPOSURES, FINGERPRINTS, MASTERS, filled
+from scripts.lightstack.planning.master_choice import NOUNS
 from scripts.lightstack.planning.plan import Plan
 from scripts.lightstack.planning.recipes import RULES, Recipes
 from scripts.lightstack.planning.recovery import frame_mb
 from scripts.lightstack.planning.settings import (
+    RAW_FOLDERS,
     check_folders,
     check_lights,
     check_reference,
@@ -34,15 +36,15 @@ class Told:
         What there is, in a few lines.
     warnings : list of str
         A sentence for each file that is left out.
-    darks : set of str
-        Paths of the darks.
+    nouns : dict of str to str
+        What each file is that calibrates, by path: "dark", "bias" or "flat".
     unread : dict of str to Unread
         What jobs of earlier runs could not read, by path.
     """
 
     overview: list[str]
     warnings: list[str]
-    darks: set[str]
+    nouns: dict[str, str]
     unread: dict[str, Unread]
 
 
@@ -73,7 +75,7 @@ def make_plan(
         With a sentence, if settings and files do not make a run.
     """
     settings = complete_settings(config)
-    found = {key: find_frames(settings[key]) for key in ("input_dir", "darkfield_dir")}
+    found = {key: find_frames(settings[key]) for key in RAW_FOLDERS}
     check_folders(settings, found["input_dir"])
     raw = fingerprints(
         [path for files in found.values() for path in files.paths.values()],
@@ -84,20 +86,15 @@ def make_plan(
     contents = raw.digests
     looks = Looks(contents, Path(EXPOSURES), cards_of(settings["group_by"]))
     known = {path: looks.exposure(path) for path in contents}
-    lights, darks = (
-        (settings[key], files.without(raw.unreadable)) for key, files in found.items()
+    lights, darks, bias, flats = (
+        (settings[key], found[key].without(raw.unreadable)) for key in RAW_FOLDERS
     )
-    uses = sort_files(lights, darks, known, contents)
+    uses = sort_files(lights, darks, known, contents, bias=bias, flats=flats)
     frames = uses.frames.paths
     check_lights(settings, uses)
     check_reference(settings["reference"], uses.frames)
-    choice = choose_darks(
-        uses.frames,
-        uses.darks,
-        known,
-        contents,
-        settings["dark_temperature_tolerance"],
-        looks.damage,
+    calibration = choose_calibration(
+        uses, known, contents, settings["dark_temperature_tolerance"], looks.damage
     )
     groups = group_frames(
         frames,
@@ -107,14 +104,14 @@ def make_plan(
         align_by=settings["align_by"],
     )
     looks.keep()
-    rows = inventory(uses, known, contents, choice, groups)
+    rows = inventory(uses, known, contents, calibration, groups)
     ledger = ledger_facts(uses, known, groups)
     unread = noted(NOTES)
     recipes = Recipes(
         settings,
         uses,
         as_tried(contents, unread),
-        choice,
+        calibration,
         frames_to_turn(uses.frames, known),
         rows,
         groups,
@@ -128,9 +125,15 @@ def make_plan(
         frame_mb=[frame_mb(Path(path)) for path in frames.values()],
         refused=uses.frames.refused,
         left_out=uses.lights_left_out(),
-        own_darks=choice.own,
-        kinds=choice.kind,
-        darks=choice.darks,
+        own_darks=calibration.darks.own,
+        kinds={noun: choice.kind for noun, choice in calibration.masters.items()},
+        raw_files={noun: choice.files for noun, choice in calibration.masters.items()},
+        pedestals={
+            kind: filled(MASTERS[each.noun], kind=each.kind)
+            for kind, each in calibration.pedestals.items()
+            if each.noun
+        },
+        facts_of_flats={kind: recipes.facts_of_flats(kind) for kind in calibration.pedestals},
         inventory=rows,
         rule_settings={rule: recipes.settings_of(rule) for rule in RULES},
         facts_of_report=recipes.facts_of_report,
@@ -139,10 +142,18 @@ def make_plan(
         recipes={rule: recipes.of_all(rule) for rule in RULES},
     )
     told = Told(
-        overview(uses, known, choice, groups),
+        overview(uses, known, calibration, groups),
         [f"this frame is left out: {sentence}" for sentence in uses.frames.refused.values()]
-        + [f"this dark is not used: {sentence}" for sentence in choice.unused],
-        {*uses.darks.paths.values()},
+        + [
+            f"this {NOUNS[noun][0]} is not used: {sentence}"
+            for noun, choice in calibration.masters.items()
+            for sentence in choice.unused
+        ],
+        {
+            path: noun
+            for noun, files in (("dark", uses.darks), ("bias", uses.bias), ("flat", uses.flats))
+            for path in files.paths.values()
+        },
         unread,
     )
     return plan, told

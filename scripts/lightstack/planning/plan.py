@@ -1,9 +1,10 @@
 """The plan of a run: what the main process decided before the first job.
 
 One process plans, however many work: it reads the settings, lists and fingerprints the files,
-chooses the darks and works out the recipes (`making.make_plan`), and writes the plan when jobs
-start. The Snakemakes inside jobs, on this machine or another, read that file and look at nothing
-else, so a setting that is edited or a frame that arrives in mid-run changes nothing of the run.
+chooses what each frame is calibrated with and works out the recipes (`making.make_plan`), and
+writes the plan when jobs start. The Snakemakes inside jobs, on this machine or another, read that
+file and look at nothing else, so a setting that is edited or a frame that arrives in mid-run
+changes nothing of the run.
 
 What a rule asks for while Snakemake reads it (names, values, sizes, recipes) is a field of `Plan`,
 filled in by `make_plan`; the functions of ``rules/common.smk`` only look it up. What only a person
@@ -45,10 +46,14 @@ class Plan:
         Why a light is not used, by its frame's name.
     own_darks : dict of str to str
         Path of the dark of a frame's own name, by frame, if it fits.
-    kinds : dict of str to str
-        Kind of darks whose master is used, by frame, if no dark of its own fits.
-    darks : dict of str to list of str
-        Paths of the darks of each kind.
+    kinds : dict of str to dict
+        Kind of the master that is used, by noun ("dark", "bias", "flat"), then by frame.
+    raw_files : dict of str to dict
+        Paths of the raw files of which a master is made, by noun, then by kind.
+    pedestals : dict of str to str
+        Path of the master that is taken off the flats of a kind, by kind, if there is one.
+    facts_of_flats : dict of str to dict
+        What else is known of a kind of flats and decides on their master, by kind.
     inventory : list of dict
         What is known of each file, in the columns of the inventory.
     rule_settings : dict of str to dict
@@ -60,8 +65,8 @@ class Plan:
     groups : dict
         Which frames are stacked together: the fields of `groups.Groups`.
     recipes : dict of str to dict
-        Recipe of each job, by rule, then by frame, kind of darks or group; by "" if the rule has
-        one job.
+        Recipe of each job, by rule, then by frame, kind of raw files or group; by "" if the rule
+        has one job.
     """
 
     settings: dict[str, Any]
@@ -72,8 +77,10 @@ class Plan:
     refused: dict[str, str]
     left_out: dict[str, str]
     own_darks: dict[str, str]
-    kinds: dict[str, str]
-    darks: dict[str, list[str]]
+    kinds: dict[str, dict[str, str]]
+    raw_files: dict[str, dict[str, list[str]]]
+    pedestals: dict[str, str]
+    facts_of_flats: dict[str, dict[str, Any]]
     inventory: list[dict[str, Any]]
     rule_settings: dict[str, dict[str, Any]]
     facts_of_report: dict[str, Any]

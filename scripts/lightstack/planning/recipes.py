@@ -36,7 +36,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.lightstack.digest import VERSIONS, code_digest
-from scripts.lightstack.planning.dark_choice import DarkChoice
+from scripts.lightstack.planning.calibration_choice import RULES as MASTER_RULES
+from scripts.lightstack.planning.calibration_choice import Calibration
 from scripts.lightstack.planning.groups import Groups
 from scripts.lightstack.planning.settings import complete_settings
 from scripts.lightstack.planning.uses import Uses
@@ -54,8 +55,8 @@ class Ingredients:
     uses : tuple of str
         Rules whose results are read.
     per : str
-        "frame", "kind" (of darks), "group" or "reference" (which some groups share) if the rule
-        has a job for each, or "run".
+        "frame", "kind" (of raw files of a master), "group" or "reference" (which some groups
+        share) if the rule has a job for each, or "run".
     """
 
     settings: tuple[str, ...] = ()
@@ -65,8 +66,14 @@ class Ingredients:
 
 RULES = {
     "combine_darks": Ingredients(per="kind"),
+    "combine_bias": Ingredients(per="kind"),
+    "combine_flats": Ingredients(
+        ("saturation_limit",), ("combine_darks", "combine_bias"), per="kind"
+    ),
     "calibrate_frame": Ingredients(
-        ("saturation_limit", "doubtful_darks", "debug_region"), ("combine_darks",), per="frame"
+        ("saturation_limit", "doubtful_darks", "debug_region"),
+        ("combine_darks", "combine_bias", "combine_flats"),
+        per="frame",
     ),
     "subtract_background": Ingredients(("background_box",), ("calibrate_frame",), per="frame"),
     "detect_sources": Ingredients(
@@ -132,8 +139,8 @@ class Recipes:
         The raw frames, and what else there is.
     contents : dict of str to str
         Fingerprint of each raw file by its path.
-    choice : DarkChoice
-        The dark of each frame.
+    calibration : Calibration
+        What each frame is calibrated with.
     turned : set of str
         Frames whose rows are put into the other order.
     inventory : list of dict
@@ -149,14 +156,14 @@ class Recipes:
         settings: dict[str, object],
         uses: Uses,
         contents: dict[str, str],
-        choice: DarkChoice,
+        calibration: Calibration,
         turned: set[str],
         inventory: list[dict[str, Any]],
         groups: Groups,
         facts: dict[str, dict[str, str]],
     ) -> None:
         self._settings, self._uses = settings, uses
-        self._contents, self._choice = contents, choice
+        self._contents, self._calibration = contents, calibration
         self._turned, self._inventory = turned, inventory
         self._groups, self._facts = groups, facts
         self.of = cache(self._of)
@@ -172,26 +179,30 @@ class Recipes:
 
     def facts_of(self, frame: str) -> dict[str, object]:
         """Tell what is known of a frame and decides on its result, beside its pixels."""
-        return {
-            "turned": frame in self._turned,
-            "dark_turned": frame in self._choice.turned,
-            "unstated": self._choice.unstated.get(frame, ""),
-        }
+        return {"turned": frame in self._turned, **self._calibration.facts(frame)}
+
+    def facts_of_flats(self, kind: str) -> dict[str, object]:
+        """Tell what decides on a master flat beside its flats and what is taken off them."""
+        pedestal = self._calibration.pedestals[kind]
+        return {"turned": pedestal.turned, "freed": pedestal.freed}
 
     @property
     def facts_of_report(self) -> dict[str, object]:
-        """Tell what stands in no result: the settings' defaults, and which darks are not used."""
+        """Tell what stands in no result: the settings' defaults, and files without use."""
         defaults = complete_settings({})
         return {
             "defaults": {name: defaults[name] for name in RULES["write_report"].settings},
-            "unused": self._choice.unused,
+            "unused": [
+                line for choice in self._calibration.masters.values() for line in choice.unused
+            ],
         }
 
     def of_all(self, rule: str) -> dict[str, str]:
         """Recipes of all jobs of a rule, by what they are for; by "" if it has one job."""
+        noun = MASTER_RULES.get(rule, "dark")
         names: dict[str, Iterable[str]] = {
             "frame": self._uses.frames.paths,
-            "kind": self._choice.darks,
+            "kind": self._calibration.masters[noun].files,
             "group": self._groups.stacked,
             "reference": self._groups.aligned,
             "run": [""],
@@ -206,7 +217,7 @@ class Recipes:
         rule : str
             Its rule.
         name : str, optional
-            Its frame, kind of darks or group, if the rule has a job for each.
+            Its frame, kind of raw files or group, if the rule has a job for each.
 
         Returns
         -------
@@ -225,10 +236,12 @@ class Recipes:
         """Tell what the job takes from raw files."""
         raw: object = None
         match rule:
-            case "combine_darks":
-                raw = [self._contents[path] for path in self._choice.darks[name]]
+            case "combine_darks" | "combine_bias" | "combine_flats":
+                files = self._calibration.masters[MASTER_RULES[rule]].files[name]
+                facts = self.facts_of_flats(name) if rule == "combine_flats" else None
+                raw = [[self._contents[path] for path in files], facts]
             case "calibrate_frame":
-                own = self._choice.own.get(name)
+                own = self._calibration.darks.own.get(name)
                 dark = [Path(own).name, self._contents[own]] if own else None
                 raw = [self._contents[self._uses.frames.paths[name]], dark, self.facts_of(name)]
             case "list_inventory":
@@ -248,7 +261,7 @@ class Recipes:
     def _used(self, used: str, rule: str, name: str) -> object:
         """Recipes of the jobs of another rule whose results the job reads."""
         if RULES[used].per == "kind":
-            kind = self._choice.kind.get(name)
+            kind = self._kind(MASTER_RULES[used], rule, name)
             return self.of(used, kind) if kind else None
         if RULES[used].per == RULES[rule].per:
             return self.of(used, name)
@@ -266,6 +279,13 @@ class Recipes:
             case _ if per_run:
                 return list(self._uses.frames.paths)
         return list(self._groups.sharing[shared])
+
+    def _kind(self, noun: str, rule: str, name: str) -> str | None:
+        """Kind of the master of a noun that a job reads, if it reads one."""
+        if rule != "combine_flats":
+            return self._calibration.kind(noun, name)
+        pedestal = self._calibration.pedestals[name]
+        return pedestal.kind if pedestal.noun == noun else None
 
 
 def _digest(*parts: object) -> str:

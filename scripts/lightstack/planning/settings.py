@@ -9,6 +9,7 @@ import reprlib
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,10 @@ QUOTES = "'\""
 
 CONFIGURATION = "config/config.yaml"
 
-FOLDERS = ("input_dir", "output_dir", "darkfield_dir", "results_dir")
+RAW_FOLDERS = ("input_dir", "darkfield_dir", "bias_dir", "flat_dir")
+"""Folders of lights and of what calibrates them."""
+
+FOLDERS = (*RAW_FOLDERS, "output_dir", "results_dir")
 
 
 class SettingsError(Exception):
@@ -190,14 +194,15 @@ def check_folders(settings: dict[str, Any], frames: Frames) -> None:
             "set input_dir, for instance with --config input_dir=my_night"
         )
     for key in ("output_dir", "results_dir"):
-        _check_apart(key, Path(settings[key]), "input_dir", source)
-        _check_apart(key, Path(settings[key]), "darkfield_dir", Path(settings["darkfield_dir"]))
+        for raw in RAW_FOLDERS:
+            _check_apart(key, Path(settings[key]), raw, Path(settings[raw]))
         _check_apart(key, Path(settings[key]), "the working files in", Path(WORK))
     _check_apart(
         "output_dir", Path(settings["output_dir"]), "results_dir", Path(settings["results_dir"])
     )
     _check_apart("input_dir", source, "the working files in", Path(WORK))
-    _check_apart("darkfield_dir", Path(settings["darkfield_dir"]), "input_dir", source)
+    for other, key in combinations(RAW_FOLDERS, 2):
+        _check_apart(key, Path(settings[key]), other, Path(settings[other]))
     strangers = files_of_others(Path(settings["output_dir"]))
     if strangers:
         raise SettingsError(

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scripts.lightstack.order import natural_order
 from scripts.lightstack.planning.frames import Frames
 from scripts.lightstack.raw.exposure import Exposure
-from scripts.lightstack.raw.roles import DARK, LIGHT, STACK, role_by_folder
+from scripts.lightstack.raw.roles import BIAS, DARK, FLAT, LIGHT, STACK, role_by_folder
 
 Known = Mapping[str, Exposure | str]
 """How each file was taken, by its path, or the sentence that says why it cannot be read."""
@@ -18,23 +18,23 @@ CAUSES = {
     "copy": "a copy of another file",
     "stack": "a stack among single exposures",
     "picture": "a picture of 8 bits among raw frames",
-    "light": "a light among darks",
-    "flat": "a flat",
-    "bias": "a bias frame",
+    "light among dark": "a light among darks",
+    "light among bias": "a light among bias frames",
+    "light among flat": "a light among flats",
 }
 """Why a file is left out, in words."""
 
 
 @dataclass(frozen=True)
 class Uses:
-    """Which files are stacked, which are darks, and which are neither.
+    """Which files are stacked, which calibrate them, and which are neither.
 
     Parameters
     ----------
     frames : Frames
         The lights.
-    darks : Frames
-        The darks of both folders.
+    darks, bias, flats : Frames
+        Those of all folders.
     offered : dict of str to str
         Path of each light or stack among the lights by its frame's name, used or not.
     roles : dict of str to str
@@ -49,6 +49,8 @@ class Uses:
     offered: dict[str, str]
     roles: dict[str, str]
     left_out: dict[str, tuple[str, str]]
+    bias: Frames = field(default_factory=Frames)
+    flats: Frames = field(default_factory=Frames)
 
     def why(self, path: str) -> str:
         """Say why a file is left out."""
@@ -74,8 +76,11 @@ def sort_files(
     darks: tuple[str, Frames],
     known: Known,
     contents: Mapping[str, str],
+    *,
+    bias: tuple[str, Frames] = ("", Frames()),
+    flats: tuple[str, Frames] = ("", Frames()),
 ) -> Uses:
-    """Tell lights from darks and from what is neither, in both folders.
+    """Tell lights from what calibrates them and from what is neither, in all folders.
 
     Parameters
     ----------
@@ -85,6 +90,8 @@ def sort_files(
         How each file was taken.
     contents : dict of str to str
         Fingerprint of each file by its path.
+    bias, flats : (str, Frames), optional
+        As `lights`.
 
     Returns
     -------
@@ -92,38 +99,51 @@ def sort_files(
         What a header says of its file counts first, then what its folders say, then whose folder
         it is.
     """
+    folders = {LIGHT: lights, DARK: darks, BIAS: bias, FLAT: flats}
     roles: dict[str, str] = {}
     left_out: dict[str, tuple[str, str]] = {}
-    for (folder, files), default in ((lights, LIGHT), (darks, DARK)):
+    for meant, (folder, files) in folders.items():
         for path in files.paths.values():
-            roles[path] = _role(path, folder, known[path], default)
+            role = roles[path] = _role(path, folder, known[path], meant)
+            if meant != LIGHT and role == LIGHT:
+                left_out[path] = (f"light among {meant}", "")
+            elif meant != LIGHT and role == STACK:
+                left_out[path] = (STACK, "")
         left_out |= {path: ("rawer", other) for path, other in files.copies.items()}
-    of_lights, of_darks = lights[1].paths, darks[1].paths
+    of_lights = lights[1].paths
     frames = {name: path for name, path in of_lights.items() if roles[path] in (LIGHT, STACK)}
-    used_darks = {name: path for name, path in of_darks.items() if roles[path] == DARK}
-    # Named by its whole path, a dark among the lights is no one's dark by its name.
-    used_darks |= {path: path for path in of_lights.values() if roles[path] == DARK}
-    taken = {*frames.values(), *used_darks.values()}
-    left_out |= {
-        path: (roles[path], "")
-        for path in [*of_lights.values(), *of_darks.values()]
-        if path not in taken
-    }
-    own = {path for name, path in used_darks.items() if name in of_lights}
+    used = {role: _of_role(role, folders, roles) for role in (DARK, BIAS, FLAT)}
+    own = {path for name, path in used[DARK].items() if name in of_lights}
     for found in (
         _stacks(frames, known),
         _pictures(frames, known),
         _copies(frames, known, contents),
-        _copies(_without(used_darks, own), known, contents),
+        *(_copies(_without(files, own), known, contents) for files in used.values()),
     ):
         left_out |= found
     return Uses(
         replace(lights[1], paths=_without(frames, left_out)),
-        replace(darks[1], paths=_without(used_darks, left_out)),
+        replace(darks[1], paths=_without(used[DARK], left_out)),
         frames,
         roles,
         left_out,
+        replace(bias[1], paths=_without(used[BIAS], left_out)),
+        replace(flats[1], paths=_without(used[FLAT], left_out)),
     )
+
+
+def _of_role(
+    role: str, folders: Mapping[str, tuple[str, Frames]], roles: Mapping[str, str]
+) -> dict[str, str]:
+    """Files of a role by name; elsewhere by the whole path, which is no frame's name."""
+    own = {name: path for name, path in folders[role][1].paths.items() if roles[path] == role}
+    strays = [
+        path
+        for meant, (_, files) in folders.items()
+        for path in files.paths.values()
+        if meant != role and roles[path] == role
+    ]
+    return own | {path: path for path in strays}
 
 
 def frames_to_turn(frames: Frames, known: Known) -> set[str]:

@@ -1,10 +1,10 @@
-"""Which dark belongs to which frame, and why another does not.
+"""Which dark, bias or flat belongs to which frame, and why another does not.
 
-A dark fits a frame if all that both state agrees. A value that one of the two lacks is no value
-that agrees: it is passed over only where nothing else in the folder says otherwise.
+It fits a frame if all that both state agrees. A value that one of the two lacks is no value that
+agrees: it is passed over only where nothing else in the folder says otherwise.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,17 +55,23 @@ class Quantity:
         return bool(abs(one - other) <= margin + 1e-9)
 
 
-QUANTITIES = (
+SENSOR = (
     Quantity("shape", lambda frame: frame.shape[::-1], " pixels"),
-    Quantity("exposure", lambda frame: frame.exptime, " s", EXPOSURE_TOLERANCE),
     Quantity("gain", lambda frame: frame.gain),
     Quantity("offset", lambda frame: frame.offset),
     Quantity("binning", lambda frame: frame.binning),
     Quantity("window", lambda frame: frame.window),
     Quantity("readout mode", lambda frame: frame.readout_mode),
     Quantity("camera", lambda frame: frame.camera),
-    Quantity("temperature", lambda frame: frame.temperature, " degC", is_setting=False),
 )
+
+SHAPE = SENSOR[0]
+
+EXPOSURE = Quantity("exposure", lambda frame: frame.exptime, " s", EXPOSURE_TOLERANCE)
+
+TEMPERATURE = Quantity("temperature", lambda frame: frame.temperature, " degC", is_setting=False)
+
+FILTER = Quantity("filter", lambda frame: frame.filter)
 
 EGAIN = Quantity("e-/ADU", lambda frame: frame.egain, tolerance=EGAIN_TOLERANCE)
 """Parts gains where no setting does; it follows from the setting and need not be stated."""
@@ -77,7 +83,40 @@ ROWS = Quantity(
 )
 """A picture's rows run from the top down, those of a FITS file that does not tell perhaps not."""
 
-BY_NAME = {quantity.name: quantity for quantity in (*QUANTITIES, EGAIN, CALIBRATION, ROWS)}
+BY_NAME = {
+    quantity.name: quantity
+    for quantity in (*SENSOR, EXPOSURE, TEMPERATURE, FILTER, EGAIN, CALIBRATION, ROWS)
+}
+
+
+@dataclass(frozen=True)
+class Demands:
+    """In what the frames that one correction is made of have to agree with those that it is for.
+
+    Parameters
+    ----------
+    quantities : tuple of Quantity
+        They part kinds, and decide whether a kind fits a frame.
+    done_by : str
+        Letters of the corrections (see `Exposure.calibrated`) after which this one comes too late.
+    is_raw : bool
+        Whether it has to be as raw as the frame itself.
+    """
+
+    quantities: tuple[Quantity, ...]
+    done_by: str
+    is_raw: bool = True
+
+    def come_too_late(self, frame: Exposure) -> bool:
+        """Whether the frame was corrected already, or cannot be any more."""
+        return bool(set(self.done_by) & set(frame.calibrated))
+
+
+DARKS = Demands((SHAPE, EXPOSURE, *SENSOR[1:], TEMPERATURE), "DF")
+
+BIAS = Demands(SENSOR, "BDF")
+
+FLATS = Demands((*SENSOR, FILTER), "F", is_raw=False)
 
 
 @dataclass(frozen=True)
@@ -101,45 +140,47 @@ class Difference:
 
 @dataclass(frozen=True)
 class Match:
-    """The dark of a frame, or why there is none.
+    """The master of a frame, or why there is none.
 
     Parameters
     ----------
-    dark : str or None
+    master : str or None
         Its name.
     unstated : tuple of str
         Names of the quantities that one of the two does not state.
     differences : tuple of Difference
-        Why no dark fits.
+        Why none fits.
     """
 
-    dark: str | None
+    master: str | None
     unstated: tuple[str, ...] = ()
     differences: tuple[Difference, ...] = ()
 
 
 def kinds(
-    exposures: dict[str, Exposure], temperature_tolerance: float
+    exposures: Mapping[str, Exposure], temperature_tolerance: float, demands: Demands = DARKS
 ) -> list[tuple[Exposure, list[str]]]:
-    """Sort darks into kinds that can be combined.
+    """Sort darks, bias frames or flats into kinds that can be combined.
 
     Parameters
     ----------
-    exposures : dict of str to Exposure
-        How each dark was taken, by its name.
+    exposures : mapping of str to Exposure
+        How each was taken, by its name.
     temperature_tolerance : float
         Largest difference of temperature within a kind [degrees Celsius].
+    demands : Demands, optional
+        In what those of a kind agree.
 
     Returns
     -------
     list of (Exposure, list of str)
-        The coldest dark's exposure and the names of each kind, always in the same order.
+        The coldest one's exposure and the names of each kind, always in the same order.
     """
     found: list[tuple[Exposure, list[str]]] = []
-    for name in sorted(exposures, key=lambda name: (_order(exposures[name]), name)):
+    for name in sorted(exposures, key=lambda name: (_order(exposures[name], demands), name)):
         exposure = exposures[name]
         for first, names in found:
-            if _is_one_kind(first, exposure, temperature_tolerance):
+            if _is_one_kind(first, exposure, temperature_tolerance, demands):
                 names.append(name)
                 break
         else:
@@ -147,13 +188,14 @@ def kinds(
     return found
 
 
-def match_dark(
+def match_master(
     frame: Exposure,
     masters: dict[str, Exposure],
     temperature_tolerance: float,
     frames: Sequence[Exposure] = (),
+    demands: Demands = DARKS,
 ) -> Match:
-    """Choose the master dark of a frame.
+    """Choose the master of a frame.
 
     Parameters
     ----------
@@ -166,6 +208,8 @@ def match_dark(
     frames : sequence of Exposure, optional
         One for each combination of settings: a dark that lacks one cannot suit frames that differ
         in it.
+    demands : Demands, optional
+        In what a master agrees with the frame.
 
     Returns
     -------
@@ -173,22 +217,22 @@ def match_dark(
         Among the masters that contradict the frame in nothing, the one that agrees in most
         values, then the closest in temperature and exposure, then the first name.
     """
-    if is_calibrated(frame):
+    if demands.come_too_late(frame):
         return Match(None)
     candidates = {
         name: master
         for name, master in masters.items()
-        if not _differing(frame, master, temperature_tolerance)
+        if not _differing(frame, master, temperature_tolerance, demands)
     }
     if not candidates:
-        return Match(
-            None, differences=differences(frame, [*masters.values()], temperature_tolerance)
-        )
+        others = [*masters.values()]
+        return Match(None, differences=differences(frame, others, temperature_tolerance, demands))
     doubtful: list[Difference] = []
     for name in sorted(
-        candidates, key=lambda name: (_distance(frame, masters[name]), natural_order(name))
+        candidates,
+        key=lambda name: (_distance(frame, masters[name], demands), natural_order(name)),
     ):
-        missing = [*_missing(frame, masters[name])]
+        missing = _missing(frame, masters[name], demands)
         doubtful = [
             Difference(quantity.name, quantity.value(frame), values)
             for quantity in missing
@@ -209,16 +253,11 @@ def match_dark(
     return Match(None, differences=tuple(doubtful))
 
 
-def representatives(frames: Iterable[Exposure]) -> list[Exposure]:
+def representatives(frames: Iterable[Exposure], demands: Demands = DARKS) -> list[Exposure]:
     """One frame for each combination of settings."""
-    settings = [quantity for quantity in QUANTITIES if quantity.is_setting]
+    settings = [quantity for quantity in demands.quantities if quantity.is_setting]
     found = {tuple(quantity.value(frame) for quantity in settings): frame for frame in frames}
     return list(found.values())
-
-
-def is_calibrated(frame: Exposure) -> bool:
-    """Whether a dark was taken off already, or could not be any more."""
-    return bool(set("DF") & set(frame.calibrated))
 
 
 def is_turned(frame: Exposure, dark: Exposure) -> bool:
@@ -231,7 +270,10 @@ def is_turned(frame: Exposure, dark: Exposure) -> bool:
 
 
 def differences(
-    one: Exposure, others: Sequence[Exposure], temperature_tolerance: float
+    one: Exposure,
+    others: Sequence[Exposure],
+    temperature_tolerance: float,
+    demands: Demands = DARKS,
 ) -> tuple[Difference, ...]:
     """Tell in what a frame or a dark differs from those of the others that are nearest to it.
 
@@ -243,6 +285,8 @@ def differences(
         Darks, or frames.
     temperature_tolerance : float
         Largest difference of temperature [degrees Celsius].
+    demands : Demands, optional
+        In what they have to agree.
 
     Returns
     -------
@@ -250,7 +294,7 @@ def differences(
         Empty if it differs from one of them in nothing.
     """
     found = [
-        tuple(quantity.name for quantity in _differing(one, other, temperature_tolerance))
+        tuple(quantity.name for quantity in _differing(one, other, temperature_tolerance, demands))
         for other in others
     ]
     if not found:
@@ -315,9 +359,13 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
 
-def _differing(one: Exposure, other: Exposure, temperature_tolerance: float) -> list[Quantity]:
+def _differing(
+    one: Exposure, other: Exposure, temperature_tolerance: float, demands: Demands
+) -> list[Quantity]:
     """Quantities that both state, and not as the same."""
-    quantities = [*QUANTITIES, CALIBRATION]
+    quantities = [*demands.quantities]
+    if demands.is_raw:
+        quantities.append(CALIBRATION)
     if one.gain is None or other.gain is None:
         quantities.append(EGAIN)
     if one.picture != other.picture and None in (one.orientation, other.orientation):
@@ -332,11 +380,11 @@ def _differing(one: Exposure, other: Exposure, temperature_tolerance: float) -> 
     ]
 
 
-def _missing(frame: Exposure, dark: Exposure) -> list[Quantity]:
+def _missing(frame: Exposure, dark: Exposure, demands: Demands) -> list[Quantity]:
     """Quantities that only one of the two states."""
     return [
         quantity
-        for quantity in QUANTITIES
+        for quantity in demands.quantities
         if (quantity.value(frame) is None) != (quantity.value(dark) is None)
     ]
 
@@ -362,27 +410,29 @@ def _doubt(
     return tuple(values) if own is None else (None,)
 
 
-def _is_one_kind(first: Exposure, other: Exposure, temperature_tolerance: float) -> bool:
+def _is_one_kind(
+    first: Exposure, other: Exposure, temperature_tolerance: float, demands: Demands
+) -> bool:
     return (
-        not _missing(first, other)
-        and not _differing(first, other, temperature_tolerance)
+        not _missing(first, other, demands)
+        and not _differing(first, other, temperature_tolerance, demands)
+        and first.calibrated == other.calibrated
         and first.orientation == other.orientation
         and first.picture == other.picture
     )
 
 
-def _order(exposure: Exposure) -> list[Any]:
-    """Sort key for darks: values that are missing come first."""
-    values = [quantity.value(exposure) for quantity in QUANTITIES]
+def _order(exposure: Exposure, demands: Demands) -> list[Any]:
+    """Sort key: values that are missing come first."""
+    values = [quantity.value(exposure) for quantity in demands.quantities]
     return [(value is not None, value) if value is not None else (False,) for value in values]
 
 
-def _distance(frame: Exposure, master: Exposure) -> tuple[int, float, float]:
-    def difference(one: float | None, other: float | None) -> float:
-        return 0.0 if one is None or other is None else abs(one - other)
-
-    return (
-        sum(quantity.value(master) is None for quantity in QUANTITIES),
-        difference(frame.temperature, master.temperature),
-        difference(frame.exptime, master.exptime),
-    )
+def _distance(frame: Exposure, master: Exposure, demands: Demands) -> list[float]:
+    """How far a master is from a frame: in what it does not state, in temperature, in time."""
+    distance: list[float] = [sum(each.value(master) is None for each in demands.quantities)]
+    for quantity in (TEMPERATURE, EXPOSURE):
+        own, its = quantity.value(frame), quantity.value(master)
+        unknown = quantity not in demands.quantities or None in (own, its)
+        distance.append(0.0 if unknown else abs(own - its))
+    return distance

@@ -1,0 +1,36 @@
+"""Combine the bias frames of one kind into a master: their median, pixel by pixel."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.lightstack.calibration.masters import readable, write_master
+from scripts.lightstack.calibration.median import median
+from scripts.lightstack.files.unread import NOTES
+from scripts.lightstack.job import job_log
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def run(bias: list[Path], master: Path, *, unread: Path = NOTES) -> None:
+    """Write a master bias, of those frames that can be read.
+
+    Parameters
+    ----------
+    bias : list of Path
+        Raw bias frames of one kind.
+    master : Path
+        FITS file to write: see `lightstack.calibration.masters` [ADU].
+    unread : Path, optional
+        Folder for notes of files that cannot be read.
+    """
+    images = ((image.header, image.data) for _, image in readable(bias, unread))
+    write_master(images, len(bias), master, median, noun="bias frames", told=("gain",))
+
+
+if "snakemake" in globals():
+    with job_log(snakemake):
+        run(
+            [Path(frame) for frame in snakemake.input.bias],
+            Path(snakemake.output.master),
+        )

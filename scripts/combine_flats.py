@@ -1,0 +1,93 @@
+"""Combine the flats of one kind into a master: their clipped mean, each scaled by its median."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.lightstack.calibration.flats import clipped_mean, guard, normalize
+from scripts.lightstack.calibration.masters import Image, open_master, readable, write_master
+from scripts.lightstack.calibration.subtraction import Rows, subtract
+from scripts.lightstack.files.unread import NOTES
+from scripts.lightstack.job import job_log
+from scripts.lightstack.raw.exposure import exposure_of
+from scripts.lightstack.raw.image import UnusableFrameError
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+WHOLE = (slice(0, None), slice(0, None))
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    flats: list[Path],
+    pedestal: Path | None,
+    master: Path,
+    *,
+    turned: bool = False,
+    freed: bool = True,
+    saturation_limit: float,
+    unread: Path = NOTES,
+) -> None:
+    """Write a master flat, of those flats that can be used.
+
+    Parameters
+    ----------
+    flats : list of Path
+        Raw flats of one kind.
+    pedestal : Path or None
+        Master of the flats' own darks, or of bias frames.
+    master : Path
+        FITS file to write: see `lightstack.calibration.masters`. Its pixels are shares of the
+        light that a typical pixel shows, NaN where a pixel does not show it.
+    turned : bool
+        Whether the pedestal's rows run the other way than the flats'.
+    freed : bool
+        Whether the flats had their bias taken off before, if there is no pedestal.
+    saturation_limit : float
+        Raw value from which a pixel is saturated [ADU].
+    unread : Path, optional
+        Folder for notes of files that cannot be read.
+    """
+    opened = open_master(pedestal) if pedestal else None
+    dark = opened[1] if opened else None
+    write_master(
+        _normalized(flats, dark, turned=turned, saturation_limit=saturation_limit, unread=unread),
+        len(flats),
+        master,
+        clipped_mean,
+        noun="flats",
+        told=("filter", "gain"),
+        finish=lambda pixels, taken: guard(pixels, taken.bayer),
+        doubt="" if dark or freed else "neither dark nor bias taken off the flats",
+    )
+
+
+def _normalized(
+    flats: list[Path], dark: Rows | None, *, turned: bool, saturation_limit: float, unread: Path
+) -> Iterator[Image]:
+    """Read flats and bring them to one scale; leave out those that show no light."""
+    for path, image in readable(flats, unread):
+        saturated = image.peak >= min(saturation_limit, image.ceiling)
+        taken = exposure_of(image.header, (image.data.shape[0], image.data.shape[1]))
+        try:
+            if dark is not None:
+                subtract(image.data, dark, WHOLE, is_turned=turned)
+            normalize(image.data, saturated, taken.bayer)
+        except UnusableFrameError as error:
+            log.warning("Left out: %s: %s", path, error)
+            continue
+        yield image.header, image.data
+
+
+if "snakemake" in globals():
+    with job_log(snakemake):
+        run(
+            [Path(flat) for flat in snakemake.input.flats],
+            Path(snakemake.input.pedestal) if snakemake.input.pedestal else None,
+            Path(snakemake.output.master),
+            **snakemake.params.facts,
+            **snakemake.params.settings,
+        )

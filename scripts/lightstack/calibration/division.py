@@ -1,0 +1,34 @@
+"""Dividing a frame by a flat, some rows at a time."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lightstack.calibration.subtraction import BAND_ROWS, Region, Rows
+
+
+def divide(
+    data: NDArray[np.float32], flat: Rows, region: Region, *, is_turned: bool = False
+) -> None:
+    """Divide by a flat, in place.
+
+    Parameters
+    ----------
+    data : (ny, nx) ndarray of float32
+        A region of the frame [ADU].
+    flat : Rows
+        The whole flat: shares of the light that a typical pixel shows, NaN where one shows none.
+    region : (slice, slice)
+        Rows and columns of the frame.
+    is_turned : bool, optional
+        Whether the flat's rows run the other way than the frame's.
+    """
+    rows, columns = region
+    ny = flat.shape[0]
+    for first in range(0, len(data), BAND_ROWS):
+        part = data[first : first + BAND_ROWS]
+        start = rows.start + first
+        stop = start + len(part)
+        if is_turned:
+            part /= flat.read_rows(ny - stop, ny - start)[::-1, columns]
+        else:
+            part /= flat.read_rows(start, stop)[:, columns]

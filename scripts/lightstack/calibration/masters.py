@@ -1,0 +1,184 @@
+"""What masters of all kinds have in common: raw frames that are read, kept and combined.
+
+A master is a FITS file with the image, the header of its first raw frame, ``NCOMBINE``, and its
+name for the ledger in ``MASTER``; without an image if none of its raw frames can be used.
+"""
+
+import logging
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lightstack.files.atomic import atomic_write
+from scripts.lightstack.files.frame_file import FAILURE, PixelFile, read_header
+from scripts.lightstack.files.unread import NOTES, note
+from scripts.lightstack.raw.exposure import Exposure, exposure_of
+from scripts.lightstack.raw.image import RawImage, UnusableFrameError
+from scripts.lightstack.raw.images import read_image
+from scripts.lightstack.text import DOUBT, printable
+
+if TYPE_CHECKING:
+    from astropy.io import fits
+
+BAND_BYTES = 30_000_000
+
+HELD_BYTES = 400_000_000
+"""Pixels that are held in memory until all frames are read; more are kept in a file."""
+
+Image = tuple["fits.Header", NDArray[np.float32]]
+
+Combine = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Makes one image (ny, nx) of a cube (n, ny, nx); each row by itself."""
+
+VALUES: dict[str, Callable[[Exposure], str]] = {
+    "exposure": lambda taken: _written("{:g} s", taken.exptime),
+    "temperature": lambda taken: _written("{:.1f} degC", taken.temperature),
+    "gain": lambda taken: _written("gain {:g}", taken.egain if taken.gain is None else taken.gain),
+    "filter": lambda taken: _written("{}", taken.filter),
+}
+"""Values in a master's name, empty where the header does not tell."""
+
+log = logging.getLogger(__name__)
+
+
+def write_master(
+    images: Iterator[Image],
+    offered: int,
+    master: Path,
+    combine: Combine,
+    *,
+    noun: str,
+    told: Sequence[str],
+    finish: Callable[[NDArray[np.float32], Exposure], None] | None = None,
+    doubt: str = "",
+) -> None:
+    """Combine images of one kind and write their master.
+
+    Parameters
+    ----------
+    images : iterator of (Header, (ny, nx) ndarray of float32)
+        Those that can be used.
+    offered : int
+        How many raw frames there are.
+    master : Path
+        FITS file to write.
+    combine : callable
+        Makes one image of a cube; it is not called for a single one.
+    noun : str
+        What the raw frames are, such as "darks".
+    told : sequence of str
+        What tells it from other masters, for its name: keys of `VALUES`.
+    finish : callable, optional
+        Changes the combined image, given how its first raw frame was taken.
+    doubt : str, optional
+        What speaks against the master, for its name.
+    """
+    from astropy.io import fits
+
+    with atomic_write(master) as file:
+        if offered == 1:
+            count, image = 1, next(images, None)
+        else:
+            count, image = _combined(images, master.parent, combine)
+        if image is None:
+            card = (FAILURE, f"none of its {noun} can be used.")
+            fits.PrimaryHDU(header=fits.Header([card])).writeto(file)
+            return
+        header, pixels = image
+        header["NCOMBINE"] = (count, f"{noun} combined")
+        ny, nx = pixels.shape
+        number = f"{count}" if count == offered else f"{count} of {offered}"
+        taken = exposure_of(header, (ny, nx))
+        if finish is not None:
+            finish(pixels, taken)
+        values = [text for key in told if (text := VALUES[key](taken))]
+        name = " ".join([f"master of {number}:", *values, f"{nx} x {ny}"])
+        header["MASTER"] = printable(DOUBT.join(filter(None, [name, doubt])))
+        fits.PrimaryHDU(pixels, header).writeto(file)
+    log.info("%s", name)
+
+
+def open_master(path: Path) -> tuple[str, PixelFile] | None:
+    """Give the name and the pixels of a master; None if there is no image in it."""
+    header = read_header(path)
+    return None if FAILURE in header else (header["MASTER"], PixelFile(path))
+
+
+def _written(form: str, value: float | str | None) -> str:
+    return "" if value is None else form.format(value)
+
+
+def readable(paths: Sequence[Path], unread: Path = NOTES) -> Iterator[tuple[Path, RawImage]]:
+    """Read raw frames; note those that cannot be read, and leave them out.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Raw frames of one kind.
+    unread : Path, optional
+        Folder for notes of files that cannot be read.
+
+    Yields
+    ------
+    (Path, RawImage)
+        All of the shape of the first.
+    """
+    shape: tuple[int, ...] | None = None
+    for path in paths:
+        try:
+            image = _read(path, shape)
+        except UnusableFrameError as error:
+            note(unread, path, error)
+            continue
+        shape = image.data.shape
+        log.info("Read: %s", path)
+        yield path, image
+        # It need not be in memory beside the next one.
+        del image
+
+
+def _read(path: Path, shape: tuple[int, ...] | None) -> RawImage:
+    image = read_image(path)
+    if shape not in (None, image.data.shape):
+        raise UnusableFrameError(f"{path.name}: it had another shape when the run began.")
+    return image
+
+
+def _combined(images: Iterable[Image], folder: Path, combine: Combine) -> tuple[int, Image | None]:
+    """Count images and give the first one's header and all combined; None if there is none.
+
+    They need not fit into memory together: the rest is kept in a file of this folder meanwhile.
+    """
+    with tempfile.TemporaryFile(dir=folder) as scratch:
+        stored: list[Image] = []
+        for image in images:
+            held = image[1].nbytes * (len(stored) + 1)
+            stored.append(image if held <= HELD_BYTES else _stored(image, scratch))
+        if not stored:
+            return 0, None
+        headers, pixels = zip(*stored, strict=True)
+        return len(stored), (headers[0], in_bands(pixels, combine))
+
+
+def _stored(image: Image, scratch: IO[bytes]) -> Image:
+    """Move the pixels of an image to a file."""
+    header, pixels = image
+    offset = scratch.tell()
+    scratch.write(np.ascontiguousarray(pixels).data)
+    scratch.flush()
+    return header, np.memmap(scratch, np.float32, "r", offset, pixels.shape)
+
+
+def in_bands(images: Sequence[NDArray[np.float32]], combine: Combine) -> NDArray[np.float32]:
+    """Combine images, a band of rows at a time."""
+    ny, nx = images[0].shape
+    rows = max(1, BAND_BYTES // (len(images) * nx * 4))
+    combined = np.empty((ny, nx), np.float32)
+    for start in range(0, ny, rows):
+        band = np.stack([image[start : start + rows] for image in images])
+        combined[start : start + rows] = combine(band)
+    return combined

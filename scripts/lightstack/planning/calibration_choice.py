@@ -1,0 +1,220 @@
+"""What each frame is calibrated with: dark or bias, and flat."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+from scripts.lightstack.calibration.matching import BIAS, FLATS, Demands
+from scripts.lightstack.planning.dark_choice import DarkChoice, choose_darks
+from scripts.lightstack.planning.frames import Frames
+from scripts.lightstack.planning.master_choice import NOUNS, MasterChoice, choose_masters
+from scripts.lightstack.planning.uses import Known, Uses
+from scripts.lightstack.raw.exposure import Exposure
+
+RULES = {"combine_darks": "dark", "combine_bias": "bias", "combine_flats": "flat"}
+"""What the rules that make masters make them of."""
+
+
+@dataclass(frozen=True)
+class Pedestal:
+    """What is taken off the flats of a kind.
+
+    Parameters
+    ----------
+    noun : str
+        "dark", "bias", or empty if there is nothing.
+    kind : str
+        Kind of those.
+    turned : bool
+        Whether its rows run the other way than the flats'.
+    freed : bool
+        Whether there is nothing to be taken off.
+    """
+
+    noun: str = ""
+    kind: str = ""
+    turned: bool = False
+    freed: bool = False
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What each frame is calibrated with.
+
+    Parameters
+    ----------
+    darks : DarkChoice
+    bias, flats : MasterChoice
+    pedestals : dict of str to Pedestal
+        What is taken off the flats, by their kind.
+    """
+
+    darks: DarkChoice = field(default_factory=DarkChoice)
+    bias: MasterChoice = field(default_factory=MasterChoice)
+    flats: MasterChoice = field(default_factory=MasterChoice)
+    pedestals: dict[str, Pedestal] = field(default_factory=dict)
+
+    @property
+    def masters(self) -> dict[str, MasterChoice]:
+        """The choices by noun."""
+        return {"dark": self.darks, "bias": self.bias, "flat": self.flats}
+
+    @property
+    def told(self) -> list[str]:
+        """Why frames are left without, and files without a frame."""
+        return [line for choice in self.masters.values() for line in choice.told]
+
+    def kind(self, noun: str, frame: str) -> str | None:
+        """Kind of the master of this noun that a frame uses."""
+        return self.masters[noun].kind.get(frame)
+
+    def facts(self, frame: str) -> dict[str, object]:
+        """Tell what is known of a frame and its masters and decides on the result."""
+        return {
+            "mirrored": [noun for noun, choice in self.masters.items() if frame in choice.turned],
+            "unstated": {
+                noun: choice.unstated[frame]
+                for noun, choice in self.masters.items()
+                if frame in choice.unstated
+            },
+        }
+
+    def without(self, frame: str) -> str:
+        """Say what a frame is left without, and why."""
+        return "; ".join(
+            f"without a {noun}: {choice.without[frame]}"
+            for noun, choice in self.masters.items()
+            if frame in choice.without
+        )
+
+    def unstated(self, frame: str) -> str:
+        """Say what the headers of a frame and its masters leave open."""
+        return "; ".join(
+            choice.unstated[frame] for choice in self.masters.values() if frame in choice.unstated
+        )
+
+
+def choose_calibration(
+    uses: Uses,
+    known: Known,
+    contents: Mapping[str, str],
+    temperature_tolerance: float,
+    damage: Callable[[str], str],
+) -> Calibration:
+    """Choose what each frame is calibrated with.
+
+    Parameters
+    ----------
+    uses : Uses
+        What each file is used as.
+    known : mapping
+        How each file was taken, by its path.
+    contents : mapping of str to str
+        Fingerprint of each raw file by its path.
+    temperature_tolerance : float
+        Largest difference of sensor temperature between a frame and its dark [degrees Celsius].
+    damage : callable
+        Tells why the pixels of a file cannot be read, or nothing: one that cannot is not chosen.
+
+    Returns
+    -------
+    Calibration
+        A bias is for frames without a dark, which has the bias in it, and for flats.
+    """
+    usable, unused = {}, {}
+    for noun, frames in (("bias", uses.bias), ("flat", uses.flats)):
+        usable[noun], unused[noun] = _usable(frames, known, damage)
+    lights = {
+        name: taken
+        for name, path in uses.frames.paths.items()
+        if isinstance(taken := known[path], Exposure)
+    }
+    flats = _chosen(lights, usable["flat"], contents, FLATS, "flat")
+    raw = {path: usable["flat"][path] for path in sorted(flats.used)}
+    raw = {path: taken for path, taken in raw.items() if not _is_freed(taken)}
+    darks = choose_darks(
+        uses.frames, uses.darks, known, contents, temperature_tolerance, damage, flats=raw
+    )
+    pedestals = {
+        kind: pedestal
+        for kind, paths in flats.files.items()
+        if (pedestal := _dark_of_flats([path for path in paths if path in raw], darks))
+    }
+    in_need = {
+        kind: usable["flat"][paths[0]]
+        for kind, paths in flats.files.items()
+        if kind not in pedestals
+    }
+    for_flats = _chosen(in_need, usable["bias"], contents, BIAS, "bias")
+    undarkened = {
+        name: taken
+        for name, taken in lights.items()
+        if name not in darks.kind and name not in darks.own
+    }
+    bias = _chosen(undarkened, usable["bias"], contents, BIAS, "bias", also_used=for_flats.used)
+    for kind in in_need:
+        if kind in for_flats.kind:
+            chosen = for_flats.kind[kind]
+            pedestals[kind] = Pedestal("bias", chosen, kind in for_flats.turned)
+            bias.files[chosen] = for_flats.files[chosen]
+        else:
+            pedestals[kind] = Pedestal()
+            flats.told.append(_uncorrected(flats.files[kind]))
+    bias.unused.extend(unused["bias"])
+    flats.unused.extend(unused["flat"])
+    return Calibration(darks, bias, flats, pedestals)
+
+
+def _chosen(
+    frames: Mapping[str, Exposure],
+    files: Mapping[str, Exposure],
+    contents: Mapping[str, str],
+    demands: Demands,
+    noun: str,
+    also_used: Collection[str] = (),
+) -> MasterChoice:
+    """Choose masters in which temperature plays no part; where there are none, nothing is told."""
+    if not files:
+        return MasterChoice()
+    return choose_masters(
+        frames, files, contents, demands, 0.0, nouns=NOUNS[noun], also_used=also_used
+    )
+
+
+def _dark_of_flats(paths: list[str], darks: DarkChoice) -> Pedestal | None:
+    """Find the dark that suits all flats of a kind, given those that are raw; use it."""
+    if not paths:
+        return Pedestal(freed=True)
+    chosen = {darks.of_flats.kind.get(path) for path in paths}
+    kind = next(iter(chosen))
+    if len(chosen) > 1 or kind is None:
+        return None
+    darks.files[kind] = darks.of_flats.files[kind]
+    return Pedestal("dark", kind, paths[0] in darks.of_flats.turned)
+
+
+def _usable(
+    frames: Frames, known: Known, damage: Callable[[str], str]
+) -> tuple[dict[str, Exposure], list[str]]:
+    """How files were taken that masters can be made of, by path; why others cannot be used."""
+    usable: dict[str, Exposure] = {}
+    unused = [*frames.refused.values()]
+    for path in frames.paths.values():
+        taken = known[path]
+        if isinstance(taken, Exposure) and not (problem := damage(path)):
+            usable[path] = taken
+        else:
+            unused.append(taken if isinstance(taken, str) else problem)
+    return usable, unused
+
+
+def _is_freed(flat: Exposure) -> bool:
+    """Whether nothing is to be taken off a flat: programs free their master flats of the bias."""
+    return bool(set("BD") & set(flat.calibrated)) or (flat.n_combined or 1) > 1
+
+
+def _uncorrected(paths: list[str]) -> str:
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return (
+        f"Flats from which neither a dark nor a bias is taken off, as none fits them: {paths[0]}"
+        f"{more}. They correct too little."
+    )
