@@ -25,6 +25,7 @@ include: "rules/clean.smk"
 include: "rules/grade.smk"
 include: "rules/stack.smk"
 include: "rules/report.smk"
+include: "rules/tune.smk"
 include: "rules/hooks.smk"
 
 

@@ -20,6 +20,8 @@ from scripts.lightstack.planning.layout import (
     SOURCES,
     STACK,
     THUMBNAILS,
+    TUNING,
+    TUNING_TABLE,
     filled,
     in_results,
     without_group,
@@ -96,6 +98,12 @@ def rows_of_inventory(wildcards, output):
 def frame_names():
     """Names of all frames, in their natural order."""
     return list(PLAN.frames)
+
+
+def frames_to_tune_by():
+    """Up to three frames from all parts of the night."""
+    names = frame_names()
+    return list(dict.fromkeys(names[len(names) * part // 6] for part in (1, 3, 5)))
 
 
 def of_all_frames(pattern):

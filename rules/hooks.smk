@@ -23,6 +23,7 @@ from scripts.lightstack.planning.recovery import (
     unwritable,
 )
 from scripts.lightstack.report.outcome import leftovers, outcome
+from scripts.lightstack.report.tuning import tuning
 
 FOLDER = Path.cwd()
 
@@ -148,9 +149,20 @@ def is_current(path, rule, name):
     return is_of_recipe(workflow, path, PLAN.recipes[rule][name])
 
 
+def show_tuning():
+    """Tell at the end of a run that was asked to tune which settings are suggested."""
+    with contextlib.chdir(FOLDER):
+        picture = here(TUNING)
+        if is_current(picture, "tune", ""):
+            print("", *tuning(here(TUNING_TABLE), picture, PLAN.settings), sep="\n")
+
+
 def show_outcome():
     """Tell what is there at the end of a run, whatever became of it."""
     if not has_begun(workflow):
+        return
+    if {job.rule.name for job in workflow.dag.targetjobs} == {"tune"}:
+        show_tuning()
         return
     groups = files_of_groups()
     # Snakemake has left the folder of the run by then.

@@ -59,6 +59,7 @@ def test_a_library_change_reaches_exactly_the_scripts_that_import_it(changed_by:
         "grade_frame",
         "align_frames",
         "write_report",
+        "tune",
     }
 
 

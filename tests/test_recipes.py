@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 from astropy.io import fits
 from snakemake.api import SnakemakeApi
-from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings
+from snakemake.settings.types import (
+    ConfigSettings,
+    DAGSettings,
+    OutputSettings,
+    Quietness,
+    ResourceSettings,
+)
 
 from scripts.lightstack.planning.recipes import RULES
 from tests.conftest import ROOT
@@ -53,7 +59,7 @@ def jobs(
             snakefile=ROOT / "Snakefile",
             workdir=folder,
         )
-        workflow_api.dag()
+        workflow_api.dag(DAGSettings(targets=frozenset({"all", "tune"})))
         workflow = workflow_api._workflow
         workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True)
         workflow._build_dag()

@@ -35,6 +35,8 @@ INVENTORY = "<results>/inventory.csv"
 STACK = "<results>/{group}/stack_{mode}.fits"
 PREVIEW = "<results>/{group}/preview.png"
 REPORT = "<results>/report.html"
+TUNING = "<results>/tune.png"
+TUNING_TABLE = "<results>/tune.csv"
 REPORT_WITHOUT_STACKS = "<results>/report_without_stacks.html"
 
 
@@ -87,4 +89,5 @@ def made_files(
         if not group:
             paths += [filled(STACK, mode=mode, group=group) for mode in modes]
     paths += [INVENTORY, SELECTION, LEDGER, REPORT]
+    paths += [TUNING, TUNING_TABLE]
     return [in_results(path, results) for path in paths]

@@ -127,6 +127,14 @@ RULES["write_report"] = Ingredients(
     ),
 )
 
+RULES["tune"] = Ingredients(
+    (
+        *("threshold_sigma", "minarea", "smoothing_sigma"),
+        *("outlier_mad_thresh", "min_star_count"),
+    ),
+    ("subtract_background",),
+)
+
 
 class Recipes:
     """Recipes of all jobs of a run.
