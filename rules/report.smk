@@ -42,6 +42,7 @@ rule list_inventory:
         "logs/list_inventory.log",
     benchmark:
         "logs/list_inventory.tsv"
+    priority: 2
     conda:
         "../envs/lightstack.yaml"
     resources:
