@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from scripts.lightstack.files.alignment_file import problem_of
+from scripts.lightstack.files.frame_file import PixelFile, read_header
 from scripts.lightstack.files.records import read_json
 from scripts.lightstack.report.figures import Drift, drift
 from scripts.lightstack.report.pictures import Picture, picture_of_preview
 from scripts.lightstack.report.rows import Row
-from scripts.lightstack.report.stacks import NO_HEADER, Map, look_at_stacks
+from scripts.lightstack.report.stacks import NO_HEADER, Map, SingleFrame, look_at_stacks
 
 
 @dataclass(frozen=True)
@@ -99,10 +103,9 @@ def section_of(
     header, gain, preview = NO_HEADER, None, None
     maps: list[Map] = []
     if problem is None:
-        # The frame on whose scale the stacks are.
-        unit = alignment.get("flux_references", {}).get(name, reference)
         of_group = [row for _, row in rows]
-        header, maps, gain = look_at_stacks(files.stacks, of_group, cleaned[unit], settings)
+        single = _frame_on_scale(alignment, name, cleaned)
+        header, maps, gain = look_at_stacks(files.stacks, of_group, single, settings)
         preview = picture_of_preview(files.preview)
     return Section(
         name,
@@ -116,3 +119,27 @@ def section_of(
         list(files.stacks),
         drift(rows),
     )
+
+
+def _frame_on_scale(
+    alignment: dict[str, Any], group: str, cleaned: Mapping[str, Path]
+) -> SingleFrame:
+    """Take the frame on whose scale the stacks are: the reference, or one of its own group."""
+    reference = alignment["reference"]
+    name = alignment.get("flux_references", {}).get(group, reference)
+    noise = float(read_header(cleaned[name])["NOISEADU"])
+    if name == reference:
+        return SingleFrame(PixelFile(cleaned[name]).read_rows, noise)
+    # Resampling takes a while to load, and most reports need none.
+    from scripts.lightstack.stacking.aligned import aligned_frames
+
+    paths = {each: cleaned[each] for each in (name, reference)}
+    (frame,) = (each for each in aligned_frames(alignment, paths) if each.name == name)
+    nx = PixelFile(cleaned[reference]).shape[1]
+
+    def rows(first: int, last: int) -> NDArray[np.float32]:
+        out = np.empty((last - first, nx), np.float32)
+        frame.fill((first, last), out)
+        return out
+
+    return SingleFrame(rows, noise)

@@ -1,6 +1,7 @@
 """What the stacks themselves say: their cards, maps of coverage and rejection, what is gained."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.files.frame_file import PixelFile, read_header
 from scripts.lightstack.report import depth
 from scripts.lightstack.report.pictures import Picture, is_top_down, picture_of_counts
 from scripts.lightstack.report.rows import Row
@@ -54,10 +54,26 @@ class Map:
     mean: float
 
 
+@dataclass(frozen=True)
+class SingleFrame:
+    """A frame without its sky, on the grid of the stacks and on their scale.
+
+    Parameters
+    ----------
+    rows : callable
+        Gives rows ``first`` to ``last``, the latter not included [ADU].
+    noise : float
+        Standard deviation of its sky [ADU].
+    """
+
+    rows: Callable[[int, int], NDArray[np.float32]]
+    noise: float
+
+
 def look_at_stacks(
     stacks: dict[str, Path],
     rows: list[Row],
-    reference: Path,
+    single: SingleFrame,
     settings: dict[str, Any],
 ) -> tuple[dict[str, Any], list[Map], dict[str, Any] | None]:
     """Read the stacks.
@@ -67,9 +83,8 @@ def look_at_stacks(
     stacks : dict of str to Path
         FITS file of each mode.
     rows : list of Row
-    reference : Path
-        The frame on whose scale the stacks are, without its sky; where it does not lie on their
-        grid, it is a little shifted, which changes its noise by nothing.
+    single : SingleFrame
+        One of the frames, to compare with.
     settings : dict
         All settings.
 
@@ -79,8 +94,7 @@ def look_at_stacks(
         ``cards`` of a stack, and the ``software`` that made it.
     maps : list of Map
     gain : dict or None
-        Noise and sharpness beside those of the frames; None without a stack of averages, or
-        where the frame has another shape.
+        Noise and sharpness beside those of the frames; None without a stack of averages.
     """
     from astropy.io import fits
 
@@ -97,7 +111,7 @@ def look_at_stacks(
                 title = f"Rejected by {mode}"
                 maps.append(_map(title, hdus["REJECTED"].data, header))
             if mode == measured:
-                gain = _gain(mode, hdus[0].data, rows, reference, settings)
+                gain = _gain(mode, hdus[0].data, rows, single, settings)
     texts = {key: str(header[key]).strip() for key in CARDS if header and key in header}
     cards = {key: text for key, text in texts.items() if text}
     software = list(map(str, header["HISTORY"])) if header else []
@@ -114,14 +128,11 @@ def _map(title: str, counts: NDArray[np.int16], header: "fits.Header") -> Map:
 
 
 def _gain(
-    mode: str, stack: NDArray[Any], rows: list[Row], reference: Path, settings: dict[str, Any]
-) -> dict[str, Any] | None:
+    mode: str, stack: NDArray[Any], rows: list[Row], single: SingleFrame, settings: dict[str, Any]
+) -> dict[str, Any]:
     """Compare noise and sharpness of a stack with those of the frames in it."""
     region = depth.middle(stack.shape)
-    pixels = PixelFile(reference)
-    if pixels.shape != stack.shape:
-        return None
-    frame = pixels.read_rows(region[0].start, min(region[0].stop, pixels.shape[0]))[:, region[1]]
+    frame = single.rows(region[0].start, min(region[0].stop, stack.shape[0]))[:, region[1]]
     image = np.ascontiguousarray(stack[region], np.float32)
     stacked = [row for row in rows if row.is_stacked]
     noises = [
@@ -130,7 +141,7 @@ def _gain(
         if (noise := row.values["noise_adu"]) and (scale := row.values["flux_scale"])
     ]
     widths = [width for row in stacked if (width := row.values["fwhm_px"]) is not None]
-    noise = read_header(reference)["NOISEADU"]
+    noise = single.noise
     of_frame, of_stack = depth.noise_on_empty_sky(frame, image)
     return {
         "mode": mode,
