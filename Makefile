@@ -6,7 +6,7 @@ PLUGINS := executor logger
 INSTALLED := .venv/installed
 DEVELOPING := .venv/developing
 
-.PHONY: install demo test clean
+.PHONY: install demo watch test clean
 
 install: $(INSTALLED)
 
@@ -25,6 +25,10 @@ $(DEVELOPING): $(INSTALLED) envs/develop.txt
 demo: $(INSTALLED)
 	$(BIN)/python -m scripts.lightstack.simulator demo
 	$(BIN)/snakemake --directory demo --cores all
+
+# Stack the frames of a folder, and again whenever some arrive: make watch NIGHT=/path/to/my_night
+watch: $(INSTALLED)
+	$(BIN)/python -m scripts.lightstack.planning.watching "$(NIGHT)"
 
 # All checks and tests.
 test: $(DEVELOPING)
