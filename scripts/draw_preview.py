@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scripts.lightstack.files.atomic import atomic_write
 from scripts.lightstack.files.frame_file import FAILURE, read_header
 from scripts.lightstack.job import job_log
-from scripts.lightstack.report.stretching import stretch
+from scripts.lightstack.report.stretching import scale_of, stretch
 from scripts.lightstack.report.thumbnails import read_thumbnails
 from scripts.lightstack.text import text_of
 
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 LABEL_PX = 36
 COLUMNS = 3
 GAP_PX = 8
+
+EXTREMES = ("max", "min")
+
+OF_SPREAD = ("std",)
+"""Modes whose values are no brightness; they have a scale of their own."""
 
 NOTICE_PX, NOTICE_COLUMNS = 900, 70
 """Width of a picture of text [pixels, letters]."""
@@ -72,8 +77,12 @@ def run(thumbnails: Path, preview: Path, modes: list[str]) -> None:
         return
     images, header = read_thumbnails(thumbnails)
     panels = {}
+    typical = next((mode for mode in modes if mode not in (*EXTREMES, *OF_SPREAD)), None)
+    has_data = typical is not None and np.isfinite(images[typical]).any()
+    common = scale_of(images[typical]) if typical is not None and has_data else None
     for mode in modes:
-        picture = stretch(images[mode])
+        # What is as bright has the same grey in all of them, so that they compare.
+        picture = stretch(images[mode], None if mode in OF_SPREAD else common)
         label = f"{mode}   {header['NCOMBINE']} frames"
         # FITS counts rows from the bottom, unless a card says otherwise.
         panels[label] = picture if header.get("ROWORDER") == "TOP-DOWN" else picture[::-1]

@@ -1,0 +1,69 @@
+"""Tests of the preview: stacks that compare, in a picture that is not too large."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from PIL import Image
+
+from scripts import draw_preview
+from scripts.lightstack.report.stretching import NO_DATA, scale_of, stretch
+from scripts.lightstack.report.thumbnails import Thumbnail, write_thumbnails
+from scripts.lightstack.stacking.modes import MODES
+
+
+def sky(noise: float, level: float = 0.0) -> np.ndarray:
+    """Draw noise with a star of 1000 ADU in the middle."""
+    image = np.random.default_rng(5).normal(level, noise, (120, 160)).astype(np.float32)
+    image[58:62, 78:82] += 1000
+    return image
+
+
+def test_of_two_stacks_that_are_stretched_alike_what_is_as_bright_has_the_same_grey() -> None:
+    deep, shallow = sky(2.0), sky(20.0, level=-60)
+    scale = scale_of(shallow)
+    alike = [stretch(image, scale).astype(int) for image in (deep, shallow)]
+    assert abs(np.median(alike[0]) - np.median(alike[1])) <= 2
+    assert np.std(alike[0][:50]) < 0.3 * np.std(alike[1][:50])
+    own = [stretch(image).astype(int) for image in (deep, shallow)]
+    assert np.std(own[0][:50]) > 0.8 * np.std(own[1][:50])
+
+
+@pytest.mark.parametrize("shape", [(3000, 2000), (900, 9000), (5, 7)])
+def test_the_preview_of_all_modes_is_no_larger_than_4096_pixels(
+    tmp_path: Path, shape: tuple[int, int]
+) -> None:
+    image = np.zeros(shape, np.float32)
+    image[: shape[0] // 3] = np.nan
+    thumbnails = {mode: Thumbnail(shape) for mode in MODES}
+    for thumbnail in thumbnails.values():
+        thumbnail.add(image)
+    write_thumbnails(tmp_path / "small.fits", thumbnails, fits.Header({"NCOMBINE": 3}))
+    draw_preview.run(tmp_path / "small.fits", tmp_path / "preview.png", list(MODES))
+    with Image.open(tmp_path / "preview.png") as picture:
+        assert max(picture.size) <= 4096
+        assert NO_DATA in np.asarray(picture)
+
+
+def test_only_the_spread_has_a_scale_of_its_own(tmp_path: Path) -> None:
+    images = {"mean": sky(2.0), "max": sky(2.0, 40), "std": sky(2.0) / 100}
+    thumbnails = {mode: Thumbnail((120, 160)) for mode in images}
+    for mode, thumbnail in thumbnails.items():
+        thumbnail.add(images[mode])
+    write_thumbnails(tmp_path / "small.fits", thumbnails, fits.Header({"NCOMBINE": 3}))
+    draw_preview.run(tmp_path / "small.fits", tmp_path / "preview.png", list(images))
+    with Image.open(tmp_path / "preview.png") as picture:
+        pixels = np.asarray(picture)
+    width = 160 + draw_preview.GAP_PX
+    skies = [
+        np.median(pixels[60:100, draw_preview.GAP_PX + k * width :][:, :160]) for k in range(3)
+    ]
+    assert max(skies) - min(skies) <= 3
+    draw_preview.run(tmp_path / "small.fits", tmp_path / "one.png", ["std"])
+    with Image.open(tmp_path / "one.png") as picture:
+        alone = np.asarray(picture)
+    place = draw_preview.GAP_PX + 2 * width
+    np.testing.assert_array_equal(
+        alone[36 + 8 : 36 + 128, 8:168], pixels[36 + 8 : 36 + 128, place : place + 160]
+    )
