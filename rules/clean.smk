@@ -67,6 +67,28 @@ rule combine_flats:
         "../scripts/combine_flats.py"
 
 
+rule map_bad_pixels:
+    """Map the bad pixels of a sensor, as its dark or some frames of it show them."""
+    input:
+        frames=raw_files("bad_pixels"),
+        dark=dark_of_map,
+    output:
+        bad=MASTERS["bad_pixels"],
+    log:
+        "logs/map_bad_pixels/{kind}.log",
+    benchmark:
+        "logs/map_bad_pixels/{kind}.tsv"
+    conda:
+        "../envs/lightstack.yaml"
+    resources:
+        mem_mb=memory(14),
+        runtime=minutes(20),
+    params:
+        recipe=recipe("map_bad_pixels"),
+    script:
+        "../scripts/map_bad_pixels.py"
+
+
 rule calibrate_frame:
     """Read one raw frame and free it of dark, bias and flat."""
     input:
@@ -75,6 +97,7 @@ rule calibrate_frame:
         dark=master_of("dark"),
         bias=master_of("bias"),
         flat=master_of("flat"),
+        bad_pixels=master_of("bad_pixels"),
     output:
         frame=temp(CALIBRATED),
     log:

@@ -80,6 +80,11 @@ def raw_files(noun):
     return lambda wildcards: PLAN.raw_files[noun][wildcards.kind]
 
 
+def dark_of_map(wildcards):
+    """The master dark of which a map of bad pixels is made, if it is made of one."""
+    return PLAN.darks_of_maps.get(wildcards.kind, [])
+
+
 def pedestal_of_flats(wildcards):
     """The master of what is taken off the flats of a kind, if there is one."""
     return PLAN.pedestals.get(wildcards.kind, [])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.calibration.division import divide
 from scripts.lightstack.calibration.masters import open_master
+from scripts.lightstack.calibration.repair import repair, small_gaps
 from scripts.lightstack.calibration.subtraction import (
     Region,
     Rows,
@@ -75,16 +76,19 @@ def run(
         ``SATURATE``, the raw file's step in ``ADUSTEP`` [ADU], and the SHA-256 of the raw pixels
         in ``PIXSHA``: a file that was saved anew has other bytes, and the same pixels. ``NODATA``
         is the share of pixels without data, ``SATFOUND`` the raw value at which pixels pile up.
-        What was used stands in ``DARK``, and in ``BIAS`` and ``FLAT`` where it was.
+        What was used stands in ``DARK``, and in ``BIAS`` and ``FLAT`` where it was; ``BADPIX`` is
+        the number of pixels that have no data because they are on the map.
     sha256 : str
         Digest of the raw frame, for the ledger.
     masters : dict of str to Path
-        What to use: "own", the dark of the frame's name, and the masters "dark", "bias" and
-        "flat"; those that are not there are left out. A bias counts where there is no dark.
+        What to use: "own", the dark of the frame's name, the masters "dark", "bias" and "flat",
+        and the map "bad_pixels"; those that are not there are left out. A bias counts where there
+        is no dark.
     turned : bool
         Whether the frame's rows are to be put into the other order.
     mirrored : collection of str
-        For which of "dark", "bias" and "flat" the rows run the other way than the raw frame's.
+        For which of "dark", "bias", "flat" and "bad_pixels" the rows run the other way than the
+        raw frame's.
     unstated : dict of str to str
         What the headers of the frame and one of these leave open, for the ledger.
     saturation_limit : float
@@ -122,6 +126,10 @@ def run(
             at_any_price=doubtful_darks == "use",
         )
         level -= taken_off
+        if "bad_pixels" in opened:
+            bad = _bad_pixels(opened["bad_pixels"].pixels, region, turned="bad_pixels" in mirrored)
+            data[bad], saturated[bad] = np.nan, False
+            header["BADPIX"] = (int(np.count_nonzero(bad)), "pixels that are known to be bad")
         if opened:
             check_usable(data)
         if "dark" not in opened:
@@ -174,7 +182,7 @@ class _Opened:
 def _opened(masters: Mapping[str, Path], unread: Path) -> dict[str, _Opened]:
     """Open dark, bias and flat, of those that are there and can be read."""
     found = {}
-    for noun in ("dark", "bias", "flat"):
+    for noun in ("dark", "bias", "flat", "bad_pixels"):
         if noun in masters and (master := open_master(masters[noun])):
             found[noun] = _Opened(*master)
     if "own" in masters:
@@ -200,7 +208,7 @@ def _corrected(
     told = {
         noun: [each.name, unstated.get(noun, "")]
         for noun, each in opened.items()
-        if noun != "bias" or "dark" not in opened
+        if noun != "bad_pixels" and (noun != "bias" or "dark" not in opened)
     }
     level = 0.0
     if "dark" in opened:
@@ -223,11 +231,24 @@ def _corrected(
     return {"dark": NO_DARK, **names}, level
 
 
+def _bad_pixels(marks: Rows, region: Region, *, turned: bool) -> NDArray[np.bool_]:
+    """Read the part of a map of bad pixels that a region of a frame has."""
+    whole = marks.read_rows(0, marks.shape[0]) > 0
+    found: NDArray[np.bool_] = (whole[::-1] if turned else whole)[region]
+    return found
+
+
 def _made_grey(
     data: NDArray[np.float32], header: "fits.Header", saturated: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Make a mosaic grey, in place; give the pixels that are made of saturated ones."""
-    grey_of_mosaic(data)
+    gaps = small_gaps(data)
+    if gaps is None:
+        grey_of_mosaic(data)
+    else:
+        repair(data, gaps, step=2)
+        grey_of_mosaic(data)
+        data[gaps] = np.nan
     for key in MOSAIC_CARDS:
         header.remove(key, ignore_missing=True)
     return near_any(saturated)
@@ -250,7 +271,7 @@ if "snakemake" in globals():
             sha256=snakemake.params.sha256,
             masters={
                 noun: Path(path)
-                for noun in ("own", "dark", "bias", "flat")
+                for noun in ("own", "dark", "bias", "flat", "bad_pixels")
                 if (path := snakemake.input.get(noun))
             },
             **snakemake.params.facts,

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.lightstack.calibration.repair import repaired
 from scripts.lightstack.detection.sources import detect, measure
 from scripts.lightstack.files.frame_file import pass_on_failure, read_frame, write_failure
 from scripts.lightstack.files.table_file import write_table
@@ -14,7 +15,18 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 CARRIED = (
-    *("RAWSHA", "PIXSHA", "DARK", "BIAS", "FLAT", "NODATA", "SATFOUND", "BKGADU", "NOISEADU"),
+    *(
+        "RAWSHA",
+        "PIXSHA",
+        "DARK",
+        "BIAS",
+        "FLAT",
+        "BADPIX",
+        "NODATA",
+        "SATFOUND",
+        "BKGADU",
+        "NOISEADU",
+    ),
     *("EXPTIME", "EXPOSURE", "DATE-OBS"),
 )
 """Cards that the frame's row in the ledger needs."""
@@ -40,9 +52,10 @@ def run(
     if pass_on_failure(frame, sources):
         return
     cleaned = read_frame(frame)
+    data = repaired(cleaned.data)
     try:
         guesses = detect(
-            cleaned.data,
+            data,
             cleaned.header["NOISEADU"],
             threshold_sigma=threshold_sigma,
             minarea=minarea,
@@ -52,7 +65,7 @@ def run(
         log.warning("Unusable: %s", error)
         write_failure(sources, error, {"RAWSHA": cleaned.header["RAWSHA"]})
         return
-    table = measure(cleaned.data, cleaned.saturated, guesses, cleaned.header["NOISEADU"])
+    table = measure(data, cleaned.saturated, guesses, cleaned.header["NOISEADU"])
     log.info("%d sources found, %d of them measured.", len(guesses), len(table))
     ny, nx = cleaned.data.shape
     cards = {key: cleaned.header[key] for key in CARRIED if key in cleaned.header}

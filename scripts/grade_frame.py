@@ -47,6 +47,7 @@ def run(sources: Path, quality: Path, *, frame: str, limits: dict[str, Any]) -> 
         "shape": [header["NY"], header["NX"]],
         "no_data_fraction": header["NODATA"],
         "saturation_found_adu": header.get("SATFOUND"),
+        "bad_pixels": header.get("BADPIX"),
         "background_adu": header["BKGADU"],
         "noise_adu": header["NOISEADU"],
         **{noun: text_of(header.get(noun.upper(), "none")) for noun in ("dark", "bias", "flat")},

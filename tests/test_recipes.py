@@ -49,7 +49,7 @@ def jobs(
     small_night: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, list[tuple[Any, set[str]]]]:
     """All jobs of a run by their rules, each with the rules whose results it reads."""
-    folder = small_night()
+    folder = small_night(bad_pixels="all")
     add_what_calibrates(folder)
     monkeypatch.chdir(folder)
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
@@ -99,7 +99,7 @@ def test_there_is_a_job_for_each_frame_where_a_recipe_says_so(
     jobs: dict[str, list[tuple[Any, set[str]]]],
 ) -> None:
     counts = {"frame": 5, "run": 1, "group": 1, "reference": 1}
-    of_kinds = {"combine_darks": 2, "combine_bias": 1, "combine_flats": 2}
+    of_kinds = {"combine_darks": 2, "combine_bias": 1, "combine_flats": 2, "map_bad_pixels": 1}
     for rule, found in jobs.items():
         assert len(found) == of_kinds.get(rule, counts.get(RULES[rule].per)), rule
 

@@ -22,6 +22,7 @@ COLUMNS = (
     "dark",
     "bias",
     "flat",
+    "bad_pixels",
     "exptime_s",
     "date_obs",
     "n_matched",

@@ -4,13 +4,19 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from scripts.lightstack.calibration.matching import BIAS, FLATS, Demands
+from scripts.lightstack.planning.bad_pixel_choice import BadPixelChoice, choose_maps
 from scripts.lightstack.planning.dark_choice import DarkChoice, choose_darks
 from scripts.lightstack.planning.frames import Frames
 from scripts.lightstack.planning.master_choice import NOUNS, MasterChoice, choose_masters
 from scripts.lightstack.planning.uses import Known, Uses
 from scripts.lightstack.raw.exposure import Exposure
 
-RULES = {"combine_darks": "dark", "combine_bias": "bias", "combine_flats": "flat"}
+RULES = {
+    "combine_darks": "dark",
+    "combine_bias": "bias",
+    "combine_flats": "flat",
+    "map_bad_pixels": "bad_pixels",
+}
 """What the rules that make masters make them of."""
 
 
@@ -46,12 +52,14 @@ class Calibration:
     bias, flats : MasterChoice
     pedestals : dict of str to Pedestal
         What is taken off the flats, by their kind.
+    bad_pixels : BadPixelChoice
     """
 
     darks: DarkChoice = field(default_factory=DarkChoice)
     bias: MasterChoice = field(default_factory=MasterChoice)
     flats: MasterChoice = field(default_factory=MasterChoice)
     pedestals: dict[str, Pedestal] = field(default_factory=dict)
+    bad_pixels: BadPixelChoice = field(default_factory=BadPixelChoice)
 
     @property
     def masters(self) -> dict[str, MasterChoice]:
@@ -63,14 +71,25 @@ class Calibration:
         """Why frames are left without, and files without a frame."""
         return [line for choice in self.masters.values() for line in choice.told]
 
-    def kind(self, noun: str, frame: str) -> str | None:
-        """Kind of the master of this noun that a frame uses."""
-        return self.masters[noun].kind.get(frame)
+    @property
+    def kinds(self) -> dict[str, dict[str, str]]:
+        """Kind of the master that is used, by noun, then by frame."""
+        choices = {noun: choice.kind for noun, choice in self.masters.items()}
+        return {**choices, "bad_pixels": self.bad_pixels.kind}
+
+    @property
+    def files(self) -> dict[str, dict[str, list[str]]]:
+        """Paths of the raw files of which masters are made, by noun, then by kind."""
+        choices = {noun: choice.files for noun, choice in self.masters.items()}
+        return {**choices, "bad_pixels": self.bad_pixels.files}
 
     def facts(self, frame: str) -> dict[str, object]:
         """Tell what is known of a frame and its masters and decides on the result."""
+        mirrored = [noun for noun, choice in self.masters.items() if frame in choice.turned]
+        if "dark" in mirrored and self.bad_pixels.kind.get(frame) in self.bad_pixels.darks:
+            mirrored.append("bad_pixels")
         return {
-            "mirrored": [noun for noun, choice in self.masters.items() if frame in choice.turned],
+            "mirrored": mirrored,
             "unstated": {
                 noun: choice.unstated[frame]
                 for noun, choice in self.masters.items()
@@ -99,6 +118,7 @@ def choose_calibration(
     contents: Mapping[str, str],
     temperature_tolerance: float,
     damage: Callable[[str], str],
+    bad_pixels: str = "none",
 ) -> Calibration:
     """Choose what each frame is calibrated with.
 
@@ -114,6 +134,8 @@ def choose_calibration(
         Largest difference of sensor temperature between a frame and its dark [degrees Celsius].
     damage : callable
         Tells why the pixels of a file cannot be read, or nothing: one that cannot is not chosen.
+    bad_pixels : str, optional
+        As in `choose_maps`.
 
     Returns
     -------
@@ -161,7 +183,8 @@ def choose_calibration(
             flats.told.append(_uncorrected(flats.files[kind]))
     bias.unused.extend(unused["bias"])
     flats.unused.extend(unused["flat"])
-    return Calibration(darks, bias, flats, pedestals)
+    maps = choose_maps(lights, uses.frames.paths, darks, contents, bad_pixels)
+    return Calibration(darks, bias, flats, pedestals, maps)
 
 
 def _chosen(

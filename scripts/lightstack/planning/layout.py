@@ -19,6 +19,7 @@ MASTERS = {
     "dark": f"{WORK}/masters/darks/{{kind}}.fits",
     "bias": f"{WORK}/masters/bias/{{kind}}.fits",
     "flat": f"{WORK}/masters/flats/{{kind}}.fits",
+    "bad_pixels": f"{WORK}/masters/bad_pixels/{{kind}}.fits",
 }
 
 PLAN = f"{WORK}/plan.json"

@@ -94,7 +94,12 @@ def make_plan(
     check_lights(settings, uses)
     check_reference(settings["reference"], uses.frames)
     calibration = choose_calibration(
-        uses, known, contents, settings["dark_temperature_tolerance"], looks.damage
+        uses,
+        known,
+        contents,
+        settings["dark_temperature_tolerance"],
+        looks.damage,
+        settings["bad_pixels"],
     )
     groups = group_frames(
         frames,
@@ -126,8 +131,12 @@ def make_plan(
         refused=uses.frames.refused,
         left_out=uses.lights_left_out(),
         own_darks=calibration.darks.own,
-        kinds={noun: choice.kind for noun, choice in calibration.masters.items()},
-        raw_files={noun: choice.files for noun, choice in calibration.masters.items()},
+        kinds=calibration.kinds,
+        raw_files=calibration.files,
+        darks_of_maps={
+            kind: filled(MASTERS["dark"], kind=dark)
+            for kind, dark in calibration.bad_pixels.darks.items()
+        },
         pedestals={
             kind: filled(MASTERS[each.noun], kind=each.kind)
             for kind, each in calibration.pedestals.items()

@@ -47,9 +47,11 @@ class Plan:
     own_darks : dict of str to str
         Path of the dark of a frame's own name, by frame, if it fits.
     kinds : dict of str to dict
-        Kind of the master that is used, by noun ("dark", "bias", "flat"), then by frame.
+        Kind of the master that is used, by noun as in `layout.MASTERS`, then by frame.
     raw_files : dict of str to dict
         Paths of the raw files of which a master is made, by noun, then by kind.
+    darks_of_maps : dict of str to str
+        Path of the master dark of which a map of bad pixels is made, by the map's kind, if it is.
     pedestals : dict of str to str
         Path of the master that is taken off the flats of a kind, by kind, if there is one.
     facts_of_flats : dict of str to dict
@@ -79,6 +81,7 @@ class Plan:
     own_darks: dict[str, str]
     kinds: dict[str, dict[str, str]]
     raw_files: dict[str, dict[str, list[str]]]
+    darks_of_maps: dict[str, str]
     pedestals: dict[str, str]
     facts_of_flats: dict[str, dict[str, Any]]
     inventory: list[dict[str, Any]]

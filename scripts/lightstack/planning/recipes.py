@@ -70,9 +70,10 @@ RULES = {
     "combine_flats": Ingredients(
         ("saturation_limit",), ("combine_darks", "combine_bias"), per="kind"
     ),
+    "map_bad_pixels": Ingredients((), ("combine_darks",), per="kind"),
     "calibrate_frame": Ingredients(
         ("saturation_limit", "doubtful_darks", "debug_region"),
-        ("combine_darks", "combine_bias", "combine_flats"),
+        ("combine_darks", "combine_bias", "combine_flats", "map_bad_pixels"),
         per="frame",
     ),
     "subtract_background": Ingredients(("background_box",), ("calibrate_frame",), per="frame"),
@@ -210,7 +211,7 @@ class Recipes:
         noun = MASTER_RULES.get(rule, "dark")
         names: dict[str, Iterable[str]] = {
             "frame": self._uses.frames.paths,
-            "kind": self._calibration.masters[noun].files,
+            "kind": self._calibration.files[noun],
             "group": self._groups.stacked,
             "reference": self._groups.aligned,
             "run": [""],
@@ -244,8 +245,8 @@ class Recipes:
         """Tell what the job takes from raw files."""
         raw: object = None
         match rule:
-            case "combine_darks" | "combine_bias" | "combine_flats":
-                files = self._calibration.masters[MASTER_RULES[rule]].files[name]
+            case "combine_darks" | "combine_bias" | "combine_flats" | "map_bad_pixels":
+                files = self._calibration.files[MASTER_RULES[rule]][name]
                 facts = self.facts_of_flats(name) if rule == "combine_flats" else None
                 raw = [[self._contents[path] for path in files], facts]
             case "calibrate_frame":
@@ -290,8 +291,10 @@ class Recipes:
 
     def _kind(self, noun: str, rule: str, name: str) -> str | None:
         """Kind of the master of a noun that a job reads, if it reads one."""
+        if rule == "map_bad_pixels":
+            return self._calibration.bad_pixels.darks.get(name)
         if rule != "combine_flats":
-            return self._calibration.kind(noun, name)
+            return self._calibration.kinds[noun].get(name)
         pedestal = self._calibration.pedestals[name]
         return pedestal.kind if pedestal.noun == noun else None
 
