@@ -74,6 +74,7 @@ def test_a_reader_of_raw_files_reaches_only_what_reads_them(changed_by: Edit) ->
         "combine_darks",
         "combine_bias",
         "combine_flats",
+        "map_bad_pixels",
         "calibrate_frame",
     }
 
