@@ -275,7 +275,7 @@ def test_one_group_has_the_stacks_of_all_frames(
             fits.setval(path, "OBJECT", value=".. / M 8")
         assert snakemake(folder).returncode == 0
     group = next(path for path in (grouped / "results").iterdir() if path.is_dir())
-    assert group.name == "M_8_no_FOLDER"
+    assert group.name == "M_8_no_folder"
     assert (group / "stack_mean.fits").read_bytes() == (
         plain / "results" / "stack_mean.fits"
     ).read_bytes()

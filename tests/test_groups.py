@@ -110,7 +110,7 @@ def test_folders_part_frames() -> None:
     groups = grouped({**frames}, "folder")
     (name,) = (name for name, frames in groups.members.items() if "n1/Ha/a" in frames)
     assert groups.members[name] == ["n1/Ha/a", "n1/Ha/b"]
-    assert groups.members["no_FOLDER"] == ["a"]
+    assert groups.members["no_folder"] == ["a"]
     assert len({name.casefold() for name in groups.members}) == 4
 
 
@@ -210,6 +210,7 @@ def test_files_that_cannot_be_read_are_of_no_group() -> None:
     [
         (["FLITER"], None, r"no frame's header has a card FLITER \(did you mean FILTER\?\)"),
         (["FILTER"], ["OBJECT"], r"Set group_by: \[FILTER, OBJECT\], or leave OBJECT out"),
+        ([], ["OBJECT"], r"Set group_by: \[OBJECT\]"),
         (["EXPTIME"], None, r"\[EXPTIME\] leaves each of the 2 frames alone"),
     ],
 )

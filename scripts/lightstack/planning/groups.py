@@ -29,7 +29,7 @@ from scripts.lightstack.raw.exposure import (
 from scripts.lightstack.raw.spelling import without_spelling
 from scripts.lightstack.raw.values import EXPOSURE_UNITS
 
-FOLDER = "FOLDER"
+FOLDER = "folder"
 """Stands in ``group_by`` for the folder in which a frame lies."""
 
 Value = str | None
@@ -147,7 +147,8 @@ class Groups:
 
 def key_of(name: str) -> str:
     """Name a key as headers do."""
-    return " ".join(name.upper().split())
+    key = " ".join(name.upper().split())
+    return FOLDER if key == FOLDER.upper() else key
 
 
 def cards_of(group_by: Iterable[str]) -> list[str]:
@@ -189,9 +190,9 @@ def group_frames(
         If a key is in no header, `align_by` is no part of `group_by`, or nothing could be stacked.
     """
     keys = tuple(dict.fromkeys(map(key_of, group_by)))
+    common = _keys_of_references(keys, align_by)
     if not keys:
         return Groups((), {"": list(frames)}, {"": ""})
-    common = _keys_of_references(keys, align_by)
     values = {
         frame: [_value(key, frame, known[path], cards(path)) for key in keys]
         for frame, path in frames.items()

@@ -15,7 +15,7 @@ from scripts.lightstack.report.verdicts import advice, verdicts
 from scripts.lightstack.stacking.rejection import blindness
 
 MOST_NAMED = 5
-"""Leftovers that are told of by name."""
+"""Leftovers and groups that are told of by name."""
 
 
 def outcome(
@@ -113,7 +113,12 @@ def _blind(rows: list[Row], groups: list[str], settings: dict[str, Any]) -> list
     if not blind:
         return []
     told = blindness(min(counts[name] for name in blind), settings["sigma_clip"])
-    return [f"{', '.join(blind)}: {told}" if any(blind) else told]
+    return [f"{_listed(blind)}: {told}" if any(blind) else told]
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{', '.join(names[:MOST_NAMED])}{more}"
 
 
 def leftovers(results: Path, stacked: Collection[str], aligned: Collection[str]) -> str:
@@ -143,5 +148,4 @@ def leftovers(results: Path, stacked: Collection[str], aligned: Collection[str])
     named = sorted(map(str, found))
     if not named:
         return ""
-    more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
-    return f"Of an earlier group_by, and left as they are: {', '.join(named[:MOST_NAMED])}{more}."
+    return f"Of an earlier group_by, and left as they are: {_listed(named)}."
