@@ -17,6 +17,7 @@ rule combine_darks:
         mem_mb=memory(9),
         runtime=minutes(10),
     params:
+        settings=settings_of("combine_darks"),
         recipe=recipe("combine_darks"),
     script:
         "../scripts/combine_darks.py"
@@ -38,6 +39,7 @@ rule combine_bias:
         mem_mb=memory(9),
         runtime=minutes(10),
     params:
+        settings=settings_of("combine_bias"),
         recipe=recipe("combine_bias"),
     script:
         "../scripts/combine_bias.py"
@@ -84,6 +86,7 @@ rule map_bad_pixels:
         mem_mb=memory(14),
         runtime=minutes(20),
     params:
+        settings=settings_of("map_bad_pixels"),
         recipe=recipe("map_bad_pixels"),
     script:
         "../scripts/map_bad_pixels.py"

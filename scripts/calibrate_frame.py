@@ -32,6 +32,7 @@ from scripts.lightstack.raw.bayer import (
     near_any,
 )
 from scripts.lightstack.raw.image import (
+    FIRST,
     RawImage,
     UnreadableFileError,
     UnusableFrameError,
@@ -63,6 +64,7 @@ def run(
     saturation_limit: float,
     doubtful_darks: str,
     debug_region: int,
+    fits_extension: str | int = FIRST,
     unread: Path = NOTES,
 ) -> None:
     """Write a raw frame without dark, bias and flat, or a file that says why it is unusable.
@@ -98,11 +100,13 @@ def run(
         "skip" leaves out a dark that makes the frame worse; "use" takes it nonetheless.
     debug_region : int
         Side of the central square to keep [pixels]; 0 keeps all.
+    fits_extension : str or int, optional
+        Which image of a FITS file to read: see `lightstack.raw.fits_reader.read_fits`.
     unread : Path, optional
         Folder for notes of files that cannot be read.
     """
     try:
-        image = read_image(raw)
+        image = read_image(raw, fits_extension)
         pixels_sha256 = hashlib.sha256(np.ascontiguousarray(image.data).data).hexdigest()
         header = image.header
         level = _saturation(image, saturation_limit)
@@ -113,7 +117,7 @@ def run(
         check_usable(data)
         saturated = (image.peak[region] >= level) & ~np.isnan(data)
         is_mosaic = bayer_pattern(header) is not None
-        opened = _opened(masters, unread)
+        opened = _opened(masters, fits_extension, unread)
         if any(each.pixels.shape != image.data.shape for each in opened.values()):
             raise JobError(f"{raw}: it had another shape when the run began: run again.")
         names, taken_off = _corrected(
@@ -179,7 +183,7 @@ class _Opened:
     pixels: Rows
 
 
-def _opened(masters: Mapping[str, Path], unread: Path) -> dict[str, _Opened]:
+def _opened(masters: Mapping[str, Path], extension: str | int, unread: Path) -> dict[str, _Opened]:
     """Open dark, bias and flat, of those that are there and can be read."""
     found = {}
     for noun in ("dark", "bias", "flat", "bad_pixels"):
@@ -188,7 +192,7 @@ def _opened(masters: Mapping[str, Path], unread: Path) -> dict[str, _Opened]:
     if "own" in masters:
         own = masters["own"]
         try:
-            found["dark"] = _Opened(own.name, RowsInMemory(read_image(own).data))
+            found["dark"] = _Opened(own.name, RowsInMemory(read_image(own, extension).data))
         except UnusableFrameError as error:
             note(unread, own, error)
     return found

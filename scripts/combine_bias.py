@@ -7,12 +7,15 @@ from scripts.lightstack.calibration.masters import readable, write_master
 from scripts.lightstack.calibration.median import median
 from scripts.lightstack.files.unread import NOTES
 from scripts.lightstack.job import job_log
+from scripts.lightstack.raw.image import FIRST
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
-def run(bias: list[Path], master: Path, *, unread: Path = NOTES) -> None:
+def run(
+    bias: list[Path], master: Path, *, fits_extension: str | int = FIRST, unread: Path = NOTES
+) -> None:
     """Write a master bias, of those frames that can be read.
 
     Parameters
@@ -21,10 +24,12 @@ def run(bias: list[Path], master: Path, *, unread: Path = NOTES) -> None:
         Raw bias frames of one kind.
     master : Path
         FITS file to write: see `lightstack.calibration.masters` [ADU].
+    fits_extension : str or int, optional
+        Which image of a FITS file to read: see `lightstack.raw.fits_reader.read_fits`.
     unread : Path, optional
         Folder for notes of files that cannot be read.
     """
-    images = ((image.header, image.data) for _, image in readable(bias, unread))
+    images = ((image.header, image.data) for _, image in readable(bias, fits_extension, unread))
     write_master(images, len(bias), master, median, noun="bias frames", told=("gain",))
 
 
@@ -33,4 +38,5 @@ if "snakemake" in globals():
         run(
             [Path(frame) for frame in snakemake.input.bias],
             Path(snakemake.output.master),
+            **snakemake.params.settings,
         )

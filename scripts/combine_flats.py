@@ -11,7 +11,7 @@ from scripts.lightstack.calibration.subtraction import Rows, subtract
 from scripts.lightstack.files.unread import NOTES
 from scripts.lightstack.job import job_log
 from scripts.lightstack.raw.exposure import exposure_of
-from scripts.lightstack.raw.image import UnusableFrameError
+from scripts.lightstack.raw.image import FIRST, RawImage, UnusableFrameError
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -29,6 +29,7 @@ def run(
     turned: bool = False,
     freed: bool = True,
     saturation_limit: float,
+    fits_extension: str | int = FIRST,
     unread: Path = NOTES,
 ) -> None:
     """Write a master flat, of those flats that can be used.
@@ -48,13 +49,20 @@ def run(
         Whether the flats had their bias taken off before, if there is no pedestal.
     saturation_limit : float
         Raw value from which a pixel is saturated [ADU].
+    fits_extension : str or int, optional
+        Which image of a FITS file to read: see `lightstack.raw.fits_reader.read_fits`.
     unread : Path, optional
         Folder for notes of files that cannot be read.
     """
     opened = open_master(pedestal) if pedestal else None
     dark = opened[1] if opened else None
     write_master(
-        _normalized(flats, dark, turned=turned, saturation_limit=saturation_limit, unread=unread),
+        _normalized(
+            readable(flats, fits_extension, unread),
+            dark,
+            turned=turned,
+            saturation_limit=saturation_limit,
+        ),
         len(flats),
         master,
         clipped_mean,
@@ -66,10 +74,14 @@ def run(
 
 
 def _normalized(
-    flats: list[Path], dark: Rows | None, *, turned: bool, saturation_limit: float, unread: Path
+    flats: Iterator[tuple[Path, RawImage]],
+    dark: Rows | None,
+    *,
+    turned: bool,
+    saturation_limit: float,
 ) -> Iterator[Image]:
-    """Read flats and bring them to one scale; leave out those that show no light."""
-    for path, image in readable(flats, unread):
+    """Bring flats to one scale; leave out those that show no light."""
+    for path, image in flats:
         saturated = image.peak >= min(saturation_limit, image.ceiling)
         taken = exposure_of(image.header, (image.data.shape[0], image.data.shape[1]))
         try:

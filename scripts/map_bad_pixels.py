@@ -14,6 +14,7 @@ from scripts.lightstack.calibration.median import median
 from scripts.lightstack.files.unread import NOTES
 from scripts.lightstack.job import job_log
 from scripts.lightstack.raw.exposure import Exposure
+from scripts.lightstack.raw.image import FIRST, RawImage
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -21,7 +22,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def run(frames: list[Path], dark: Path | None, bad: Path, *, unread: Path = NOTES) -> None:
+def run(
+    frames: list[Path],
+    dark: Path | None,
+    bad: Path,
+    *,
+    fits_extension: str | int = FIRST,
+    unread: Path = NOTES,
+) -> None:
     """Write a map of bad pixels.
 
     Parameters
@@ -33,19 +41,23 @@ def run(frames: list[Path], dark: Path | None, bad: Path, *, unread: Path = NOTE
     bad : Path
         FITS file to write, as `lightstack.calibration.masters` writes them: 1 where a pixel is
         bad, else 0.
+    fits_extension : str or int, optional
+        Which image of a FITS file to read: see `lightstack.raw.fits_reader.read_fits`.
     unread : Path, optional
         Folder for notes of files that cannot be read.
     """
-    images = _of_dark(dark) if dark is not None else _even(frames, unread)
+    images = (
+        _of_dark(dark) if dark is not None else _even(readable(frames, fits_extension, unread))
+    )
     offered = 1 if dark is not None else len(frames)
     write_master(
         images, offered, bad, median, noun="frames", told=("exposure", "gain"), finish=_marked
     )
 
 
-def _even(frames: list[Path], unread: Path) -> Iterator[Image]:
-    """Read frames and take off the level of their sky."""
-    for _, image in readable(frames, unread):
+def _even(frames: Iterator[tuple[Path, RawImage]]) -> Iterator[Image]:
+    """Take off the level of the frames' sky."""
+    for _, image in frames:
         image.data[...] -= np.float32(np.nanmedian(image.data))
         yield image.header, image.data
 
@@ -72,4 +84,5 @@ if "snakemake" in globals():
             [Path(frame) for frame in snakemake.input.frames],
             Path(snakemake.input.dark) if snakemake.input.dark else None,
             Path(snakemake.output.bad),
+            **snakemake.params.settings,
         )

@@ -93,7 +93,7 @@ def test_it_tells_what_the_full_reader_tells_or_nothing(tmp_path: Path) -> None:
             continue
         accepted += 1
         shape, cards, pixel_type = plain
-        looked = images._read(path, EXPOSURE_CARDS)
+        looked = images._read(path, EXPOSURE_CARDS, "first")
         assert exposure_of(cards, shape) == exposure_of(looked.header, looked.data.shape), number
         assert pixel_type == looked.pixel_type
         # Cards by which the steps tell each other something are not read with pixels.

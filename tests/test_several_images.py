@@ -7,7 +7,9 @@ import pytest
 import tifffile
 from astropy.io import fits
 
+from scripts import calibrate_frame, combine_darks
 from scripts.lightstack.raw.exposure import EXPOSURE_CARDS, exposure_of
+from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.raw.images import read_cards, read_image
 
 FULL = np.random.default_rng(1).integers(900, 1100, (60, 80)).astype(np.uint16)
@@ -67,3 +69,55 @@ def test_extensions_with_images_are_counted(
     whole = (tmp_path / "a.fits").read_bytes()
     (tmp_path / "a.fits").write_bytes(whole + b"XTENSION" + bytes(2872))
     assert n_images(tmp_path / "a.fits") == 1 + n_others
+
+
+def write_two(path: Path, names: tuple[str, str] = ("LEFT", "RIGHT")) -> None:
+    hdus = [fits.ImageHDU(FULL + k, name=name) for k, name in enumerate(names)]
+    table = fits.BinTableHDU.from_columns([fits.Column("a", "J", array=[1, 2])])
+    fits.HDUList([fits.PrimaryHDU(), hdus[0], table, hdus[1]]).writeto(path)
+
+
+@pytest.mark.parametrize("zipped", ["", ".gz"])
+@pytest.mark.parametrize(
+    ("extension", "which"), [("first", 0), ("left", 0), ("RIGHT", 1), (1, 0), ("3", 1), (3, 1)]
+)
+def test_an_extension_is_chosen_by_name_or_number(
+    extension: str | int, which: int, zipped: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"a.fits{zipped}"
+    write_two(path)
+    np.testing.assert_array_equal(read_image(path, extension).data, FULL + which)
+    assert read_cards(path, ("EXTNAME",), with_pixels=True, extension=extension)[0] == FULL.shape
+
+
+def test_an_extension_that_is_not_there_is_told_and_a_single_image_is_it_always(
+    tmp_path: Path,
+) -> None:
+    write_two(tmp_path / "two.fits")
+    with pytest.raises(UnusableFrameError) as caught:
+        read_image(tmp_path / "two.fits", "sci")
+    assert str(caught.value) == (
+        "two.fits: it has no image SCI, as fits_extension asks for; it has 1 LEFT, 3 RIGHT."
+    )
+    fits.writeto(tmp_path / "one.fits", FULL)
+    np.testing.assert_array_equal(read_image(tmp_path / "one.fits", "sci").data, FULL)
+
+
+def test_frames_and_their_darks_are_read_from_the_extension(tmp_path: Path) -> None:
+    write_two(tmp_path / "light.fits")
+    for k in range(2):
+        write_two(tmp_path / f"dark{k}.fits")
+    dark, frame = tmp_path / "master.fits", tmp_path / "frame.fits"
+    darks = [tmp_path / f"dark{k}.fits" for k in range(2)]
+    combine_darks.run(darks, dark, fits_extension="right")
+    np.testing.assert_array_equal(fits.getdata(dark), FULL + 1)
+    for masters in ({}, {"dark": dark}, {"own": darks[0]}):
+        calibrate_frame.run(
+            tmp_path / "light.fits", frame, sha256="0", masters=masters, saturation_limit=60000,
+            doubtful_darks="use", debug_region=0, fits_extension="right",
+        )  # fmt: skip
+        if masters:
+            # Nothing is left of it.
+            assert "same value" in fits.getval(frame, "FAILURE")
+        else:
+            np.testing.assert_array_equal(fits.getdata(frame), FULL + 1)

@@ -112,13 +112,17 @@ def _written(form: str, value: float | str | None) -> str:
     return "" if value is None else form.format(value)
 
 
-def readable(paths: Sequence[Path], unread: Path = NOTES) -> Iterator[tuple[Path, RawImage]]:
+def readable(
+    paths: Sequence[Path], extension: str | int, unread: Path = NOTES
+) -> Iterator[tuple[Path, RawImage]]:
     """Read raw frames; note those that cannot be read, and leave them out.
 
     Parameters
     ----------
     paths : sequence of Path
         Raw frames of one kind.
+    extension : str or int
+        Which image of a FITS file to read: see `lightstack.raw.fits_reader.read_fits`.
     unread : Path, optional
         Folder for notes of files that cannot be read.
 
@@ -130,7 +134,7 @@ def readable(paths: Sequence[Path], unread: Path = NOTES) -> Iterator[tuple[Path
     shape: tuple[int, ...] | None = None
     for path in paths:
         try:
-            image = _read(path, shape)
+            image = _read(path, extension, shape)
         except UnusableFrameError as error:
             note(unread, path, error)
             continue
@@ -141,8 +145,8 @@ def readable(paths: Sequence[Path], unread: Path = NOTES) -> Iterator[tuple[Path
         del image
 
 
-def _read(path: Path, shape: tuple[int, ...] | None) -> RawImage:
-    image = read_image(path)
+def _read(path: Path, extension: str | int, shape: tuple[int, ...] | None) -> RawImage:
+    image = read_image(path, extension)
     if shape not in (None, image.data.shape):
         raise UnusableFrameError(f"{path.name}: it had another shape when the run began.")
     return image

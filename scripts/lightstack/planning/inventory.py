@@ -16,7 +16,7 @@ from scripts.lightstack.planning.groups import Groups, told
 from scripts.lightstack.planning.master_choice import NOUNS
 from scripts.lightstack.planning.uses import Known, Uses
 from scripts.lightstack.raw.exposure import EXPOSURE_CARDS, Exposure, exposure_of
-from scripts.lightstack.raw.image import UnreadableFileError, UnusableFrameError
+from scripts.lightstack.raw.image import FIRST, UnreadableFileError, UnusableFrameError
 from scripts.lightstack.raw.images import is_fits_name, read_cards
 from scripts.lightstack.raw.roles import LIGHT
 from scripts.lightstack.raw.values import written
@@ -40,13 +40,21 @@ class Looks:
         nothing else.
     cards : sequence of str, optional
         More cards to look for.
+    extension : str or int, optional
+        Which image of a FITS file is meant: see `fits_reader.read_fits`.
     """
 
     def __init__(
-        self, contents: Mapping[str, str], cache_path: Path, cards: Sequence[str] = ()
+        self,
+        contents: Mapping[str, str],
+        cache_path: Path,
+        cards: Sequence[str] = (),
+        extension: str | int = FIRST,
     ) -> None:
         self._contents, self._cache_path, self._cards = contents, cache_path, tuple(cards)
-        self._code = [code_digest("scripts/lightstack/planning/inventory.py"), *VERSIONS]
+        self._extension = extension
+        code = code_digest("scripts/lightstack/planning/inventory.py")
+        self._code = [code, str(extension), *VERSIONS]
         self._known = self._recall()
         self._entries: dict[str, dict[str, Any]] = {}
 
@@ -70,7 +78,7 @@ class Looks:
         entry = self._entry(path)
         if "damage" not in entry:
             try:
-                read_cards(Path(path), (), with_pixels=True)
+                read_cards(Path(path), (), with_pixels=True, extension=self._extension)
                 entry["damage"] = ""
             except UnusableFrameError as error:
                 entry["damage"] = str(error)
@@ -92,7 +100,10 @@ class Looks:
                 or known["sha256"] != self._contents[path]
                 or not known["cards"].keys() >= set(self._cards)
             ):
-                known = {"sha256": self._contents[path], **_look(Path(path), self._cards)}
+                known = {
+                    "sha256": self._contents[path],
+                    **_look(Path(path), self._cards, self._extension),
+                }
             self._entries[path] = dict(known)
         return self._entries[path]
 
@@ -111,10 +122,10 @@ def _digest(files: object) -> str:
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()
 
 
-def _look(path: Path, more: tuple[str, ...]) -> dict[str, Any]:
+def _look(path: Path, more: tuple[str, ...] = (), extension: str | int = FIRST) -> dict[str, Any]:
     """Look at the header of a file."""
     try:
-        shape, cards, pixel_type = read_cards(path, (*EXPOSURE_CARDS, *more))
+        shape, cards, pixel_type = read_cards(path, (*EXPOSURE_CARDS, *more), extension=extension)
     except UnusableFrameError as error:
         is_passing = isinstance(error, UnreadableFileError)
         return {"problem": str(error), "passing": is_passing, "cards": dict.fromkeys(more)}
@@ -286,7 +297,10 @@ def overview(uses: Uses, known: Known, calibration: Calibration, groups: Groups)
     lights = [exposure for exposure in seen if isinstance(exposure, Exposure)]
     many = [light.n_images for light in lights if light.n_images > 1]
     if many:
-        lines.append(f"Only the first image is used of {_some(len(many), 'light')} with several.")
+        lines.append(
+            f"{_some(len(many), 'light')} with several images in a file: one of them is used, "
+            "which fits_extension chooses."
+        )
     mosaics = Counter(light.bayer for light in lights if light.bayer)
     for pattern, count in sorted(mosaics.items()):
         lines.append(

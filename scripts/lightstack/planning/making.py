@@ -84,7 +84,9 @@ def make_plan(
         say=say,
     )
     contents = raw.digests
-    looks = Looks(contents, Path(EXPOSURES), cards_of(settings["group_by"]))
+    looks = Looks(
+        contents, Path(EXPOSURES), cards_of(settings["group_by"]), settings["fits_extension"]
+    )
     known = {path: looks.exposure(path) for path in contents}
     lights, darks, bias, flats = (
         (settings[key], found[key].without(raw.unreadable)) for key in RAW_FOLDERS

@@ -65,14 +65,14 @@ class Ingredients:
 
 
 RULES = {
-    "combine_darks": Ingredients(per="kind"),
-    "combine_bias": Ingredients(per="kind"),
+    "combine_darks": Ingredients(("fits_extension",), per="kind"),
+    "combine_bias": Ingredients(("fits_extension",), per="kind"),
     "combine_flats": Ingredients(
-        ("saturation_limit",), ("combine_darks", "combine_bias"), per="kind"
+        ("saturation_limit", "fits_extension"), ("combine_darks", "combine_bias"), per="kind"
     ),
-    "map_bad_pixels": Ingredients((), ("combine_darks",), per="kind"),
+    "map_bad_pixels": Ingredients(("fits_extension",), ("combine_darks",), per="kind"),
     "calibrate_frame": Ingredients(
-        ("saturation_limit", "doubtful_darks", "debug_region"),
+        ("saturation_limit", "doubtful_darks", "debug_region", "fits_extension"),
         ("combine_darks", "combine_bias", "combine_flats", "map_bad_pixels"),
         per="frame",
     ),

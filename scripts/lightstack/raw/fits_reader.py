@@ -20,6 +20,7 @@ from scripts.lightstack.raw.bayer import MOSAIC_CARDS
 from scripts.lightstack.raw.cards import clean_header, pixel_type
 from scripts.lightstack.raw.colour import add_colour
 from scripts.lightstack.raw.image import (
+    FIRST,
     IMAGES,
     MAX_PIXELS,
     TRUNCATED,
@@ -32,6 +33,7 @@ from scripts.lightstack.raw.image import (
 from scripts.lightstack.raw.isolation import computed_apart
 from scripts.lightstack.raw.no_data import blank_sentinels
 from scripts.lightstack.raw.scale import in_counts
+from scripts.lightstack.text import printable
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -54,8 +56,10 @@ BAND_PIXELS = 1 << 21
 _PIXEL_TYPES = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
 
-def read_fits(path: Path, start: bytes, keys: tuple[str, ...] | None) -> RawImage:
-    """Read the first image of a FITS file, grey or of three colours, or only these of its cards.
+def read_fits(
+    path: Path, start: bytes, keys: tuple[str, ...] | None, extension: str | int = FIRST
+) -> RawImage:
+    """Read an image of a FITS file, grey or of three colours, or only these of its cards.
 
     Parameters
     ----------
@@ -65,6 +69,9 @@ def read_fits(path: Path, start: bytes, keys: tuple[str, ...] | None) -> RawImag
         Its first bytes.
     keys : tuple of str or None
         Cards to read without any pixels; None reads all.
+    extension : str or int
+        Which image to read if there are several: `FIRST`, one's ``EXTNAME``, or its number in the
+        file as astropy counts, 0 being the primary one.
 
     Raises
     ------
@@ -80,7 +87,15 @@ def read_fits(path: Path, start: bytes, keys: tuple[str, ...] | None) -> RawImag
             warnings.catch_warnings(action="ignore"),
             gzip.open(path) if zipped else path.open("rb") as file,
         ):
-            image = _first_image(file, path.stat().st_size, keys, zipped=zipped)
+            images: list[tuple[int, str]] = []
+            # To look at all parts of a zipped file is to read it all.
+            if extension != FIRST or (keys is not None and not zipped):
+                images = _list_images(file)
+                file.seek(0)
+            wanted = _number(images, extension)
+            image = _read_image(file, path.stat().st_size, keys, wanted, zipped=zipped)
+            if keys is not None:
+                image.header[IMAGES] = max(1, len(images))
             if zipped and keys is None:
                 _check_rest(file)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
@@ -95,10 +110,24 @@ def _check_rest(file: RawFile) -> None:
             break
 
 
-def _first_image(
-    file: RawFile, size: int, keys: tuple[str, ...] | None, *, zipped: bool
+def _number(images: list[tuple[int, str]], extension: str | int) -> int | None:
+    """Choose an image by its name or number; None for the first, or the only one."""
+    if extension == FIRST or len(images) < 2:
+        return None
+    asked = str(extension).strip().upper()
+    for number, name in images:
+        if asked in (str(number), name.upper()):
+            return number
+    found = ", ".join(f"{number} {name}".strip() for number, name in images)
+    raise UnusableFrameError(
+        f"it has no image {printable(asked)}, as fits_extension asks for; it has {found}."
+    )
+
+
+def _read_image(
+    file: RawFile, size: int, keys: tuple[str, ...] | None, wanted: int | None, *, zipped: bool
 ) -> RawImage:
-    """Read the first image of a FITS file that takes so many bytes on the disk."""
+    """Read the image of this number, or the first; the file takes so many bytes on the disk."""
     seen: list[str] = []
     primary = None
     for number in range(MAX_PARTS):
@@ -117,7 +146,7 @@ def _first_image(
             shape, _ = _layout(header, "Z")
         elif number and header.get("XTENSION") not in ("IMAGE", "IUEIMAGE"):
             shape = ()
-        if n_planes := _planes(shape):
+        if (n_planes := _planes(shape)) and wanted in (None, number):
             plane = (shape[-2], shape[-1])
             check_size(plane)
             if tiled or zipped:
@@ -127,9 +156,6 @@ def _first_image(
                 clean.remove(key, ignore_missing=True)
             scaling = _Scaling.of(header, "Z" if tiled else "")
             if keys is not None:
-                # To look for more of them in a zipped file is to read it all.
-                others = 0 if zipped else _count_images(file, end, number + 1)
-                clean[IMAGES] = 1 + others
                 return without_data(plane, clean, pixel_type(scaling.dtype.name, scaling.zero))
             if tiled:
                 whole = _Tiled(content, header, file.read(n_bytes))
@@ -147,12 +173,11 @@ def _first_image(
     raise UnusableFrameError(f"no 2-D image in the file{found}.")
 
 
-def _count_images(file: RawFile, end: int, number: int) -> int:
-    """Count the images behind a part of a file that ends here; what is damaged is none."""
-    count = 0
+def _list_images(file: RawFile) -> list[tuple[int, str]]:
+    """List the images of a file, by number and name; from damage on there are none."""
+    found = []
     with contextlib.suppress(UnusableFrameError):
-        while number < MAX_PARTS:
-            file.seek(end + -end % FITS_BLOCK)
+        for number in range(MAX_PARTS):
             content = _read_header(file, number)
             if content is None:
                 break
@@ -160,11 +185,15 @@ def _count_images(file: RawFile, end: int, number: int) -> int:
             shape, n_bytes = _layout(header, "")
             if header.get("ZIMAGE") is True:
                 shape, _ = _layout(header, "Z")
-            elif header.get("XTENSION") not in ("IMAGE", "IUEIMAGE"):
+            elif number and header.get("XTENSION") not in ("IMAGE", "IUEIMAGE"):
                 shape = ()
-            count += bool(_planes(shape))
-            end, number = file.tell() + n_bytes, number + 1
-    return count
+            if _planes(shape):
+                found.append((number, printable(str(header.get("EXTNAME", "")).strip())))
+            end = file.tell() + n_bytes
+            if end > MAX_EXPANDED_BYTES:
+                break
+            file.seek(end + -end % FITS_BLOCK)
+    return found
 
 
 def _planes(shape: tuple[int, ...]) -> int:

@@ -28,6 +28,10 @@ IMAGES = "N_IMAGES"
 """Card that tells how many images a file holds."""
 
 
+FIRST = "first"
+"""Chooses the first image of a FITS file, and not the one of a name or a number."""
+
+
 class UnusableFrameError(Exception):
     """The file holds no usable image; the message is a sentence for the ledger."""
 

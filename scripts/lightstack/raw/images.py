@@ -5,20 +5,22 @@ from pathlib import Path
 
 from scripts.lightstack.raw.camera_raws import read_camera_raw
 from scripts.lightstack.raw.fits_reader import read_fits
-from scripts.lightstack.raw.image import RawImage, UnusableFrameError, damage, naming
+from scripts.lightstack.raw.image import FIRST, RawImage, UnusableFrameError, damage, naming
 from scripts.lightstack.raw.names import CAMERA_RAWS
 from scripts.lightstack.raw.pictures import read_picture
 from scripts.lightstack.raw.plain import plain_cards
 from scripts.lightstack.raw.values import Cards
 
 
-def read_image(path: Path) -> RawImage:
+def read_image(path: Path, extension: str | int = FIRST) -> RawImage:
     """Read a FITS, PNG, JPEG or TIFF file, or a raw file of a camera.
 
     Parameters
     ----------
     path : Path
-        A FITS file gives its first 2-D image; colours become grey.
+        Colours become grey.
+    extension : str or int, optional
+        Which image of a FITS file to read: see `fits_reader.read_fits`.
 
     Returns
     -------
@@ -32,11 +34,15 @@ def read_image(path: Path) -> RawImage:
     OSError, MemoryError
         If it is not the file's fault: the machine fails.
     """
-    return _read(path, None)
+    return _read(path, None, extension)
 
 
 def read_cards(
-    path: Path, keys: tuple[str, ...], *, with_pixels: bool = False
+    path: Path,
+    keys: tuple[str, ...],
+    *,
+    with_pixels: bool = False,
+    extension: str | int = FIRST,
 ) -> tuple[tuple[int, int], Cards, str]:
     """Read an image's shape and some of its cards, but no pixels.
 
@@ -48,6 +54,8 @@ def read_cards(
         The cards.
     with_pixels : bool
         Whether to make sure that `read_image` can read the whole file.
+    extension : str or int, optional
+        As for `read_image`.
 
     Returns
     -------
@@ -62,13 +70,13 @@ def read_cards(
         plain = plain_cards(path, keys) if is_fits_name(path) else None
     if plain is not None:
         return plain
-    image = _read(path, keys)
+    image = _read(path, keys, extension)
     if with_pixels:
-        read_image(path)
+        read_image(path, extension)
     return image.data.shape, image.header, image.pixel_type
 
 
-def _read(path: Path, keys: tuple[str, ...] | None) -> RawImage:
+def _read(path: Path, keys: tuple[str, ...] | None, extension: str | int) -> RawImage:
     """Read an image, or only these cards: it has no data then."""
     with naming(path):
         with path.open("rb") as file:
@@ -77,7 +85,7 @@ def _read(path: Path, keys: tuple[str, ...] | None) -> RawImage:
             raise UnusableFrameError(f"{path.name}: the file is empty.")
         try:
             if is_fits_name(path):
-                image = read_fits(path, start, keys)
+                image = read_fits(path, start, keys, extension)
             elif is_camera_raw_name(path):
                 image = read_camera_raw(path, keys)
             else:
