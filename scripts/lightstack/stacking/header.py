@@ -136,7 +136,7 @@ def mode_header(
     return header
 
 
-TEXTS = ("NAME", "SHA256", "DATE-OBS")
+TEXTS = ("NAME", "SHA256", "DATE_OBS")
 """Columns of the table of frames that are no numbers."""
 
 
@@ -154,7 +154,7 @@ def table_of_frames(
     Returns
     -------
     (n,) structured ndarray, big-endian
-        ``NAME``, ``SHA256`` of the raw file, ``DATE-OBS``, ``EXPTIME`` [s], ``FLUXSCAL`` (what
+        ``NAME``, ``SHA256`` of the raw file, ``DATE_OBS``, ``EXPTIME`` [s], ``FLUXSCAL`` (what
         brings its fluxes to the reference's), ``SKYNOISE`` [ADU of the stack] and, with weights,
         ``WEIGHT`` (the sum of all is one). What a header does not tell is empty or NaN.
     """
@@ -162,7 +162,7 @@ def table_of_frames(
     columns: dict[str, Any] = {
         "NAME": np.array([printable(frame.name) for frame in frames], "S"),
         "SHA256": np.array([str(frame.header.get("RAWSHA", "")) for frame in frames], "S"),
-        "DATE-OBS": np.array([in_header(at.begin) if at else "" for at in begins], "S23"),
+        "DATE_OBS": np.array([in_header(at.begin) if at else "" for at in begins], "S23"),
         "EXPTIME": [exposure_time(frame.header) for frame in frames],
         "FLUXSCAL": [frame.flux_scale for frame in frames],
         "SKYNOISE": [frame.noise for frame in frames],
