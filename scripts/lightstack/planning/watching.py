@@ -13,14 +13,13 @@ import yaml
 from scripts.lightstack.planning.frames import find_frames
 from scripts.lightstack.planning.settings import (
     CONFIGURATION,
+    RAW_FOLDERS,
     SettingsError,
     complete_settings,
     has_settings,
 )
 
 SNAKEFILE = Path(__file__).parents[3] / "Snakefile"
-
-FOLDERS = ("input_dir", "darkfield_dir")
 
 SETTLED_S = 2.0
 """A file is finished when it has not changed for so long [s]."""
@@ -106,7 +105,7 @@ def watch_night(night: Path, options: list[str]) -> None:
         configuration = Path(CONFIGURATION)
         given = yaml.safe_load(configuration.read_bytes()) if has_settings(configuration) else {}
         settings = complete_settings(given)
-    folders = [night / Path(settings[key]).expanduser() for key in FOLDERS]
+    folders = [night / Path(settings[key]).expanduser() for key in RAW_FOLDERS]
     watched = [folder for folder in folders if folder.is_dir()]
     if not folders[0].is_dir():
         sys.exit(f"input_dir: there is no folder {folders[0]} to watch. Make it first.")
