@@ -77,7 +77,8 @@ def run(
         FITS file to write: pixels [ADU], the saturated ones among them, their level in
         ``SATURATE``, the raw file's step in ``ADUSTEP`` [ADU], and the SHA-256 of the raw pixels
         in ``PIXSHA``: a file that was saved anew has other bytes, and the same pixels. ``NODATA``
-        is the share of pixels without data, ``SATFOUND`` the raw value at which pixels pile up.
+        is the share of pixels without data beside those that are bad, ``SATFOUND`` the raw value
+        at which pixels pile up.
         What was used stands in ``DARK``, and in ``BIAS`` and ``FLAT`` where it was; ``BADPIX`` is
         the number of pixels that have no data because they are on the map.
     sha256 : str
@@ -130,6 +131,7 @@ def run(
             at_any_price=doubtful_darks == "use",
         )
         level -= taken_off
+        no_data_share = np.count_nonzero(np.isnan(data)) / data.size
         if "bad_pixels" in opened:
             bad = _bad_pixels(opened["bad_pixels"].pixels, region, turned="bad_pixels" in mirrored)
             data[bad], saturated[bad] = np.nan, False
@@ -153,13 +155,12 @@ def run(
     if turned:
         data, saturated = data[::-1], saturated[::-1]
         turn_header(header, len(data))
-    no_data_share = np.count_nonzero(np.isnan(data)) / data.size
     # They fill their cards: there is no room for comments.
     header["RAWSHA"] = sha256
     header["PIXSHA"] = pixels_sha256
     for noun, name in names.items():
         header[noun.upper()] = printable(name)
-    header["NODATA"] = (no_data_share, "share of pixels without data")
+    header["NODATA"] = (no_data_share, "share of pixels without data, bad ones aside")
     header["SATURATE"] = (level, "[ADU] level of saturated pixels")
     header["ADUSTEP"] = (adu_step, "[ADU] smallest difference in the raw file")
     write_frame(frame, Frame(np.ascontiguousarray(data), header, saturated))

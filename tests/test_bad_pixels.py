@@ -162,6 +162,7 @@ def test_hot_pixels_leave_no_trails_and_cost_no_frame(nights: dict[str, Run]) ->
     rows = nights["hot"].ledger
     assert {row["status"] for row in rows.values()} == {"stacked"}
     assert all(480 <= int(row["bad_pixels"]) <= 510 for row in rows.values())
+    assert all(float(row["no_data_fraction"]) == 0 for row in rows.values())
     stars = [int(run.ledger["l0"]["n_stars"]) for run in (nights["hot"], nights["clean"])]
     assert abs(stars[0] - stars[1]) <= 3
     stacks = {
