@@ -49,13 +49,18 @@ def night(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def aligned(folder: Path, threads: int = 1, reference: str = "first") -> bytes:
+def aligned(
+    folder: Path,
+    threads: int = 1,
+    reference: str = "first",
+    groups: dict[str, str] | None = None,
+) -> bytes:
     names = sorted(path.stem for path in (folder / "quality").iterdir())
     align_frames.run(
         {name: folder / "quality" / f"{name}.json" for name in names},
         {name: folder / "sources" / f"{name}.fits" for name in names},
         folder / "alignment.json",
-        groups=dict.fromkeys(names, ""),
+        groups=groups or dict.fromkeys(names, ""),
         reference=reference,
         normalize="flux",
         cache=folder / "work" / "alignments.json",
@@ -155,3 +160,25 @@ def test_a_night_without_accepted_frames_counts_the_reasons(tmp_path: Path) -> N
         "1 for too few stars (lower min_star_count, threshold_sigma or minarea); "
         "2 for stars too wide (raise fwhm0 or fwhm_max_ratio); 1 could not be read."
     )
+
+
+def test_groups_share_a_reference_and_have_scales_of_their_own(tmp_path: Path) -> None:
+    shares = {"0": 1.0, "1": 0.8, "2": 0.3, "3": 0.15, "4": 0.29, "5": 1.0}
+    for number, (name, share) in enumerate(shares.items()):
+        seen = Scene(60, shift=(7.3 * number, -4.1)).observe(5)[1]
+        write_frame(tmp_path, name, Stars(seen.xy, seen.flux * share, seen.fwhm, SHAPE))
+    groups = dict(zip(shares, ("L", "L", "Ha", "Ha", "Ha", "R"), strict=True))
+    # A frame of other groups is the reference of others.
+    aligned(tmp_path, groups=groups, reference="elsewhere")
+    found = read_json(tmp_path / "alignment.json")
+    assert found["reference"] == "0"
+    scales = {name: entry["flux_scale"] for name, entry in found["frames"].items()}
+    assert (scales["0"], scales["1"]) == pytest.approx((1, 1 / 0.8), rel=0.05)
+    assert found["flux_references"] == {"Ha": "4"}
+    of_others = [0.29 / 0.3, 0.29 / 0.15, 1]
+    assert [scales[name] for name in "234"] == pytest.approx(of_others, rel=0.05)
+    assert scales["4"] == 1
+    assert found["problems"].keys() == {"R"}
+    assert "of 1 offered, 1 accepted, 1 aligned on '0'. The" in found["problems"]["R"]
+    aligned(tmp_path)
+    assert "problems" not in read_json(tmp_path / "alignment.json")

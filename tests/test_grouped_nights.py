@@ -244,8 +244,9 @@ def test_what_an_earlier_grouping_left_is_told_and_stays(night: Path) -> None:
     run = snakemake(night, "--config", "group_by=[FILTER]")
     assert run.returncode == 0, run.output
     assert (
-        "Of an earlier group_by, and left as they are: results/Target_A, results/Target_A_Ha, "
-        "results/Target_A_L, results/Target_B, results/Target_B_Ha and 1 more."
+        "Of an earlier grouping of the frames, and left as they are: results/Target_A, "
+        "results/Target_A_Ha, results/Target_A_L, results/Target_B, results/Target_B_Ha and 1 "
+        "more."
     ) in run.output
     assert stack(night, "Target_A_L").read_bytes() == kept
     # Another target cannot be aligned, and says so.

@@ -148,4 +148,4 @@ def leftovers(results: Path, stacked: Collection[str], aligned: Collection[str])
     named = sorted(map(str, found))
     if not named:
         return ""
-    return f"Of an earlier group_by, and left as they are: {_listed(named)}."
+    return f"Of an earlier grouping of the frames, and left as they are: {_listed(named)}."
