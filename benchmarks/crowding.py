@@ -103,7 +103,7 @@ def main() -> None:
     """Print a line for each frame."""
     for name, image, box in frames():
         data = image.astype(np.float32)
-        _, noise = subtract_background(data, box)
+        noise = subtract_background(data, box).noise
 
         def find(data: NDArray[np.float32] = data, noise: float = noise) -> NDArray[np.float64]:
             return detect(data, noise, threshold_sigma=5, minarea=5, smoothing_sigma=1)

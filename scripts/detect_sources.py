@@ -10,6 +10,7 @@ from scripts.lightstack.files.frame_file import pass_on_failure, read_frame, wri
 from scripts.lightstack.files.table_file import write_table
 from scripts.lightstack.job import job_log
 from scripts.lightstack.raw.image import UnusableFrameError
+from scripts.lightstack.sky.mesh import mesh_of
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -27,6 +28,7 @@ CARRIED = (
         "BKGADU",
         "NOISEADU",
     ),
+    *("SKYMODEL", "SKYLIGHT"),
     *("EXPTIME", "EXPOSURE", "DATE-OBS"),
 )
 """Cards that the frame's row in the ledger needs."""
@@ -35,7 +37,13 @@ log = logging.getLogger(__name__)
 
 
 def run(
-    frame: Path, sources: Path, *, threshold_sigma: float, minarea: int, smoothing_sigma: float
+    frame: Path,
+    sources: Path,
+    *,
+    threshold_sigma: float,
+    minarea: int,
+    smoothing_sigma: float,
+    background_box: int = 64,
 ) -> None:
     """Write one row per source of a cleaned frame, or a file that says why there can be none.
 
@@ -48,10 +56,15 @@ def run(
         primary header has the frame's size and the cards that the ledger needs.
     threshold_sigma, minarea, smoothing_sigma
         As in `lightstack.detection.sources.detect`.
+    background_box : int
+        Side of the cells of the mesh [pixels] that is subtracted where the frame has extended
+        light still.
     """
     if pass_on_failure(frame, sources):
         return
     cleaned = read_frame(frame)
+    if cleaned.header.get("SKYMODEL", "mesh") != "mesh":
+        mesh_of(cleaned.data, background_box, cleaned.header["SKYSTEP"]).subfrom(cleaned.data)
     data = repaired(cleaned.data)
     try:
         guesses = detect(

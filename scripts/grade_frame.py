@@ -50,6 +50,7 @@ def run(sources: Path, quality: Path, *, frame: str, limits: dict[str, Any]) -> 
         "bad_pixels": header.get("BADPIX"),
         "background_adu": header["BKGADU"],
         "noise_adu": header["NOISEADU"],
+        "sky_light_adu": header.get("SKYLIGHT"),
         **{noun: text_of(header.get(noun.upper(), "none")) for noun in ("dark", "bias", "flat")},
         "exptime_s": exposure_time(header),
         "date_obs": date if isinstance(date, str) else None,

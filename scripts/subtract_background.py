@@ -1,13 +1,13 @@
 """Model the sky of one frame and subtract it."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.detection.dithering import dithered, step_of
 from scripts.lightstack.files.frame_file import (
     pass_on_failure,
     read_frame,
@@ -16,6 +16,10 @@ from scripts.lightstack.files.frame_file import (
 )
 from scripts.lightstack.job import job_log
 from scripts.lightstack.raw.image import UnusableFrameError
+from scripts.lightstack.sky.dithering import step_of
+from scripts.lightstack.sky.mesh import light_in_mesh, mesh_of
+from scripts.lightstack.sky.model import model_sky
+from scripts.lightstack.sky.noise import noise_of_sky
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -24,9 +28,29 @@ DIGITIZATION_NOISE = 12**-0.5
 """Standard deviation of the rounding to a step: what is left where a sky is clipped to zero."""
 
 
+@dataclass(frozen=True)
+class Subtracted:
+    """What is known of the sky that was subtracted.
+
+    Parameters
+    ----------
+    level, noise : float
+        The sky's typical value, and the standard deviation of pixels without stars [ADU].
+    step : float
+        Of the values of the sky's pixels [ADU]; 0 for none.
+    light : float
+        Most light of what is larger than stars that went with the sky [ADU].
+    """
+
+    level: float
+    noise: float
+    step: float
+    light: float
+
+
 def subtract_background(
-    data: NDArray[np.float32], box: int, raw_step: float = 1.0
-) -> tuple[float, float]:
+    data: NDArray[np.float32], box: int, raw_step: float = 1.0, background: str = "mesh"
+) -> Subtracted:
     """Subtract a smooth model of the sky, in place.
 
     Parameters
@@ -37,40 +61,38 @@ def subtract_background(
         Side of the mesh's cells [pixels].
     raw_step : float, optional
         Smallest difference that the raw file can hold [ADU].
+    background : str, optional
+        "mesh" subtracts what `mesh_of` finds, "plane" what `model_sky` does, which leaves
+        extended light.
 
     Returns
     -------
-    level, noise : float
-        The sky's typical value and standard deviation [ADU].
+    Subtracted
 
     Raises
     ------
     UnusableFrameError
         If the sky has no finite level and noise.
-
-    Notes
-    -----
-    In each cell of the mesh the mode is estimated from clipped pixels, the cells are median
-    filtered 3 x 3 and joined by a bicubic spline (Bertin & Arnouts 1996, A&AS 117, 393), as the
-    package SEP does it. Of pixels with steps, such as whole numbers, the sky between the steps is
-    found by dithering; the product is not dithered, and the dither's noise is taken out again.
     """
-    import sep
-
-    no_data = np.isnan(data)
-    step = step_of(data)
-    seen = dithered(data, step) if step else data
-    sky = sep.Background(seen, mask=no_data if no_data.any() else None, bw=box, bh=box)
-    level, noise = float(sky.globalback), float(sky.globalrms)
-    if step:
-        noise = math.sqrt(max(noise**2 - step**2 / 12, 0.0))
+    step, noise, model = step_of(data), noise_of_sky(data), model_sky(data)
+    if background == "mesh" or model is None:
+        mesh = mesh_of(data, box, step)
+        level, light = float(mesh.globalback), 0.0
+        sky = mesh.back(dtype=np.float32)
+        if math.isnan(noise):
+            noise = math.sqrt(max(float(mesh.globalrms) ** 2 - step**2 / 12, 0.0))
+        if model is not None:
+            light = light_in_mesh(sky, model, noise)
+        data -= sky
+    else:
+        level, light = model.surface.level, 0.0
+        model.surface.subtract_from(data)
     if not (math.isfinite(level) and math.isfinite(noise)):
         raise UnusableFrameError("the sky cannot be measured: the pixels have absurd values.")
-    sky.subfrom(data)
-    return level, max(noise, DIGITIZATION_NOISE * raw_step)
+    return Subtracted(level, max(noise, DIGITIZATION_NOISE * raw_step), step, light)
 
 
-def run(frame: Path, cleaned: Path, *, background_box: int) -> None:
+def run(frame: Path, cleaned: Path, *, background: str = "mesh", background_box: int) -> None:
     """Write a frame without its sky.
 
     Parameters
@@ -78,8 +100,12 @@ def run(frame: Path, cleaned: Path, *, background_box: int) -> None:
     frame : Path
         What `calibrate_frame` wrote.
     cleaned : Path
-        FITS file to write, with the sky's level and noise [ADU] in ``BKGADU`` and ``NOISEADU``
-        and the level of saturated pixels [ADU] in ``SATURATE``.
+        FITS file to write, with the sky's level and noise [ADU] in ``BKGADU`` and ``NOISEADU``,
+        the level of saturated pixels [ADU] in ``SATURATE``, the model of the sky in ``SKYMODEL``,
+        the step of the sky's values [ADU] in ``SKYSTEP``, and in ``SKYLIGHT`` the most light of
+        what is larger than stars that went with the sky [ADU].
+    background : str
+        As in `subtract_background`.
     background_box : int
         Side of the mesh's cells [pixels].
     """
@@ -89,13 +115,16 @@ def run(frame: Path, cleaned: Path, *, background_box: int) -> None:
     header = calibrated.header
     raw_step = header.pop("ADUSTEP")
     try:
-        level, noise = subtract_background(calibrated.data, background_box, raw_step)
+        sky = subtract_background(calibrated.data, background_box, raw_step, background)
     except UnusableFrameError as error:
         write_failure(cleaned, error, {"RAWSHA": header["RAWSHA"]})
         return
-    header["BKGADU"] = (level, "[ADU] level of the sky that was subtracted")
-    header["SATURATE"] -= level
-    header["NOISEADU"] = (noise, "[ADU] standard deviation of the sky")
+    header["BKGADU"] = (sky.level, "[ADU] level of the sky that was subtracted")
+    header["SATURATE"] -= sky.level
+    header["NOISEADU"] = (sky.noise, "[ADU] standard deviation of the sky")
+    header["SKYMODEL"] = (background, "model of the sky that was subtracted")
+    header["SKYSTEP"] = (sky.step, "[ADU] between neighbouring values of the sky")
+    header["SKYLIGHT"] = (sky.light, "[ADU] extended light that went with the sky")
     write_frame(cleaned, calibrated)
 
 

@@ -111,7 +111,7 @@ def test_there_are_places_for_all_pixels_above_the_threshold(
 @pytest.mark.parametrize("n_stars", [2000, 20_000])
 def test_rich_fields_are_measured(n_stars: int) -> None:
     data = (1000 + night_sky(n_stars)).astype(np.float32)
-    _, noise = subtract_background(data, 64)
+    noise = subtract_background(data, 64).noise
     found = detect(data, noise, threshold_sigma=5, minarea=5, smoothing_sigma=1)
     assert len(found) > 1000
 

@@ -14,6 +14,7 @@ FLOORS = (
     {""},
     {"raw"},
     {"files"},
+    {"sky"},
     {"calibration", "detection"},
     {"alignment"},
     {"stacking"},

@@ -19,6 +19,7 @@ COLUMNS = (
     "no_data_fraction",
     "background_adu",
     "noise_adu",
+    "sky_light_adu",
     "dark",
     "bias",
     "flat",
@@ -59,7 +60,9 @@ def summary(ledger: Path, *, stacked: bool = True) -> list[str]:
         Some for what is odd about darks and pixels, and one for all.
     """
     rows = read_csv(ledger)
-    lines = _about_darks(rows) + _about_other_masters(rows) + _about_pixels(rows)
+    lines = (
+        _about_darks(rows) + _about_other_masters(rows) + _about_pixels(rows) + _light_lost(rows)
+    )
     counts = {
         status: sum(row["status"] == status for row in rows)
         for status in ("stacked", "rejected", "unaligned", "failed")
@@ -120,3 +123,17 @@ def _about_pixels(rows: list[dict[str, str]]) -> list[str]:
             f"Frames with pixels that are no data: {len(partial)}, up to {max(partial):.1%} of one"
         )
     return lines
+
+
+def _light_lost(rows: list[dict[str, str]]) -> list[str]:
+    """Tell of structure wider than stars that went with the sky, in most of the frames."""
+    of_stacked = [float(row["sky_light_adu"] or 0) for row in rows if row["status"] == "stacked"]
+    lost = sorted(light for light in of_stacked if light > 0)
+    if 2 * len(lost) <= len(of_stacked):
+        return []
+    sentence = (
+        f"Structure wider than stars went with the sky in {len(lost)} of {len(of_stacked)} "
+        f"frames, {lost[len(lost) // 2]:.3g} ADU of it: a nebula, a galaxy, or what a flat would "
+        "take. `background: plane` keeps it."
+    )
+    return [sentence]

@@ -76,9 +76,13 @@ RULES = {
         ("combine_darks", "combine_bias", "combine_flats", "map_bad_pixels"),
         per="frame",
     ),
-    "subtract_background": Ingredients(("background_box",), ("calibrate_frame",), per="frame"),
+    "subtract_background": Ingredients(
+        ("background", "background_box"), ("calibrate_frame",), per="frame"
+    ),
     "detect_sources": Ingredients(
-        ("threshold_sigma", "minarea", "smoothing_sigma"), ("subtract_background",), per="frame"
+        ("threshold_sigma", "minarea", "smoothing_sigma", "background_box"),
+        ("subtract_background",),
+        per="frame",
     ),
     "grade_frame": Ingredients(
         (

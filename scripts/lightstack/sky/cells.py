@@ -1,0 +1,147 @@
+"""The level of the sky in the cells of an image, beside its stars."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lightstack.sky.masks import grown
+from scripts.lightstack.sky.noise import noise_of_sky
+from scripts.lightstack.sky.surface import Surface
+
+Floats = NDArray[np.float64]
+
+BIN = 4
+"""Pixels that are averaged along either axis, before stars are told from the sky."""
+
+CELLS = 400
+"""About so many cells make an image: many for each coefficient of a surface."""
+
+SMALLEST_CELL = 4
+"""Least side of a cell [bins]."""
+
+LIGHT = 3.0
+"""Bins that are so much brighter than the sky are masked [standard deviations of a bin]."""
+
+WINGS = 4.0
+"""The mask reaches one bin further for each such factor of light."""
+
+FEWEST = 1 / 20
+"""Share of a cell's bins that must be sky for the cell to have a level."""
+
+MEDIAN_ERROR = 1.2533
+"""Error of a median over that of a mean, of normal values."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Levels of the sky.
+
+    Parameters
+    ----------
+    grid : (int, int)
+        Cells along y and along x.
+    x, y : (k,) ndarray of float64
+        Their middles [pixels], row by row.
+    level : (k,) ndarray of float64
+        [ADU]; NaN where no sky is seen.
+    error : (k,) ndarray of float64
+        Standard deviation of the level by the noise of pixels [ADU].
+    """
+
+    grid: tuple[int, int]
+    x: Floats
+    y: Floats
+    level: Floats
+    error: Floats
+
+
+class Bins:
+    """An image averaged over small squares.
+
+    Parameters
+    ----------
+    data : (ny, nx) ndarray of float32
+        Pixels [ADU], NaN where there is no data.
+
+    Attributes
+    ----------
+    noise : float
+        Standard deviation of the bins of the sky [ADU].
+    """
+
+    def __init__(self, data: NDArray[np.float32]) -> None:
+        self._values = _binned(data)
+        self.noise = noise_of_sky(self._values)
+        if not np.isfinite(self.noise):
+            self.noise = float(np.nan_to_num(noise_of_sky(data) / BIN))
+
+    def cells(self, sky: Surface | None = None) -> Cells:
+        """Measure the level of the sky in each cell: the median of its bins.
+
+        Parameters
+        ----------
+        sky : Surface, optional
+            A first model of the sky: what is brighter is masked, and around it the further the
+            brighter it is.
+
+        Returns
+        -------
+        Cells
+        """
+        values = self._values if sky is None else self._without_light(sky)
+        ny, nx = values.shape
+        side = max(SMALLEST_CELL, round((ny * nx / CELLS) ** 0.5))
+        n_y, n_x = -(-ny // side), -(-nx // side)
+        padded = np.full((n_y * side, n_x * side), np.nan, np.float32)
+        padded[:ny, :nx] = values
+        rows = padded.reshape(n_y, side, n_x, side).swapaxes(1, 2).reshape(n_y * n_x, -1)
+        ranked = np.sort(rows, axis=1)  # NaN comes last
+        number = np.count_nonzero(np.isfinite(ranked), axis=1)
+        cell = np.arange(len(ranked))
+        low = ranked[cell, np.maximum(number - 1, 0) // 2]
+        high = ranked[cell, number // 2 % side**2]
+        level = np.where(number >= FEWEST * side**2, (low.astype(float) + high) / 2, np.nan)
+        error = MEDIAN_ERROR * self.noise / np.sqrt(np.maximum(number, 1))
+        middles = (np.indices((n_y, n_x)).reshape(2, -1) + 0.5) * side * BIN - 0.5
+        return Cells((n_y, n_x), middles[1], middles[0], level, error)
+
+    def _without_light(self, sky: Surface) -> NDArray[np.float32]:
+        """Give the bins with NaN where they are brighter than the sky, and around."""
+        ny, nx = self._values.shape
+        # A bin's level is the surface's at its middle, but for its curvature within the bin.
+        binned = Surface((ny, nx), sky.coefficients)
+        light = self._values - binned.rows(0, ny)
+        limit = LIGHT * self.noise
+        masked = np.zeros((ny, nx), bool)
+        levels = [limit]
+        brightest = float(np.nanmax(light, initial=limit))
+        while levels[-1] * WINGS < brightest:
+            levels.append(levels[-1] * WINGS)
+        for level in reversed(levels):
+            masked = grown(masked) | (light > level)
+        return np.where(grown(masked), np.float32(np.nan), self._values)
+
+
+def _binned(data: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Average squares of pixels, of those that have data; NaN where fewer than half have."""
+    shape = [max(1, n // BIN) for n in data.shape]
+    data = data[: shape[0] * BIN, : shape[1] * BIN]
+    known = np.isfinite(data)
+    if known.all():
+        return _summed(data) / np.float32(min(BIN, data.shape[0]) * min(BIN, data.shape[1]))
+    number = _summed(known.astype(np.float32))
+    total = _summed(np.where(known, data, np.float32(0)))
+    enough = number >= BIN**2 / 2
+    return np.where(enough, total / np.maximum(number, 1), np.float32(np.nan))
+
+
+def _summed(data: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Add up squares of pixels."""
+    lines = data[::BIN].copy()
+    for k in range(1, min(BIN, len(data))):
+        lines += data[k::BIN]
+    squares = lines[:, ::BIN].copy()
+    for k in range(1, min(BIN, data.shape[1])):
+        squares += lines[:, k::BIN]
+    return squares
