@@ -6,6 +6,7 @@ from scripts.lightstack.planning.groups import Groups
 from scripts.lightstack.planning.layout import (
     ALIGNMENT,
     ALIGNMENTS,
+    BAND,
     CLEANED,
     CALIBRATED,
     INVENTORY,
@@ -16,16 +17,19 @@ from scripts.lightstack.planning.layout import (
     QUALITY,
     REPORT,
     REPORT_WITHOUT_STACKS,
+    SEEING,
     SELECTION,
     SOURCES,
     STACK,
     THUMBNAILS,
     TUNING,
     TUNING_TABLE,
+    bands,
     filled,
     in_results,
     without_group,
 )
+from scripts.lightstack.stacking.modes import MEASURING
 
 GROUPS = Groups(**PLAN.groups)
 
@@ -218,6 +222,22 @@ def files_of_groups():
         }
         for group in GROUPS.stacked
     }
+
+
+def bands_of_group(wildcards):
+    """The bands of a group's stack that several jobs make."""
+    names = bands(PLAN.settings["stack_bands"])
+    return [filled(BAND, group=group_of(wildcards), band=band) for band in names]
+
+
+def seeing_if_needed():
+    """What all bands of a stack have to know, if a mode measures something."""
+    return of_group(SEEING) if MEASURING in PLAN.settings["modes"] else []
+
+
+def number_of_band(wildcards):
+    """Which band of a stack, and of how many."""
+    return [int(number) for number in wildcards.band.split("_of_")]
 
 
 def here(pattern):

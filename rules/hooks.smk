@@ -49,6 +49,7 @@ def plan_repairs():
         PLAN.frames,
         PLAN.raw_files,
         PLAN.settings["modes"],
+        PLAN.settings["stack_bands"],
         PLAN.settings["results_dir"],
         GROUPS.aligned,
         GROUPS.stacked,

@@ -27,30 +27,117 @@ rule align_frames:
         "../scripts/align_frames.py"
 
 
-rule stack_frames:
-    """Combine the aligned frames into one image per mode."""
-    input:
-        alignment=alignment_of_group,
-        cleaned=of_frames_on_grid(CLEANED),
-    output:
-        stacks=stack_files(),
-        thumbnails=of_group(THUMBNAILS),
-    log:
-        of_group("logs/stack_frames/{group}.log"),
-    benchmark:
-        of_group("logs/stack_frames/{group}.tsv")
-    conda:
-        "../envs/lightstack.yaml"
-    threads: 8
-    resources:
-        stack_memory_mb=PLAN.settings["stack_memory_mb"],
-        mem_mb=memory(0, other=PLAN.settings["stack_memory_mb"]),
-        runtime=minutes(10 * len(PLAN.frames)),
-    params:
-        frames=frames_on_grid,
-        members=members_of_group,
-        stacks=stacks_of_group,
-        settings=settings_of("stack_frames"),
-        recipe=recipe("stack_frames"),
-    script:
-        "../scripts/stack_frames.py"
+if PLAN.settings["stack_bands"] == 1:
+
+    rule stack_frames:
+        """Combine the aligned frames into one image per mode."""
+        input:
+            alignment=alignment_of_group,
+            cleaned=of_frames_on_grid(CLEANED),
+        output:
+            stacks=stack_files(),
+            thumbnails=of_group(THUMBNAILS),
+        log:
+            of_group("logs/stack_frames/{group}.log"),
+        benchmark:
+            of_group("logs/stack_frames/{group}.tsv")
+        conda:
+            "../envs/lightstack.yaml"
+        threads: 8
+        resources:
+            stack_memory_mb=PLAN.settings["stack_memory_mb"],
+            mem_mb=memory(0, other=PLAN.settings["stack_memory_mb"]),
+            runtime=minutes(10 * len(PLAN.frames)),
+        params:
+            frames=frames_on_grid,
+            members=members_of_group,
+            stacks=stacks_of_group,
+            settings=settings_of("stack_frames"),
+            recipe=recipe("stack_frames"),
+        script:
+            "../scripts/stack_frames.py"
+
+else:
+
+    rule measure_seeing:
+        """Measure once, for all bands, what a mode has to know of the frames."""
+        input:
+            alignment=alignment_of_group,
+            cleaned=of_frames_on_grid(CLEANED),
+        output:
+            seeing=temp(of_group(SEEING)),
+        log:
+            of_group("logs/measure_seeing/{group}.log"),
+        benchmark:
+            of_group("logs/measure_seeing/{group}.tsv")
+        conda:
+            "../envs/lightstack.yaml"
+        threads: 8
+        resources:
+            mem_mb=memory(0, other=400),
+            runtime=minutes(len(PLAN.frames)),
+        params:
+            frames=frames_on_grid,
+            members=members_of_group,
+            recipe=recipe("stack_frames"),
+        script:
+            "../scripts/measure_seeing.py"
+
+    rule stack_band:
+        """Combine some rows of the aligned frames."""
+        input:
+            alignment=alignment_of_group,
+            cleaned=of_frames_on_grid(CLEANED),
+            seeing=seeing_if_needed(),
+        output:
+            band=temp(of_group(BAND)),
+        log:
+            of_group("logs/stack_band/{group}/{band}.log"),
+        benchmark:
+            of_group("logs/stack_band/{group}/{band}.tsv")
+        wildcard_constraints:
+            band=r"\d+_of_\d+",
+        conda:
+            "../envs/lightstack.yaml"
+        threads: 8
+        resources:
+            stack_memory_mb=PLAN.settings["stack_memory_mb"],
+            mem_mb=memory(0, other=PLAN.settings["stack_memory_mb"]),
+            runtime=minutes(10 * len(PLAN.frames) / PLAN.settings["stack_bands"]),
+        params:
+            frames=frames_on_grid,
+            members=members_of_group,
+            band=number_of_band,
+            settings=settings_of("stack_frames"),
+            recipe=recipe("stack_frames"),
+        script:
+            "../scripts/stack_band.py"
+
+    # Its results have the same recipe as those of one job, for they are the same.
+    rule join_bands:
+        """Join the bands to one image per mode."""
+        input:
+            alignment=alignment_of_group,
+            cleaned=of_frames_on_grid(CLEANED),
+            bands=bands_of_group,
+        output:
+            stacks=stack_files(),
+            thumbnails=of_group(THUMBNAILS),
+        log:
+            of_group("logs/join_bands/{group}.log"),
+        benchmark:
+            of_group("logs/join_bands/{group}.tsv")
+        conda:
+            "../envs/lightstack.yaml"
+        threads: 8
+        resources:
+            mem_mb=memory(4),
+            runtime=minutes(len(PLAN.frames)),
+        params:
+            frames=frames_on_grid,
+            members=members_of_group,
+            stacks=stacks_of_group,
+            settings=settings_of("stack_frames"),
+            recipe=recipe("stack_frames"),
+        script:
+            "../scripts/join_bands.py"

@@ -12,7 +12,7 @@ from scripts.lightstack.files.atomic import atomic_write
 from scripts.lightstack.files.frame_file import FAILURE, read_header
 from scripts.lightstack.job import job_log
 from scripts.lightstack.report.stretching import scale_of, stretch
-from scripts.lightstack.report.thumbnails import read_thumbnails
+from scripts.lightstack.stacking.thumbnails import read_thumbnails
 from scripts.lightstack.text import text_of
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from PIL import Image
 
 from scripts import draw_preview
 from scripts.lightstack.report.stretching import NO_DATA, scale_of, stretch
-from scripts.lightstack.report.thumbnails import Thumbnail, write_thumbnails
 from scripts.lightstack.stacking.modes import MODES
+from scripts.lightstack.stacking.thumbnails import Thumbnail, write_thumbnails
 
 
 def sky(noise: float, level: float = 0.0) -> np.ndarray:

@@ -46,10 +46,12 @@ def add_what_calibrates(folder: Path) -> None:
 
 @pytest.fixture
 def jobs(
-    small_night: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    small_night: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> dict[str, list[tuple[Any, set[str]]]]:
     """All jobs of a run by their rules, each with the rules whose results it reads."""
-    folder = small_night(bad_pixels="all")
+    folder = small_night(bad_pixels="all", **getattr(request, "param", {}))
     add_what_calibrates(folder)
     monkeypatch.chdir(folder)
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
@@ -112,3 +114,21 @@ def test_each_rule_states_what_it_needs(jobs: dict[str, list[tuple[Any, set[str]
             assert job.log, rule
             # Snakemake spends milliseconds on a benchmark, too much for each job of each frame.
             assert (job.benchmark is None) == (RULES[rule].per == "frame"), rule
+
+
+@pytest.mark.parametrize("jobs", [{"stack_bands": 3, "modes": ["noise_clip"]}], indirect=True)
+def test_jobs_that_make_a_stack_together_have_its_recipe(
+    jobs: dict[str, list[tuple[Any, set[str]]]],
+) -> None:
+    together = set(jobs) - set(RULES)
+    assert together == {"measure_seeing", "stack_band", "join_bands"}
+    recipes = {job.params.recipe for rule in together for job, _ in jobs[rule]}
+    assert len(recipes) == 1
+    sources = {"align_frames", "subtract_background"}
+    for rule in together:
+        for job, read in jobs[rule]:
+            assert read <= sources | together, rule
+            assert job.resources["mem_mb"] >= 200, rule
+            assert set(job.params.get("settings", RULES["stack_frames"].settings)) == set(
+                RULES["stack_frames"].settings
+            )

@@ -29,6 +29,8 @@ REPORT = {"write_report": 1, "all": 1}
 AFTER_STACK = {"stack_frames": 1, "draw_preview": 1, **REPORT}
 
 
+IN_BANDS = {"stack_band": 3, "join_bands": 1, "draw_preview": 1, **REPORT}
+
 INVENTORY = {"list_inventory": 1, **REPORT}
 """What any change of the files in the folders brings about."""
 
@@ -278,6 +280,9 @@ def test_calibrated_frames_can_be_kept(night: Path) -> None:
         # The values of two settings change places.
         (["fwhm0=2.0", "fwhm_max_ratio=3.0"], jobs(5, "grade_frame")),
         (["stack_memory_mb=500"], {}),
+        (["stack_bands=3"], {}),
+        (["stack_bands=3", "sigma_clip=3"], IN_BANDS),
+        (["stack_bands=3", "modes=[noise_clip]"], IN_BANDS | {"measure_seeing": 1}),
         (["output_dir=elsewhere"], {"select_frames": 1, "all": 1}),
         (["dark_temperature_tolerance=2"], {}),
     ],
@@ -313,6 +318,7 @@ def plan_with(
         ("lightstack/stacking/resampling.py", AFTER_STACK),
         ("lightstack/detection/quality.py", jobs(5, "grade_frame")),
         ("lightstack/files/stack_file.py", AFTER_STACK),
+        ("join_bands.py", AFTER_STACK),
         ("lightstack/files/ledger.py", {"list_frames": 1, **REPORT}),
         # Modes that are not asked for.
         ("lightstack/stacking/winsorized.py", {}),
@@ -361,6 +367,17 @@ def test_reruns_end_in_the_bytes_of_a_run_from_scratch(night: Path, tmp_path: Pa
     assert last.keys() == scratch.keys()
     for name, content in scratch.items():
         assert last[name] == content, name
+
+
+def test_a_stack_in_bands_has_the_bytes_of_one_job(night: Path) -> None:
+    before = results(snakemake(night))
+    lost = night / "results" / "stack_max.fits"
+    lost.unlink()
+    assert planned(night, "stack_bands=3") == IN_BANDS
+    assert results(snakemake(night, "--config", "stack_bands=3")) == before
+    left = {path.name for path in (night / "work" / "stacks").iterdir()}
+    assert not {name for name in left if "band" in name}
+    assert planned(night) == {}
 
 
 def test_ledger_follows_a_removed_frame(night: Path) -> None:

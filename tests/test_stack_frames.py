@@ -11,21 +11,23 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 from scipy.stats import spearmanr
 
-from scripts import stack_frames
+from scripts import join_bands, measure_seeing, stack_band, stack_frames
 from scripts.lightstack import modules
 from scripts.lightstack.alignment.transform import Transform
 from scripts.lightstack.files.frame_file import read_frame
 from scripts.lightstack.files.records import read_json, write_json
+from scripts.lightstack.files.wholeness import is_whole
 from scripts.lightstack.job import JobError
 from scripts.lightstack.planning.recipes import Recipes
-from scripts.lightstack.report.thumbnails import Thumbnail
 from scripts.lightstack.simulator import Night
 from scripts.lightstack.stacking.aligned import AlignedFrame, aligned_frames
 from scripts.lightstack.stacking.combining import combine
+from scripts.lightstack.stacking.joining import joined
 from scripts.lightstack.stacking.modes import MODES
 from scripts.lightstack.stacking.psf_matching import TERMS
 from scripts.lightstack.stacking.resampling import resample
 from scripts.lightstack.stacking.seeing import linear_below, measure_seeing_on_bands
+from scripts.lightstack.stacking.thumbnails import Thumbnail
 from scripts.lightstack.stacking.times import exposed, in_header
 from tests.conftest import ROOT, Run
 
@@ -67,6 +69,66 @@ def test_threads_and_memory_change_no_byte(
     others = stack(simulated[0], tmp_path, **options)
     for mode in MODES:
         assert others[mode].read_bytes() == stacks[mode].read_bytes(), mode
+
+
+def stack_in_bands(run: Run, out: Path, count: int, alignment: Path | None = None) -> None:
+    """Stack as the jobs of a cluster do."""
+    alignment = alignment or run.folder / "results" / "alignment.json"
+    cleaned = {name: run.folder / "work" / "cleaned" / f"{name}.fits" for name in run.ledger}
+    stacks = {mode: out / f"stack_{mode}.fits" for mode in MODES}
+    how: dict[str, Any] = {"sigma_clip": 2.5, "weights": "none", "threads": 2}
+    seeing = out / "work" / "seeing.fits"
+    bands = [out / "work" / f"{number}.fits" for number in range(1, count + 1)]
+    group: dict[str, Any] = {"group": "", "members": list(read_json(alignment)["frames"])}
+    measure_seeing.run(alignment, cleaned, seeing, threads=2, **group)
+    for number, band in enumerate(bands, 1):
+        stack_band.run(
+            alignment,
+            cleaned,
+            seeing,
+            band,
+            number=number,
+            count=count,
+            modes=list(MODES),
+            stack_memory_mb=3,
+            **group,
+            **how,
+        )
+        assert is_whole(str(band))
+    thumbnails = out / "work" / "thumbnails.fits"
+    join_bands.run(alignment, cleaned, bands, stacks, thumbnails, **group, **how)
+
+
+@pytest.mark.parametrize("count", [1, 3, 700])
+def test_bands_of_several_jobs_give_the_bytes_of_one(
+    simulated: tuple[Run, Night], stacks: dict[str, Path], tmp_path: Path, count: int
+) -> None:
+    """Of 640 rows: of 700 bands some have none."""
+    stack_in_bands(simulated[0], tmp_path, count)
+    for path in [*stacks.values(), stacks["mean"].with_name("work") / "thumbnails.fits"]:
+        other = tmp_path / path.relative_to(stacks["mean"].parent)
+        assert other.read_bytes() == path.read_bytes(), path.name
+
+
+def test_what_cannot_be_stacked_is_told_by_the_job_that_joins(
+    simulated: tuple[Run, Night], tmp_path: Path
+) -> None:
+    alignment = tmp_path / "alignment.json"
+    write_json(alignment, {"reference": "a", "frames": {}, "problem": "Fewer than two frames."})
+    with pytest.raises(JobError, match="Fewer than two frames"):
+        stack_in_bands(simulated[0], tmp_path, 2, alignment)
+    made = sorted(path.name for path in (tmp_path / "work").iterdir())
+    assert made == ["1.fits", "2.fits", "seeing.fits"]
+
+
+def test_bands_that_do_not_fit_are_named(simulated: tuple[Run, Night], tmp_path: Path) -> None:
+    stack_in_bands(simulated[0], tmp_path, 2)
+    band = tmp_path / "work" / "2.fits"
+    with pytest.raises(JobError, match=r"1\.fits have 320 of 640 rows"):
+        list(joined([band.with_name("1.fits")], (640, 960)))
+    band.write_bytes(band.read_bytes()[:-5000])
+    with pytest.raises(JobError, match=r"2\.fits is damaged"):
+        list(joined([band], (640, 960)))
 
 
 def test_noise_clip_removes_trails_and_keeps_the_stars(
@@ -183,7 +245,7 @@ def test_the_recipe_has_the_modules_that_a_stack_loads(
     command = """if True:
         import json, sys
         from pathlib import Path
-        from scripts import stack_frames
+        from scripts import join_bands, measure_seeing, stack_band, stack_frames
         alignment, cleaned, out, *modes = sys.argv[1:]
         names = json.loads(Path(alignment).read_text())["frames"]
         stack_frames.run(

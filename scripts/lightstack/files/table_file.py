@@ -5,12 +5,15 @@ of each frame: 0.6 ms for 1,000 sources, against 3.5 ms of `astropy.io.fits.getd
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.files.atomic import atomic_write
+
+if TYPE_CHECKING:
+    from astropy.io import fits
 
 COLUMN_TYPES = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
 """How numbers are stored in the columns of a FITS table."""
@@ -33,9 +36,17 @@ def read_table(path: Path) -> NDArray[Any]:
     with path.open("rb") as file:
         fits.Header.fromfile(file)
         header = fits.Header.fromfile(file)
-        columns = range(1, header["TFIELDS"] + 1)
-        stored = [(header[f"TTYPE{n}"], COLUMN_TYPES[header[f"TFORM{n}"]]) for n in columns]
-        table = np.fromfile(file, stored, header["NAXIS2"])
+        table = np.fromfile(file, stored_type(header), header["NAXIS2"])
     if len(table) < header["NAXIS2"]:
         raise EOFError(f"{path} is shorter than its header says.")
     return table.astype(table.dtype.newbyteorder("="))
+
+
+def stored_type(header: "fits.Header") -> np.dtype[Any]:
+    """Type of a row of a table, in the byte order of FITS, by the table's header."""
+    fields: list[tuple[str, str, tuple[int, ...]]] = []
+    for number in range(1, header["TFIELDS"] + 1):
+        form = header[f"TFORM{number}"]
+        length = () if len(form) == 1 else (int(form[:-1]),)
+        fields.append((header[f"TTYPE{number}"], COLUMN_TYPES[form[-1]], length))
+    return np.dtype(fields)

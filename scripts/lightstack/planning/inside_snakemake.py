@@ -15,17 +15,20 @@ from typing import Any
 
 
 def let_recipes_decide() -> None:
-    """Leave the time stamps of files out of account where a rule has a recipe.
+    """Leave the time stamps of files out of account where a rule has a recipe, and their names.
 
     Snakemake compares times even if ``--rerun-triggers`` leaves ``mtime`` out, gives each output
     the time of its clock, and stops at an input that is newer than its output. ``ancient`` is no
     way out: where a job is planned, Snakemake does not look at the parameters of those after it,
-    and leaves them out if its files are ancient.
+    and leaves them out if its files are ancient. What a result is made of stands in the recipe;
+    from which files it came may change, as with the number of jobs that make a stack.
     """
     from snakemake.dag import DAG
     from snakemake.io import _IOFile
+    from snakemake.persistence import PersistenceBase
 
     is_newer, check_and_touch = _IOFile.is_newer, DAG.check_and_touch_output
+    input_changed = PersistenceBase._input_changed
 
     async def is_newer_without_recipe(file: Any, time: float) -> bool:
         return not _has_recipe(file.rule) and await is_newer(file, time)
@@ -35,6 +38,10 @@ def let_recipes_decide() -> None:
         timeless = {"no_touch": True, "check_output_mtime": False}
         await check_and_touch(dag, job, **options | (timeless if _has_recipe(job.rule) else {}))
 
+    def input_changed_without_recipe(records: Any, job: Any, file: Any = None) -> bool:
+        return not _has_recipe(job.rule) and input_changed(records, job, file)
+
+    PersistenceBase._input_changed = input_changed_without_recipe
     _IOFile.is_newer = is_newer_without_recipe
     DAG.check_and_touch_output = check_without_times
 

@@ -1,8 +1,8 @@
 """Where everything lies below the folder of a run: each path, named once.
 
-``{frame}``, ``{kind}``, ``{mode}`` and ``{group}`` are filled in per file; the place of a group
-vanishes where frames are not grouped, or all groups share what lies there. ``<results>`` stands
-for the folder of the results, in Snakemake's notation.
+``{frame}``, ``{kind}``, ``{mode}``, ``{band}`` and ``{group}`` are filled in per file; the place
+of a group vanishes where frames are not grouped, or all groups share what lies there.
+``<results>`` stands for the folder of the results, in Snakemake's notation.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,6 +27,8 @@ FINGERPRINTS = f"{WORK}/fingerprints.json"
 EXPOSURES = f"{WORK}/exposures.json"
 ALIGNMENTS = f"{WORK}/alignments/{{group}}.json"
 THUMBNAILS = f"{WORK}/stacks/{{group}}/thumbnails.fits"
+SEEING = f"{WORK}/stacks/{{group}}/seeing.fits"
+BAND = f"{WORK}/stacks/{{group}}/band_{{band}}.fits"
 PICTURES = f"{WORK}/pictures"
 
 SELECTION = "<results>/selection.csv"
@@ -60,10 +62,16 @@ def in_results(pattern: str, results: str) -> str:
     return pattern.replace("<results>", results)
 
 
+def bands(count: int) -> list[str]:
+    """Name the bands in which a stack is made by so many jobs."""
+    return [f"{number}_of_{count}" for number in range(1, count + 1)]
+
+
 def made_files(
     frames: Iterable[str],
     kinds: Mapping[str, Iterable[str]],
     modes: Iterable[str],
+    n_bands: int,
     results: str,
     aligned: Iterable[str],
     stacked: Iterable[str],
@@ -76,6 +84,8 @@ def made_files(
         Frames and modes of stacking of a run.
     kinds : mapping of str to iterable of str
         Kinds of which masters are made, by their noun as in `MASTERS`.
+    n_bands : int
+        How many jobs make a stack.
     results : str
         Folder of the results.
     aligned, stacked : iterable of str
@@ -86,7 +96,8 @@ def made_files(
     paths += [filled(pattern, frame=frame) for frame in frames for pattern in OF_EACH_FRAME]
     paths += [filled(ALIGNMENT, group=group) for group in aligned]
     for group in stacked:
-        paths += [filled(pattern, group=group) for pattern in (THUMBNAILS, PREVIEW)]
+        paths += [filled(pattern, group=group) for pattern in (THUMBNAILS, PREVIEW, SEEING)]
+        paths += [filled(BAND, group=group, band=band) for band in bands(n_bands)]
         if not group:
             paths += [filled(STACK, mode=mode, group=group) for mode in modes]
     paths += [INVENTORY, SELECTION, LEDGER, REPORT]

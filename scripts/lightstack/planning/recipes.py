@@ -109,6 +109,11 @@ RULES = {
 }
 """The rules whose jobs have recipes, each after those that it uses."""
 
+STACKING = tuple(
+    f"scripts/{rule}.py" for rule in ("stack_frames", "stack_band", "join_bands", "measure_seeing")
+)
+"""Scripts that make a stack, be it in one job or in several: the bytes are the same."""
+
 # The report shows the settings of all that it tells of.
 RULES["write_report"] = Ingredients(
     (
@@ -186,9 +191,10 @@ class Recipes:
         return {key: self._settings[key] for key in RULES[rule].settings}
 
     def files_of(self, rule: str) -> list[str]:
-        """Name the rule's script, and what its settings make it import by name."""
-        chosen = modes.files_of(self._settings["modes"]) if rule == "stack_frames" else []
-        return [f"scripts/{rule}.py", *chosen]
+        """Name the rule's scripts, and what its settings make them import by name."""
+        if rule == "stack_frames":
+            return [*STACKING, *modes.files_of(self._settings["modes"])]
+        return [f"scripts/{rule}.py"]
 
     def facts_of(self, frame: str) -> dict[str, object]:
         """Tell what is known of a frame and decides on its result, beside its pixels."""

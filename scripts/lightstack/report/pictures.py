@@ -18,7 +18,7 @@ from scripts.lightstack.digest import VERSIONS, code_digest
 from scripts.lightstack.files.atomic import atomic_write
 from scripts.lightstack.files.frame_file import FAILURE, PixelFile, read_header
 from scripts.lightstack.report.stretching import stretch
-from scripts.lightstack.report.thumbnails import Thumbnail
+from scripts.lightstack.stacking.thumbnails import Thumbnail
 
 if TYPE_CHECKING:
     from astropy.io import fits

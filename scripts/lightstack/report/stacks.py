@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scripts.lightstack.report import depth
 from scripts.lightstack.report.pictures import Picture, is_top_down, picture_of_counts
 from scripts.lightstack.report.rows import Row
-from scripts.lightstack.report.thumbnails import Thumbnail
+from scripts.lightstack.stacking.thumbnails import Thumbnail
 
 if TYPE_CHECKING:
     from astropy.io import fits

@@ -1,5 +1,6 @@
 """A stack, made a band of rows at a time."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,8 +11,14 @@ from scripts.lightstack.stacking.combining import Combined, combine, count_type
 from scripts.lightstack.stacking.modes import CLIP_MODES, OF_THEIR_OWN, clip_mode
 from scripts.lightstack.stacking.resampling import source_rows
 
+log = logging.getLogger(__name__)
+
 BAND_ROWS = 128
 """Rows that are enough (tuned: `benchmarks/stack_job.py`)."""
+
+
+Band = tuple[tuple[int, int], Combined]
+"""The first row of a band and the one after the last, and its stacks."""
 
 
 class Bands:
@@ -26,6 +33,8 @@ class Bands:
         Memory to use for pixels [MB]; it sets the height of the bands, and nothing else.
     threads : int
         How many threads to use; they change nothing but the time.
+    rows : (int, int), optional
+        The first row to make and the one after the last; default: all.
     **options
         Further arguments of `combining.combine`.
 
@@ -33,8 +42,6 @@ class Bands:
     ----------
     shape : (int, int)
         ``(ny, nx)`` of the stacks [pixels].
-    count_type : type
-        Of the counts of frames.
     """
 
     def __init__(
@@ -43,34 +50,45 @@ class Bands:
         modes: Sequence[str],
         memory_mb: int,
         threads: int,
+        *,
+        rows: tuple[int, int] | None = None,
         **options: Any,
     ) -> None:
         self._frames, self._modes = frames, modes
         self._memory_mb, self._threads, self._options = memory_mb, threads, options
         self.shape = frames[0].transform.reference_shape
-        self.count_type = count_type(len(frames))
+        self._rows = rows or (0, self.shape[0])
 
-    def __iter__(self) -> Iterator[tuple[tuple[int, int], Combined]]:
-        """Give the first row of each band and the one after the last, and its stacks."""
+    def __iter__(self) -> Iterator[Band]:
+        """Give the bands, from the first row on."""
         frames, modes, threads, (ny, nx) = self._frames, self._modes, self._threads, self.shape
-        own, options = [clip_mode(mode) for mode in OF_THEIR_OWN if mode in modes], self._options
-        for mode in own:
-            options = options | mode.measure(frames, threads)
-        margin = max((mode.MARGIN for mode in own), default=0)
-        height = _height(frames, modes, margin, self._memory_mb, threads)
+        margin = max((clip_mode(mode).MARGIN for mode in OF_THEIR_OWN if mode in modes), default=0)
+        height = _height(frames, modes, self._rows, margin, self._memory_mb, threads)
         # All bands use the same memory.
         pixels = np.empty(len(frames) * min(height + 2 * margin, ny) * nx, np.float32)
-        for start in range(0, ny, height):
-            stop = min(start + height, ny)
+        for start in range(*self._rows, height):
+            stop = min(start + height, self._rows[1])
             first, last = max(start - margin, 0), min(stop + margin, ny)
             cube = pixels[: len(frames) * (last - first) * nx].reshape(len(frames), -1, nx)
             fill(frames, (first, last), cube, threads)
             rows = (start - first, stop - first)
-            yield (start, stop), combine(cube, modes, rows=rows, threads=threads, **options)
+            made = combine(cube, modes, rows=rows, threads=threads, **self._options)
+            log.info("Rows %d to %d of %d are stacked.", start, stop, ny)
+            yield (start, stop), made
+
+
+def rows_of_band(number: int, count: int, ny: int) -> tuple[int, int]:
+    """Cut ny rows into bands, counted from 1: the first row of one, and the one after the last."""
+    return (number - 1) * ny // count, number * ny // count
 
 
 def _height(
-    frames: Sequence[AlignedFrame], modes: Sequence[str], margin: int, memory_mb: int, threads: int
+    frames: Sequence[AlignedFrame],
+    modes: Sequence[str],
+    rows: tuple[int, int],
+    margin: int,
+    memory_mb: int,
+    threads: int,
 ) -> int:
     """Choose how many rows to stack at a time.
 
@@ -83,6 +101,8 @@ def _height(
         last - first for first, last in (source_rows(f.transform, middle) for f in frames)
     )
     counts = 1 + len(set(modes) & set(CLIP_MODES))
-    free = memory_mb * 1_000_000 - np.dtype(count_type(len(frames))).itemsize * counts * ny * nx
+    # Those of all rows are kept until the images are written.
+    kept = np.dtype(count_type(len(frames))).itemsize * counts * (rows[1] - rows[0]) * nx
+    free = memory_mb * 1_000_000 - kept
     affordable = free // (4 * nx * (len(frames) + 2 * threads + 2 * len(modes) + 3)) - 2 * margin
     return max(1, min(max(tallest, BAND_ROWS - 2 * margin), affordable))

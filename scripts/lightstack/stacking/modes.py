@@ -7,6 +7,7 @@ their names.
 
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ AVERAGES = ("mean", *CLIP_MODES)
 
 OF_THEIR_OWN = ("winsorized", "noise_clip")
 """Clip modes whose code is the module of that name beside this one."""
+
+MEASURING = "noise_clip"
+"""The one of them that has to measure something on all frames first."""
 
 InParts = Callable[[Callable[[int, int], None], int, int], None]
 """Calls a function with the first row of each part of a range of rows, and the one after the last:
@@ -68,9 +72,6 @@ class ClipMode(Protocol):
     LIMIT_MEANING: str
     MARGIN: int
 
-    def measure(self, frames: Any, threads: int) -> dict[str, Any]:
-        """Measure on the frames what `combining.combine` is to be given for this mode."""
-
     def clip_rows(
         self,
         cube: "NDArray[np.float32]",
@@ -83,9 +84,27 @@ class ClipMode(Protocol):
         """Combine rows of a cube to `image`, and count in `rejected` what was left out."""
 
 
+class MeasuringMode(ClipMode, Protocol):
+    """What the module of `MEASURING` has beside that."""
+
+    def measure(self, frames: Any, threads: int) -> dict[str, Any]:
+        """Measure on the frames what `combining.combine` is to be given for this mode."""
+
+    def write_measured(self, path: Path, measured: dict[str, Any]) -> None:
+        """Write that to a FITS file."""
+
+    def read_measured(self, path: Path) -> dict[str, Any]:
+        """Read it again."""
+
+
 def clip_mode(mode: str) -> ClipMode:
     """Import the module of one of `OF_THEIR_OWN`."""
     return cast("ClipMode", import_module(f"{__package__}.{mode}"))
+
+
+def measuring_mode() -> MeasuringMode:
+    """Import the module of `MEASURING`."""
+    return cast("MeasuringMode", clip_mode(MEASURING))
 
 
 def files_of(modes: Any) -> list[str]:

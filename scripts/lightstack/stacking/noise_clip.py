@@ -12,6 +12,7 @@ and, given a gain, of the light. What is expected of a value is
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ from scripts.lightstack.stacking.psf_matching import (
     heights_of_row,
     respond,
 )
-from scripts.lightstack.stacking.seeing import measure_seeing_on_bands
+from scripts.lightstack.stacking.seeing import measure_seeing_on_bands, read_seeing, write_seeing
 from scripts.lightstack.stacking.sorting import sorting_network
 
 LIMIT, LIMIT_MEANING = 4.0, "[noise] limit from what is expected"
@@ -123,6 +124,17 @@ def noise_model(
 def measure(frames: Sequence[AlignedFrame], threads: int) -> dict[str, Any]:
     """Measure the frames' seeing, and gains that are unknown."""
     seeing, gain = measure_seeing_on_bands(frames, threads)
+    return {"seeing": seeing, "gain": gain}
+
+
+def write_measured(path: Path, measured: dict[str, Any]) -> None:
+    """Write what `measure` found."""
+    write_seeing(path, measured["seeing"], measured["gain"])
+
+
+def read_measured(path: Path) -> dict[str, Any]:
+    """Read what `write_measured` wrote."""
+    seeing, gain = read_seeing(path)
     return {"seeing": seeing, "gain": gain}
 
 

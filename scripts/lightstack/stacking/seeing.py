@@ -2,10 +2,13 @@
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.files.table_file import read_table, write_table
 from scripts.lightstack.stacking.aligned import AlignedFrame, fill
 from scripts.lightstack.stacking.centres import find_centres
 from scripts.lightstack.stacking.psf_matching import (
@@ -69,3 +72,29 @@ def measure_seeing_on_bands(
     if seeing is None:
         log.info("Too few bright stars to measure the seeing: noise_clip is careful beside stars.")
     return seeing, gain
+
+
+def write_seeing(path: Path, seeing: Seeing | None, gain: NDArray[np.float64]) -> None:
+    """Write what `measure_seeing_on_bands` found, as a FITS table."""
+    columns: dict[str, NDArray[Any]] = {"GAIN": gain}
+    if seeing is not None:
+        columns |= {
+            "KERNEL": seeing.kernels,
+            "ERROR": seeing.errors,
+            "LINEAR": np.full(gain.size, seeing.linear_below),
+        }
+    fields = [(name, ">f8", column.shape[1:]) for name, column in columns.items()]
+    table = np.empty(gain.size, fields)
+    for name, column in columns.items():
+        table[name] = column
+    write_table(path, table, {})
+
+
+def read_seeing(path: Path) -> tuple[Seeing | None, NDArray[np.float64]]:
+    """Read what `write_seeing` wrote."""
+    table = read_table(path)
+    gain = np.ascontiguousarray(table["GAIN"])
+    if "KERNEL" not in (table.dtype.names or ()):
+        return None, gain
+    kernels, errors = (np.ascontiguousarray(table[name]) for name in ("KERNEL", "ERROR"))
+    return Seeing(kernels, errors, float(table["LINEAR"][0])), gain

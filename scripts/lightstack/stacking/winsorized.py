@@ -4,8 +4,6 @@ How far is told by a spread that the outliers themselves do not widen. The const
 Siril and PixInsight: see `docs/methods.md`.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,11 +32,6 @@ MARGIN = 0
 
 LEAST_VALUES = 4
 """So many are always kept."""
-
-
-def measure(frames: Any, threads: int) -> dict[str, Any]:  # noqa: ARG001
-    """Nothing: the values of a pixel tell all that this mode has to know."""
-    return {}
 
 
 def clip_rows(

@@ -1,0 +1,70 @@
+"""Join the bands of a stack that several jobs made to one image per mode."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.lightstack.job import job_log
+from scripts.lightstack.stacking.joining import joined
+from scripts.lightstack.stacking.products import make_stacks
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def run(
+    alignment: Path,
+    cleaned: dict[str, Path],
+    bands: list[Path],
+    stacks: dict[str, Path],
+    thumbnails: Path,
+    *,
+    group: str,
+    members: list[str],
+    sigma_clip: float,
+    weights: str,
+    threads: int,
+) -> None:
+    """Write one FITS file per mode: what `stack_frames` would write, to the byte.
+
+    Parameters
+    ----------
+    alignment, cleaned, stacks, thumbnails, group, members, sigma_clip, weights, threads
+        As in `products.make_stacks`.
+        Of the frames, only the headers are read.
+    bands : list of Path
+        What `stack_band` wrote, from the first row of the image on.
+
+    Raises
+    ------
+    JobError
+        If fewer than two frames are aligned, and there is no other group.
+    """
+    make_stacks(
+        lambda stacked: joined(bands, stacked.shape),
+        alignment,
+        cleaned,
+        stacks,
+        thumbnails,
+        group=group,
+        members=members,
+        sigma_clip=sigma_clip,
+        weights=weights,
+        threads=threads,
+    )
+
+
+if "snakemake" in globals():
+    with job_log(snakemake):
+        given, settings = snakemake.input, snakemake.params.settings
+        run(
+            Path(given.alignment),
+            dict(zip(snakemake.params.frames, map(Path, given.cleaned), strict=True)),
+            list(map(Path, given.bands)),
+            {mode: Path(path) for mode, path in snakemake.params.stacks.items()},
+            Path(snakemake.output.thumbnails),
+            group=snakemake.wildcards.get("group", ""),
+            members=snakemake.params.members,
+            sigma_clip=settings["sigma_clip"],
+            weights=settings["weights"],
+            threads=snakemake.threads,
+        )

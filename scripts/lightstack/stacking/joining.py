@@ -1,0 +1,44 @@
+"""Bands of a stack that several jobs made, one after the other."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from scripts.lightstack.files.band_file import Images, read_band
+from scripts.lightstack.job import JobError
+from scripts.lightstack.stacking.bands import Band
+from scripts.lightstack.stacking.combining import Combined
+
+COVERAGE = "COVERAGE"
+
+REJECTED = "REJECTED "
+
+
+def as_images(made: Combined) -> Images:
+    """Name the images of a band for its file."""
+    rejected = {REJECTED + mode: count for mode, count in made.rejected.items()}
+    return {**made.images, COVERAGE: made.coverage, **rejected}
+
+
+def joined(files: Iterable[Path], shape: tuple[int, int]) -> Iterator[Band]:
+    """Read bands, from the first row of an image of this shape on.
+
+    Raises
+    ------
+    JobError
+        If they have more or fewer rows; the sentence names them.
+    """
+    files, row = list(files), 0
+    for path in files:
+        for images in read_band(path):
+            coverage = images.pop(COVERAGE)
+            rejected = {
+                name.removeprefix(REJECTED): images.pop(name)
+                for name in list(images)
+                if name.startswith(REJECTED)
+            }
+            last = row + len(coverage)
+            yield (row, last), Combined(images, coverage, rejected)
+            row = last
+    if row != shape[0]:
+        named = ", ".join(map(str, files))
+        raise JobError(f"{named} have {row} of {shape[0]} rows: delete them and run again.")

@@ -1,0 +1,87 @@
+"""Combine some rows of the aligned frames: a band of a stack that several jobs make."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.lightstack.files.alignment_file import problem_of
+from scripts.lightstack.files.atomic import atomic_write
+from scripts.lightstack.files.band_file import write_band
+from scripts.lightstack.files.records import read_json
+from scripts.lightstack.job import job_log
+from scripts.lightstack.stacking.bands import Bands, rows_of_band
+from scripts.lightstack.stacking.joining import as_images
+from scripts.lightstack.stacking.modes import measuring_mode
+from scripts.lightstack.stacking.products import Stacked
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def run(
+    alignment: Path,
+    cleaned: dict[str, Path],
+    seeing: Path | None,
+    band: Path,
+    *,
+    number: int,
+    count: int,
+    group: str,
+    members: list[str],
+    modes: list[str],
+    sigma_clip: float,
+    weights: str,
+    stack_memory_mb: int,
+    threads: int,
+) -> None:
+    """Write a band.
+
+    Parameters
+    ----------
+    alignment : Path
+        What `align_frames` wrote.
+    cleaned : dict of str to Path
+        What `subtract_background` wrote, by frame: those of the group, and the reference.
+    seeing : Path or None
+        What `measure_seeing` wrote, where a mode needs it.
+    band : Path
+        The file to write; without rows, where nothing can be stacked.
+    number, count : int
+        Which band, from 1 on, and of how many.
+    modes : list of str
+        The stacks to make.
+    group, members, sigma_clip, weights, stack_memory_mb, threads
+        As in `stack_frames`.
+    """
+    found = read_json(alignment)
+    if problem_of(found, group):
+        # It is told once, by the job that joins the bands.
+        with atomic_write(band) as file:
+            write_band(file, 0, [])
+        return
+    stacked = Stacked.of(found, cleaned, members, sigma_clip=sigma_clip, weights=weights)
+    rows = rows_of_band(number, count, stacked.shape[0])
+    options = stacked.options
+    if seeing:
+        options |= measuring_mode().read_measured(seeing)
+    bands = Bands(stacked.frames, modes, stack_memory_mb, threads, rows=rows, **options)
+    with atomic_write(band) as file:
+        write_band(file, rows[1] - rows[0], (as_images(made) for _, made in bands))
+
+
+if "snakemake" in globals():
+    with job_log(snakemake):
+        given, settings = snakemake.input, snakemake.params.settings
+        number, count = snakemake.params.band
+        run(
+            Path(given.alignment),
+            dict(zip(snakemake.params.frames, map(Path, given.cleaned), strict=True)),
+            Path(given.seeing) if given.seeing else None,
+            Path(snakemake.output.band),
+            number=number,
+            count=count,
+            group=snakemake.wildcards.get("group", ""),
+            members=snakemake.params.members,
+            stack_memory_mb=snakemake.resources.stack_memory_mb,
+            threads=snakemake.threads,
+            **settings,
+        )
