@@ -5,8 +5,9 @@ BIN := .venv/bin
 PLUGINS := executor logger
 INSTALLED := .venv/installed
 DEVELOPING := .venv/developing
+SLURM := .venv/slurm
 
-.PHONY: install demo watch test clean
+.PHONY: install slurm demo watch test clean
 
 install: $(INSTALLED)
 
@@ -19,6 +20,14 @@ $(INSTALLED): envs/requirements.txt $(wildcard $(PLUGINS:%=%/pyproject.toml) $(P
 
 $(DEVELOPING): $(INSTALLED) envs/develop.txt
 	$(BIN)/python -m pip install --quiet --requirement envs/develop.txt
+	touch $@
+
+# What it takes to run on Slurm, beside the above.
+slurm: $(SLURM)
+
+$(SLURM): $(INSTALLED) envs/slurm.txt $(wildcard executor/slurm/pyproject.toml executor/slurm/src/*/*.py)
+	$(BIN)/python -m pip install --quiet --requirement envs/slurm.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --force-reinstall ./executor/slurm
 	touch $@
 
 # A simulated night, from raw frames to stacks, in the folder demo/.

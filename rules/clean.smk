@@ -11,6 +11,8 @@ rule combine_darks:
         "logs/combine_darks/{kind}.log",
     benchmark:
         "logs/combine_darks/{kind}.tsv"
+    group:
+        "darks"
     conda:
         "../envs/lightstack.yaml"
     resources:
@@ -105,6 +107,8 @@ rule calibrate_frame:
         frame=temp(CALIBRATED),
     log:
         "logs/calibrate_frame/{frame}.log",
+    group:
+        "frames"
     conda:
         "../envs/lightstack.yaml"
     resources:
@@ -128,6 +132,8 @@ rule subtract_background:
     log:
         "logs/subtract_background/{frame}.log",
     priority: 1
+    group:
+        "frames"
     conda:
         "../envs/lightstack.yaml"
     resources:

@@ -3,6 +3,7 @@
 import math
 
 from scripts.lightstack.planning.groups import Groups
+from scripts.lightstack.planning.inside_snakemake import group_frames
 from scripts.lightstack.planning.layout import (
     ALIGNMENT,
     ALIGNMENTS,
@@ -34,6 +35,13 @@ from scripts.lightstack.stacking.modes import MEASURING
 GROUPS = Groups(**PLAN.groups)
 
 LIBRARIES_MB = 200
+
+# In a job of a cluster, Snakemake itself and the process from which scripts are forked.
+SUBMISSION_MB = 400 if workflow.resource_settings.nodes is not None else 0
+
+# On a cluster: enough submissions of frames to use many nodes, each of some length, for it costs
+# seconds to start one.
+FEW_FRAMES, PARTS, LONGEST_MINUTES = 25, 8, 20
 
 
 def recipe(rule):
@@ -250,7 +258,7 @@ def memory(frames, other=0):
 
     The rules' numbers are peaks measured with frames of 12 megapixels, and some room.
     """
-    need = LIBRARIES_MB + other + frames * max(PLAN.frame_mb, default=0)
+    need = LIBRARIES_MB + SUBMISSION_MB + other + frames * max(PLAN.frame_mb, default=0)
     return lambda wildcards, attempt: attempt * round(need)
 
 
@@ -258,3 +266,17 @@ def minutes(frames):
     """Time of a job that goes through so many frames, on a slow disk; more at each attempt."""
     need = 2 + frames * max(PLAN.frame_mb, default=0) / 1000
     return lambda wildcards, attempt: attempt * math.ceil(need)
+
+
+def minutes_of_frames(number):
+    """Time of all steps of so many frames, one after another, on a slow disk."""
+    return number * (0.02 + 8 * max(PLAN.frame_mb, default=0) / 1000)
+
+
+def parts_of_frames(number):
+    """Number of submissions to a cluster for so many frames."""
+    spread = min(PARTS, math.ceil(number / FEW_FRAMES))
+    return max(spread, math.ceil(minutes_of_frames(number) / LONGEST_MINUTES))
+
+
+group_frames("frames", parts_of_frames, minutes_of_frames)

@@ -10,6 +10,8 @@ rule detect_sources:
     log:
         "logs/detect_sources/{frame}.log",
     priority: 2
+    group:
+        "frames"
     conda:
         "../envs/lightstack.yaml"
     resources:
@@ -31,6 +33,8 @@ rule grade_frame:
     log:
         "logs/grade_frame/{frame}.log",
     priority: 3
+    group:
+        "frames"
     conda:
         "../envs/lightstack.yaml"
     resources:
@@ -54,6 +58,8 @@ rule select_frames:
         "logs/select_frames.log",
     benchmark:
         "logs/select_frames.tsv"
+    group:
+        "night"
     conda:
         "../envs/lightstack.yaml"
     threads: 8

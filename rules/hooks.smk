@@ -22,10 +22,12 @@ from scripts.lightstack.planning.recovery import (
     sweep,
     unwritable,
 )
+from scripts.lightstack.planning.slurm_queue import in_the_way, jobs_at_work
 from scripts.lightstack.report.outcome import leftovers, outcome
 from scripts.lightstack.report.tuning import tuning
 
 FOLDER = Path.cwd()
+OWN = [Path(layout.WORK), Path(PLAN.settings["output_dir"])]
 
 
 def groups_to_stack_again():
@@ -77,19 +79,34 @@ def plan_repairs():
         )
 
 
+def objections():
+    """Say why a run must not begin; nothing if it may."""
+    asked = workflow.resource_settings.default_resources or {}
+    if workflow.local_exec and any(name.startswith("slurm_") for name in asked):
+        yield (
+            "A profile for Slurm was given, but all would run on this machine, as "
+            "profiles/default takes the place of what stands in a --profile. "
+            "Use --workflow-profile slurm."
+        )
+    yield in_the_way(jobs_at_work(FOLDER))
+    results = Path(PLAN.settings["results_dir"])
+    yield unwritable([*OWN, results, Path("logs")])
+
+
 def prepare():
     """Make room for the run, write its plan, and tell what it may lack, before its first job."""
-    results = Path(PLAN.settings["results_dir"])
-    own = [Path(layout.WORK), Path(PLAN.settings["output_dir"])]
-    if sentence := unwritable([*own, results, Path("logs")]):
+    if sentence := next(filter(None, objections()), ""):
         raise WorkflowError(sentence)
-    sweep(own, [results, *(results / group for group in GROUPS.stacked)])
+    results = Path(PLAN.settings["results_dir"])
+    # What looks like a leftover may belong to another run, unless this one has the lock.
+    if workflow.execution_settings.lock:
+        sweep(OWN, [results, *(results / group for group in GROUPS.stacked)])
     PLAN.write(Path(layout.PLAN))
     Path(here(REPORT_WITHOUT_STACKS)).unlink(missing_ok=True)
     for sentence in TOLD.warnings:
         tell(sentence)
     n_stacks = len(PLAN.settings["modes"]) * len(GROUPS.stacked)
-    tell(lack_of_space(PLAN.frame_mb, [*own, results], n_stacks))
+    tell(lack_of_space(PLAN.frame_mb, [*OWN, results], n_stacks))
 
 
 def tell_of_unread_files():
@@ -185,6 +202,7 @@ def show_outcome():
 
 
 if workflow.is_main_process:
+    tell(in_the_way(jobs_at_work(FOLDER)))
     plan_repairs()
     # Snakemake's own hooks are silent where there was nothing to be done.
     atexit.register(show_outcome)

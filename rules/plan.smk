@@ -1,5 +1,6 @@
 """The plan of the run: made by the main process, read by the Snakemakes of jobs."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from scripts.lightstack.planning.inside_snakemake import (
     make_interpreter_callable,
 )
 from scripts.lightstack.planning.plan import NoPlanError, Plan
+
+RUN = "LIGHTSTACK_RUN"
 
 let_recipes_decide()
 make_interpreter_callable()
@@ -49,13 +52,15 @@ def planned():
     except OSError as error:
         raise WorkflowError(f"{error.filename}: {error.strerror}.") from None
     print(*told.overview, sep="\n", file=sys.stderr)
+    # Of this process and of all that it starts, on other machines too.
+    os.environ[RUN] = plan.run
     return plan, told
 
 
 def read_plan():
     """Read what the main process has planned."""
     try:
-        return Plan.read(Path(layout.PLAN))
+        return Plan.read(Path(layout.PLAN), os.environ.get(RUN))
     except NoPlanError as error:
         raise WorkflowError(str(error)) from None
 

@@ -19,6 +19,8 @@ rule list_frames:
         "logs/list_frames.tsv"
     # Before the stack, so that the ledger is there if that fails.
     priority: 1
+    group:
+        "night"
     conda:
         "../envs/lightstack.yaml"
     resources:
@@ -43,6 +45,8 @@ rule list_inventory:
     benchmark:
         "logs/list_inventory.tsv"
     priority: 2
+    group:
+        "night"
     conda:
         "../envs/lightstack.yaml"
     resources:
@@ -70,6 +74,8 @@ rule draw_preview:
         of_group("logs/draw_preview/{group}.log"),
     benchmark:
         of_group("logs/draw_preview/{group}.tsv")
+    group:
+        "report"
     conda:
         "../envs/lightstack.yaml"
     resources:
@@ -104,6 +110,8 @@ rule write_report:
         "logs/write_report.log",
     benchmark:
         "logs/write_report.tsv"
+    group:
+        "report"
     conda:
         "../envs/lightstack.yaml"
     threads: 8

@@ -12,6 +12,8 @@ rule align_frames:
         of_reference("logs/align_frames/{group}.log"),
     benchmark:
         of_reference("logs/align_frames/{group}.tsv")
+    group:
+        "night"
     conda:
         "../envs/lightstack.yaml"
     threads: 8

@@ -1,15 +1,17 @@
 """What the workflow needs of Snakemake's inside, all of it in one place.
 
 Snakemake's language has no word for these: that recipes decide and time stamps do not, that a file
-is to be made again, which state a file is of, whether a run has begun. Written for and tested with
-the version in ``envs/requirements.txt``.
+is to be made again, which state a file is of, whether a run has begun, how many frames are
+submitted to a cluster at once. Written for and tested with the version in
+``envs/requirements.txt``.
 """
 
 import atexit
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +109,78 @@ def has_begun(workflow: Any) -> bool:
         and not workflow.dryrun
         and not workflow.execution_settings.no_hooks
     )
+
+
+def group_frames(group: str, parts: Callable[[int], int], minutes: Callable[[int], float]) -> None:
+    """Submit the steps of many frames at once to a cluster, and all else of one group together.
+
+    Snakemake would have one submission for each frame, or a fixed number of frames; it compares
+    each job of a group with all others, and adds up the times of jobs that run side by side.
+
+    Parameters
+    ----------
+    group : str
+        Name of the group that the steps of a frame are in; the frame is their first wildcard.
+    parts : function of int
+        Tells into how many submissions so many frames are to be parted.
+    minutes : function of int
+        Tells how long so many frames take, one after another.
+    """
+    from snakemake.dag import DAG
+    from snakemake.iocontainers import ResourceList
+    from snakemake.jobs import GroupJob
+
+    of_users = DAG.update_groups
+
+    class FramesJob(GroupJob):  # type: ignore[misc]
+        """The steps of some frames."""
+
+        _resources: dict[str, Any] | None
+
+        @property
+        def resources(self) -> Any:
+            if self._resources is None:
+                # The jobs of a rule ask for the same, so one of each tells.
+                each = {job.rule: job for job in self.jobs}.values()
+                asked = [dict(job.resources.items()) for job in each]
+                found = dict(asked[0])
+                for name in {name for one in asked for name in one}:
+                    values = [one[name] for one in asked if isinstance(one.get(name), int)]
+                    found[name] = max(values) if values else found.get(name)
+                cores = self.global_resources["_cores"].value or 1
+                n_frames = len(self.jobs) // len(asked)
+                found["_cores"] = min(n_frames, cores)
+                found["mem_mb"] *= found["_cores"]
+                found["runtime"] = round(found["runtime"] + self.attempt * minutes(n_frames))
+                self._resources = found | {"_nodes": 1, "mem": f"{found['mem_mb']} MB"}
+            return ResourceList(fromdict=self._resources)
+
+    def update_groups(dag: Any) -> None:
+        if dag.workflow.group_settings.overwrite_groups or dag.workflow.local_exec:
+            of_users(dag)
+            return
+        members = defaultdict(list)
+        for job in dag.needrun_jobs():
+            if job.group is not None:
+                members[job.group].append(job)
+        found: dict[Any, Any] = {}
+        for name, jobs in members.items():
+            kind, shares = GroupJob, [jobs]
+            if name == group:
+                frames = defaultdict(list)
+                for job in jobs:
+                    frames[job.wildcards[0]].append(job)
+                steps = list(frames.values())
+                size = -(-len(steps) // parts(len(steps)))
+                shares = [
+                    [job for frame in steps[first : first + size] for job in frame]
+                    for first in range(0, len(steps), size)
+                ]
+                kind = FramesJob
+            for share in shares:
+                job = kind(name, frozenset(share), dag.workflow.global_resources)
+                job.finalize()
+                found |= dict.fromkeys(share, job)
+        dag._group = found
+
+    DAG.update_groups = update_groups

@@ -1,5 +1,6 @@
 """How a plan is made: all that the main process looks at, in its order."""
 
+import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -125,6 +126,7 @@ def make_plan(
         ledger,
     )
     plan = Plan(
+        run=secrets.token_hex(8),
         settings=settings,
         frames=frames,
         contents={frame: contents[path] for frame, path in frames.items()},

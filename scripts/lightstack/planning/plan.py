@@ -30,6 +30,8 @@ class Plan:
 
     Parameters
     ----------
+    run : str
+        Of this run alone, so that no job follows the plan of another.
     settings : dict
         All settings.
     frames : dict of str to str
@@ -71,6 +73,7 @@ class Plan:
         has one job.
     """
 
+    run: str
     settings: dict[str, Any]
     frames: dict[str, str]
     contents: dict[str, str]
@@ -96,19 +99,32 @@ class Plan:
         write_json(path, asdict(self))
 
     @classmethod
-    def read(cls, path: Path) -> "Plan":
+    def read(cls, path: Path, run: str | None) -> "Plan":
         """Read what `write` has written.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+        run : str or None
+            The run to which the process belongs, if that is known.
 
         Raises
         ------
         NoPlanError
-            With a sentence, if there is none.
+            With a sentence, if there is none, or it is another run's.
         """
         try:
-            return cls(**read_json(path))
+            plan = cls(**read_json(path))
         except (OSError, ValueError, TypeError) as error:
             raise NoPlanError(
                 f"{path}: the plan of the run cannot be read ({error}). It is written when the "
                 "jobs of a run start, and each job needs it: run snakemake again, without "
                 "--no-hooks and in a folder that all machines share."
             ) from None
+        if run is not None and plan.run != run:
+            raise NoPlanError(
+                f"{path} is the plan of another run than the one that started this job. If that "
+                "one was stopped, nothing is lost; otherwise run snakemake without --no-hooks."
+            )
+        return plan
