@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.calibration.cosmic_rays import find_cosmic_rays
 from scripts.lightstack.calibration.division import divide
 from scripts.lightstack.calibration.masters import open_master
 from scripts.lightstack.calibration.repair import repair, small_gaps
@@ -31,6 +32,7 @@ from scripts.lightstack.raw.bayer import (
     grey_of_mosaic,
     near_any,
 )
+from scripts.lightstack.raw.exposure import exposure_of
 from scripts.lightstack.raw.image import (
     FIRST,
     RawImage,
@@ -63,6 +65,7 @@ def run(
     unstated: Mapping[str, str] = MappingProxyType({}),
     saturation_limit: float,
     doubtful_darks: str,
+    cosmic_rays: str = "none",
     debug_region: int,
     fits_extension: str | int = FIRST,
     unread: Path = NOTES,
@@ -99,6 +102,9 @@ def run(
         the frame's own pixels pile up below.
     doubtful_darks : str
         "skip" leaves out a dark that makes the frame worse; "use" takes it nonetheless.
+    cosmic_rays : str
+        "lacosmic" finds cosmic rays, which have no data then; "none" does not. ``COSMICS`` counts
+        their pixels.
     debug_region : int
         Side of the central square to keep [pixels]; 0 keeps all.
     fits_extension : str or int, optional
@@ -133,9 +139,12 @@ def run(
         level -= taken_off
         no_data_share = np.count_nonzero(np.isnan(data)) / data.size
         if "bad_pixels" in opened:
-            bad = _bad_pixels(opened["bad_pixels"].pixels, region, turned="bad_pixels" in mirrored)
-            data[bad], saturated[bad] = np.nan, False
-            header["BADPIX"] = (int(np.count_nonzero(bad)), "pixels that are known to be bad")
+            header["BADPIX"] = (
+                _blank_bad_pixels(data, saturated, opened, region, mirrored),
+                "pixels that are known to be bad",
+            )
+        if cosmic_rays == "lacosmic":
+            _blank_cosmic_rays(data, saturated, header, raw)
         if opened:
             check_usable(data)
         if "dark" not in opened:
@@ -236,11 +245,32 @@ def _corrected(
     return {"dark": NO_DARK, **names}, level
 
 
-def _bad_pixels(marks: Rows, region: Region, *, turned: bool) -> NDArray[np.bool_]:
-    """Read the part of a map of bad pixels that a region of a frame has."""
+def _blank_bad_pixels(
+    data: NDArray[np.float32],
+    saturated: NDArray[np.bool_],
+    opened: Mapping[str, _Opened],
+    region: Region,
+    mirrored: Collection[str],
+) -> int:
+    """Put NaN where the map has bad pixels, in place; count them."""
+    marks = opened["bad_pixels"].pixels
     whole = marks.read_rows(0, marks.shape[0]) > 0
-    found: NDArray[np.bool_] = (whole[::-1] if turned else whole)[region]
-    return found
+    bad = (whole[::-1] if "bad_pixels" in mirrored else whole)[region]
+    data[bad], saturated[bad] = np.nan, False
+    return int(np.count_nonzero(bad))
+
+
+def _blank_cosmic_rays(
+    data: NDArray[np.float32], saturated: NDArray[np.bool_], header: "fits.Header", raw: Path
+) -> None:
+    """Put NaN where cosmic rays have hit, in place, and their number into the header."""
+    if bayer_pattern(header) is not None:
+        log.warning("%s: cosmic rays are not looked for in a mosaic of colours.", raw)
+        return
+    ny, nx = data.shape
+    rays = find_cosmic_rays(data, saturated, exposure_of(header, (ny, nx)).egain)
+    data[rays] = np.nan
+    header["COSMICS"] = (int(np.count_nonzero(rays)), "pixels hit by cosmic rays")
 
 
 def _made_grey(

@@ -15,6 +15,7 @@ VERSIONS = [
     for package in (
         "astroalign",
         "astropy",
+        "astroscrappy",
         "imagecodecs",
         "numba",
         "numpy",

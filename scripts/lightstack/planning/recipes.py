@@ -72,7 +72,7 @@ RULES = {
     ),
     "map_bad_pixels": Ingredients(("fits_extension",), ("combine_darks",), per="kind"),
     "calibrate_frame": Ingredients(
-        ("saturation_limit", "doubtful_darks", "debug_region", "fits_extension"),
+        ("saturation_limit", "doubtful_darks", "cosmic_rays", "debug_region", "fits_extension"),
         ("combine_darks", "combine_bias", "combine_flats", "map_bad_pixels"),
         per="frame",
     ),

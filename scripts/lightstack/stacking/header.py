@@ -29,7 +29,7 @@ FRAME_CARDS = frozenset(
     [
         *READ_NOISE_KEYS,
         *("RAWSHA", "PIXSHA", "DARK", "BKGADU", "NOISEADU", "SATURATE", "EGAIN"),
-        *("NODATA", "SATFOUND", "SKYSTEP", "SKYLIGHT"),
+        *("NODATA", "SATFOUND", "BADPIX", "COSMICS", "SKYSTEP", "SKYLIGHT"),
         *("DATE-END", "DATE-AVG", "MJD-AVG", "MJD-END", "EXPOSURE", "LIVETIME", "TIME-OBS"),
         *("DATAMAX", "DATAMIN", "SATLEVEL", "MAXLIN", "PEDESTAL", "CBLACK", "CWHITE"),
     ]
