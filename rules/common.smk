@@ -30,6 +30,7 @@ from scripts.lightstack.planning.layout import (
     in_results,
     without_group,
 )
+from scripts.lightstack.planning.stack_memory import stack_memory
 from scripts.lightstack.stacking.modes import MEASURING
 
 GROUPS = Groups(**PLAN.groups)
@@ -260,6 +261,11 @@ def memory(frames, other=0):
     """
     need = LIBRARIES_MB + SUBMISSION_MB + other + frames * max(PLAN.frame_mb, default=0)
     return lambda wildcards, attempt: attempt * round(need)
+
+
+def stack_memory_mb():
+    """Memory of a stack for its pixels [MB]: what is set, or what its frames need."""
+    return PLAN.settings["stack_memory_mb"] or stack_memory(PLAN.frame_mb)
 
 
 def minutes(frames):

@@ -47,8 +47,8 @@ if PLAN.settings["stack_bands"] == 1:
             "../envs/lightstack.yaml"
         threads: 8
         resources:
-            stack_memory_mb=PLAN.settings["stack_memory_mb"],
-            mem_mb=memory(0, other=PLAN.settings["stack_memory_mb"]),
+            stack_memory_mb=stack_memory_mb(),
+            mem_mb=memory(0, other=stack_memory_mb()),
             runtime=minutes(10 * len(PLAN.frames)),
         params:
             frames=frames_on_grid,
@@ -103,8 +103,8 @@ else:
             "../envs/lightstack.yaml"
         threads: 8
         resources:
-            stack_memory_mb=PLAN.settings["stack_memory_mb"],
-            mem_mb=memory(0, other=PLAN.settings["stack_memory_mb"]),
+            stack_memory_mb=stack_memory_mb(),
+            mem_mb=memory(0, other=stack_memory_mb()),
             runtime=minutes(10 * len(PLAN.frames) / PLAN.settings["stack_bands"]),
         params:
             frames=frames_on_grid,

@@ -19,8 +19,11 @@ from scripts.lightstack.files.records import read_json, write_json
 from scripts.lightstack.files.wholeness import is_whole
 from scripts.lightstack.job import JobError
 from scripts.lightstack.planning.recipes import Recipes
+from scripts.lightstack.planning.stack_memory import stack_memory
 from scripts.lightstack.simulator import Night
+from scripts.lightstack.stacking import bands
 from scripts.lightstack.stacking.aligned import AlignedFrame, aligned_frames
+from scripts.lightstack.stacking.bands import Bands
 from scripts.lightstack.stacking.combining import combine
 from scripts.lightstack.stacking.joining import joined
 from scripts.lightstack.stacking.modes import MODES
@@ -129,6 +132,29 @@ def test_bands_that_do_not_fit_are_named(simulated: tuple[Run, Night], tmp_path:
     band.write_bytes(band.read_bytes()[:-5000])
     with pytest.raises(JobError, match=r"2\.fits is damaged"):
         list(joined([band], (640, 960)))
+
+
+def test_bands_fit_the_machine(
+    simulated: tuple[Run, Night], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = aligned(simulated[0])
+
+    def height(memory_mb: int) -> int:
+        rows, _ = next(iter(Bands(frames, ["mean"], memory_mb, 1)))
+        return rows[1] - rows[0]
+
+    assert height(1000) == 128
+    low = height(2)
+    assert 1 <= low < 20
+    monkeypatch.setattr(bands, "machine_bytes", lambda: 2e6 / bands.SHARE)
+    assert height(1000) == low
+
+
+@pytest.mark.parametrize(("n", "expected"), [(10, 1000), (400, 1000), (10_000, 10_000)])
+def test_memory_follows_from_the_number_of_frames(n: int, expected: int) -> None:
+    """Of 12 megapixels."""
+    assert stack_memory([48.0] * n) == pytest.approx(expected, rel=0.05)
+    assert stack_memory([1e-9] * n) == 1000
 
 
 def test_noise_clip_removes_trails_and_keeps_the_stars(

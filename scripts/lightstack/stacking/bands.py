@@ -1,6 +1,7 @@
 """A stack, made a band of rows at a time."""
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,6 +18,9 @@ BAND_ROWS = 128
 """Rows that are enough (tuned: `benchmarks/stack_job.py`)."""
 
 
+SHARE = 0.75
+"""Of a machine's memory that pixels may take."""
+
 Band = tuple[tuple[int, int], Combined]
 """The first row of a band and the one after the last, and its stacks."""
 
@@ -30,7 +34,8 @@ class Bands:
     modes : sequence of str
         The stacks to make.
     memory_mb : int
-        Memory to use for pixels [MB]; it sets the height of the bands, and nothing else.
+        Memory to use for pixels [MB], but never more than `SHARE` of the machine's; it sets the
+        height of the bands, and nothing else.
     threads : int
         How many threads to use; they change nothing but the time.
     rows : (int, int), optional
@@ -77,6 +82,11 @@ class Bands:
             yield (start, stop), made
 
 
+def machine_bytes() -> int:
+    """Memory of this machine [bytes]."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def rows_of_band(number: int, count: int, ny: int) -> tuple[int, int]:
     """Cut ny rows into bands, counted from 1: the first row of one, and the one after the last."""
     return (number - 1) * ny // count, number * ny // count
@@ -103,6 +113,6 @@ def _height(
     counts = 1 + len(set(modes) & set(CLIP_MODES))
     # Those of all rows are kept until the images are written.
     kept = np.dtype(count_type(len(frames))).itemsize * counts * (rows[1] - rows[0]) * nx
-    free = memory_mb * 1_000_000 - kept
+    free = min(memory_mb * 1_000_000, int(SHARE * machine_bytes())) - kept
     affordable = free // (4 * nx * (len(frames) + 2 * threads + 2 * len(modes) + 3)) - 2 * margin
     return max(1, min(max(tallest, BAND_ROWS - 2 * margin), affordable))
