@@ -86,6 +86,14 @@ def test_bad_frames_are_not_a_reason_to_raise_a_limit() -> None:
     assert not [line for line in advice(rows, SETTINGS) if "ellip_max" in line]
 
 
+def test_values_that_would_accept_no_more_frames_are_not_given() -> None:
+    trailed = {**few_stars(30), "ellipticity": 0.9}
+    lines = advice(
+        ledger({}, {**few_stars(3)}, trailed, {**few_stars(90), "fwhm_px": 20}), SETTINGS
+    )
+    assert lines == []
+
+
 def test_where_no_stars_are_found_the_detection_is_named() -> None:
     (_, line) = advice(ledger(few_stars(0), few_stars(1)), SETTINGS)
     assert "threshold_sigma" in line

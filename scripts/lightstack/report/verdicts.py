@@ -104,20 +104,27 @@ def advice(rows: list[Row], settings: Mapping[str, Any]) -> list[str]:
             changed |= trial
     if len(lines) > 1:
         lines.append(f"  {_would_accept(judged, settings, changed)}")
+    if _accepted(judged, {**settings, **changed}) <= len(judged) - len(rejected):
+        lines.clear()
     counts = [row.values["n_stars"] or 0 for row in judged]
     if counts and sorted(counts)[len(counts) // 2] < FEWEST_STARS:
         lines.append(
-            "  few stars are found at all; threshold_sigma=5 minarea=5 finds more, and "
-            "`snakemake --cores 2 tune` shows what others would"
+            "  few stars are found at all; lower threshold_sigma or minarea: "
+            "`snakemake --cores 2 tune` shows what that would find"
         )
     return ["To accept more frames, by the ledger:", *lines] if lines else []
 
 
 def _would_accept(rows: list[Row], settings: Mapping[str, Any], trial: Mapping[str, float]) -> str:
-    limits = criteria({**settings, **trial})
-    count = sum(not broken(limits, row.values) for row in rows)
+    count = _accepted(rows, {**settings, **trial})
     values = " ".join(f"{name}={value:g}" for name, value in trial.items())
     return f"{values} would accept {count} of {len(rows)}"
+
+
+def _accepted(rows: list[Row], settings: Mapping[str, Any]) -> int:
+    """Count the frames that keep all limits of these settings."""
+    limits = criteria(settings)
+    return sum(not broken(limits, row.values) for row in rows)
 
 
 def _more_tolerant(
