@@ -45,7 +45,7 @@ test: $(DEVELOPING)
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/mypy
-	for plugin in $(PLUGINS); do (cd $$plugin && ../$(BIN)/mypy) || exit; done
+	for plugin in $(PLUGINS) executor/slurm; do (cd $$plugin && $(CURDIR)/$(BIN)/mypy) || exit; done
 	$(BIN)/pytest executor
 	$(BIN)/pytest logger
 	$(BIN)/pytest --numprocesses auto --dist worksteal
