@@ -62,8 +62,8 @@ def subtract_background(
     raw_step : float, optional
         Smallest difference that the raw file can hold [ADU].
     background : str, optional
-        "mesh" subtracts what `mesh_of` finds, "plane" what `model_sky` does, which leaves
-        extended light.
+        "mesh" subtracts what `mesh_of` finds; "plane", and "match" for a beginning, what
+        `model_sky` does, which leaves extended light.
 
     Returns
     -------

@@ -127,7 +127,7 @@ def test_a_run_tells_of_lost_light_if_most_frames_lost_some(tmp_path: Path) -> N
     assert lines[-2].startswith(
         "Structure wider than stars went with the sky in 3 of 4 frames, 480"
     )
-    assert "`background: plane`" in lines[-2]
+    assert "`background: match`" in lines[-2]
     assert summary(ledger(tmp_path, [0, 0, 30, 40])) == ["4 of 4 frames stacked"]
 
 

@@ -134,6 +134,6 @@ def _light_lost(rows: list[dict[str, str]]) -> list[str]:
     sentence = (
         f"Structure wider than stars went with the sky in {len(lost)} of {len(of_stacked)} "
         f"frames, {lost[len(lost) // 2]:.3g} ADU of it: a nebula, a galaxy, or what a flat would "
-        "take. `background: plane` keeps it."
+        "take. `background: match` keeps it."
     )
     return [sentence]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scripts.lightstack.alignment.transform import Transform
 from scripts.lightstack.files.frame_file import PixelFile, read_header
 from scripts.lightstack.raw.values import first_number
+from scripts.lightstack.sky.surface import Surface
 from scripts.lightstack.stacking.resampling import resample, source_rows
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class AlignedFrame:
         From the frame to the reference.
     flux_scale : float
         What brings its fluxes to the reference's.
+    sky : Surface, optional
+        What is left of its sky, over the grid of the stack [ADU of the stack].
     """
 
     name: str
@@ -44,6 +47,7 @@ class AlignedFrame:
     header: "fits.Header"
     transform: Transform
     flux_scale: float
+    sky: Surface | None = None
 
     @property
     def noise(self) -> float:
@@ -73,6 +77,8 @@ class AlignedFrame:
         first, last = source_rows(self.transform, rows)
         source = self.pixels.read_rows(first, last)
         resample(source, first, self.transform, rows, scale=self.flux_scale, out=out)
+        if self.sky is not None:
+            out -= self.sky.rows(*rows)
 
 
 def aligned_frames(alignment: dict[str, Any], cleaned: dict[str, Path]) -> list[AlignedFrame]:

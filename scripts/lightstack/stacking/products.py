@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.stacking.aligned import AlignedFrame, aligned_frames
 from scripts.lightstack.stacking.bands import Band
 from scripts.lightstack.stacking.combining import count_type
+from scripts.lightstack.stacking.gradients import match_skies
 from scripts.lightstack.stacking.header import common_header, mode_header, table_of_frames
 from scripts.lightstack.stacking.modes import AVERAGES, CLIP_MODES
 from scripts.lightstack.stacking.rejection import blindness
@@ -68,7 +69,7 @@ class Stacked:
         sigma_clip: float,
         weights: str,
     ) -> "Stacked":
-        """Open the frames.
+        """Open the frames; match their skies if they are to be matched.
 
         Parameters
         ----------
@@ -85,7 +86,12 @@ class Stacked:
         wanted = {name: cleaned[name] for name in {*members, reference}}
         aligned = {frame.name: frame for frame in aligned_frames(alignment, wanted)}
         frames = [frame for name, frame in aligned.items() if name in members]
-        return cls(alignment, frames, aligned[reference], sigma_clip, weights)
+        stacked = cls(alignment, frames, aligned[reference], sigma_clip, weights)
+        if any(frame.header.get("SKYMODEL") != "match" for frame in frames):
+            return stacked
+        skies = match_skies(frames, stacked.options["weights"])
+        matched = [replace(frame, sky=sky) for frame, sky in zip(frames, skies, strict=True)]
+        return replace(stacked, frames=matched)
 
     @property
     def shape(self) -> tuple[int, int]:

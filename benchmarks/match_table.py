@@ -1,0 +1,108 @@
+"""Measure what is left of extended light in stacks, and the error of their sky, for each model.
+
+Run it from the checkout (some minutes)::
+
+    python -m benchmarks.match_table [--frames 12]
+
+Simulated nights of 1024 x 1536 pixels: each frame has 800 ADU of sky with a random gradient of its
+own, is dithered by some pixels, and has 1.5 electrons per ADU; a Gaussian nebula is in the middle.
+Printed are, of the mean of all frames, the share of the nebula's light that is kept within a
+sixteenth of its peak, and the root mean square of the sky's error in blocks of 128 pixels that the
+nebula does not reach (a thousandth of its peak, or nowhere: then all) [electrons].
+"""
+
+import argparse
+import math
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from benchmarks.sky_table import BLOCK, SHAPE, exposed, gradient, nebula, starlight
+from scripts.lightstack.alignment.transform import Transform
+from scripts.lightstack.files.frame_file import Frame, PixelFile, read_header, write_frame
+from scripts.lightstack.simulator import GAIN_E_PER_ADU
+from scripts.lightstack.stacking.aligned import AlignedFrame
+from scripts.lightstack.stacking.bands import Bands
+from scripts.lightstack.stacking.gradients import match_skies
+from scripts.subtract_background import subtract_background
+
+NEBULAE = ((0, 0), (30, 300), (120, 600), (250, 200), (500, 500))
+"""FWHM [pixels] and peak [ADU]."""
+
+
+def make_frames(
+    folder: Path, degree: int, light: NDArray[np.float32], count: int
+) -> dict[str, list[AlignedFrame]]:
+    """Write the cleaned frames of a night, for each model of the sky."""
+    rng = np.random.default_rng(degree)
+    stars = starlight(rng, 900, 3.2)
+    frames: dict[str, list[AlignedFrame]] = {}
+    for number in range(count):
+        shift = rng.integers(-12, 13, 2)
+        seen = np.roll(light + stars, shift, axis=(0, 1))
+        raw = exposed(rng, gradient(rng, degree) + seen)
+        matrix = np.eye(3)
+        matrix[:2, 2] = -shift[::-1]
+        for model in ("mesh", "plane"):
+            data = raw.copy()
+            sky = subtract_background(data, 64, background=model)
+            path = folder / f"{model}_{number}.fits"
+            header = fits.Header([("NOISEADU", sky.noise), ("SATURATE", 6e4)])
+            write_frame(path, Frame(data, header, np.zeros(SHAPE, bool)))
+            transform = Transform(matrix, SHAPE, SHAPE)
+            frame = AlignedFrame(str(number), PixelFile(path), read_header(path), transform, 1.0)
+            frames.setdefault(model, []).append(frame)
+    skies = match_skies(frames["plane"], np.ones(count), 2)
+    frames["match"] = [
+        replace(frame, sky=sky) for frame, sky in zip(frames["plane"], skies, strict=True)
+    ]
+    frames["stars"] = [stars]  # type: ignore[list-item]
+    return frames
+
+
+def mean_of(frames: list[AlignedFrame]) -> NDArray[np.float32]:
+    """Stack."""
+    return np.concatenate([band.images["mean"] for _, band in Bands(frames, ["mean"], 1000, 2)])
+
+
+def main(count: int) -> None:
+    """Print the table."""
+    print("| gradient | nebula | mesh: kept, sky | plane: kept, sky | match: kept, sky |")
+    print("|---|---|---|---|---|")
+    for degree, name in ((1, "linear"), (2, "quadratic"), (3, "cubic")):
+        for fwhm, peak in NEBULAE:
+            light = nebula(fwhm, peak)
+            with tempfile.TemporaryDirectory() as folder:
+                frames = make_frames(Path(folder), degree, light, count)
+                stars: NDArray[np.float32] = frames.pop("stars")[0]  # type: ignore[assignment]
+                cells = []
+                for model in ("mesh", "plane", "match"):
+                    error = mean_of(frames[model]) - stars - light
+                    inside = light > light.max() / 16
+                    kept = 1 + float(np.nansum(error[inside])) / max(float(light[inside].sum()), 1)
+                    text = f"{kept:.1%}, " if peak else ""
+                    cells.append(text + f"{GAIN_E_PER_ADU * in_blocks(error, light):.2f}")
+            what = f"{fwhm} px, {peak} ADU" if peak else "none"
+            print("|", " | ".join((name, what, *cells)), "|", flush=True)
+
+
+def in_blocks(error: NDArray[np.float32], light: NDArray[np.float32]) -> float:
+    """Root mean square of the means of blocks that the nebula does not reach."""
+    error = np.where(light > max(float(light.max()), 1) / 1000, np.float32(np.nan), error)
+    means = []
+    for y in range(0, SHAPE[0], BLOCK):
+        for x in range(0, SHAPE[1], BLOCK):
+            block = error[y : y + BLOCK, x : x + BLOCK]
+            if np.isfinite(block).mean() > 0.8:
+                means.append(float(np.nanmedian(block)))
+    return math.sqrt(float(np.mean(np.square(means)))) if means else math.nan
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, default=12)
+    main(parser.parse_args().frames)

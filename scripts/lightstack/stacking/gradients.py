@@ -1,0 +1,150 @@
+"""The sky of each frame, from what frames do not share: light of nebulae is the same in all.
+
+On the grid of the stack frames differ by their skies alone. So each frame's difference to what all
+share is modelled by a smooth surface without any mask, and taken off; what is left is one surface,
+the mean of all skies, which is modelled once, on the sky beside extended light, with the noise of
+all frames together.
+"""
+
+import logging
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lightstack.linear import least_squares
+from scripts.lightstack.sky.cells import MEDIAN_ERROR, Cells
+from scripts.lightstack.sky.masks import grown
+from scripts.lightstack.sky.model import fit_sky
+from scripts.lightstack.sky.surface import HIGHEST_DEGREE, N_TERMS, Surface, terms
+from scripts.lightstack.stacking.aligned import AlignedFrame, fill
+
+Floats = NDArray[np.float64]
+
+BANDS, BAND_ROWS, CELL_COLUMNS = 20, 16, 64
+"""Bands of so many rows are looked at, in cells of so many columns: a thousand pixels have a
+median with 4 % of their noise (tuned: ``benchmarks/match_table.py``)."""
+
+LIGHT = 3.0
+"""Pixels of the mean that are so much brighter than their cell are stars, with two pixels around
+[noise of the mean]."""
+
+FEWEST = 1 / 4
+"""Share of a cell's pixels that must be no stars for the cell to have a level."""
+
+CELLS_PER_TERM = 4
+"""Fewest cells of a frame for each term of its surface."""
+
+ROUNDS = 200
+"""Most rounds of the fit."""
+
+log = logging.getLogger(__name__)
+
+
+def match_skies(
+    frames: Sequence[AlignedFrame], weights: Floats, threads: int = 1
+) -> list[Surface | None]:
+    """Model the sky that each frame has left.
+
+    Parameters
+    ----------
+    frames : sequence of AlignedFrame
+    weights : (n,) ndarray of float64
+        Of the frames in averages: the mean sky is theirs.
+    threads : int
+        How many threads to use; they change nothing but the time.
+
+    Returns
+    -------
+    list of Surface or None
+        Over the grid of the stack [ADU of the stack]; None where there is nothing to fit it to.
+    """
+    shape = frames[0].transform.reference_shape
+    noise = np.array([frame.noise for frame in frames])
+    levels, cells = _levels(frames, noise, threads)
+    columns = terms(cells.x, cells.y, shape, HIGHEST_DEGREE)
+    own, shared = _differences(levels, columns, weights)
+    model = fit_sky(Cells(cells.grid, cells.x, cells.y, shared, cells.error), shape)
+    if model is None:
+        log.warning("The frames' skies cannot be matched: no part of the stack has sky.")
+        return [None] * len(frames)
+    mean = np.zeros(columns.shape[1])
+    mean[: len(model.surface.coefficients)] = model.surface.coefficients
+    size = np.sqrt((own**2).sum(axis=1)).max()
+    log.info("Skies differ by %.3g ADU; their mean has degree %d.", size, model.surface.degree)
+    return [Surface(shape, coefficients + mean) for coefficients in own]
+
+
+def _levels(frames: Sequence[AlignedFrame], noise: Floats, threads: int) -> tuple[Floats, Cells]:
+    """Levels of all frames (n, k) in cells across the grid, NaN where a frame does not reach."""
+    ny, nx = frames[0].transform.reference_shape
+    height = min(BAND_ROWS, ny)
+    starts = np.unique(np.linspace(0, ny - height, min(BANDS, ny // height)).astype(int)).tolist()
+    n_columns = max(1, round(nx / CELL_COLUMNS))
+    edges = np.linspace(0, nx, n_columns + 1).astype(int).tolist()
+    cube = np.empty((len(frames), height, nx), np.float32)
+    levels = np.full((len(frames), len(starts), n_columns), np.nan)
+    counts = np.ones((len(starts), n_columns))
+    limit = LIGHT * float(np.median(noise)) / np.sqrt(len(frames))
+    for i, start in enumerate(starts):
+        fill(frames, (start, start + height), cube, threads)
+        reached = np.isfinite(cube)
+        number = reached.sum(axis=0)
+        mean = np.where(reached, cube, np.float32(0)).sum(axis=0) / np.maximum(number, 1)
+        for j, (left, right) in enumerate(pairwise(edges)):
+            there = number[:, left:right] > 0
+            if not there.any():
+                continue
+            light = mean[:, left:right]
+            stars = there & (light > np.median(light[there]) + limit)
+            dark = there & ~grown(grown(stars))
+            if dark.sum() < FEWEST * dark.size:
+                continue
+            values = cube[:, :, left:right][:, dark]
+            whole = np.isfinite(values).all(axis=1)
+            levels[whole, i, j] = np.median(values[whole], axis=1)
+            counts[i, j] = dark.sum()
+    y, x = np.meshgrid(
+        np.array(starts) + (height - 1) / 2,
+        (np.array(edges[1:]) + np.array(edges[:-1]) - 1) / 2,
+        indexing="ij",
+    )
+    flat = levels.reshape(len(frames), -1)
+    of_mean = np.sqrt(np.nansum(np.isfinite(flat) * noise[:, np.newaxis] ** 2, axis=0))
+    error = MEDIAN_ERROR * of_mean / np.maximum(np.isfinite(flat).sum(axis=0), 1)
+    error /= np.sqrt(counts.ravel())
+    cells = Cells((len(starts), n_columns), x.ravel(), y.ravel(), np.full(x.size, np.nan), error)
+    return flat, cells
+
+
+def _differences(levels: Floats, columns: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Part levels into a surface of each frame, whose mean is zero, and what all share.
+
+    By turns: what is shared is the mean of the frames without their surfaces, and the surface of a
+    frame is fitted to what it has beside.
+    """
+    known = np.isfinite(levels)
+    filled = np.where(known, levels, 0)
+    weight = known * weights[:, np.newaxis]
+    total = weight.sum(axis=0)
+    own = np.zeros((len(levels), columns.shape[1]))
+    degrees = [_degree(int(of_frame.sum())) for of_frame in known]
+    for _ in range(ROUNDS):
+        surfaces = np.stack([(columns * one).sum(axis=1) for one in own])
+        shared = (weight * (filled - surfaces)).sum(axis=0) / np.where(total > 0, total, 1)
+        before = own.copy()
+        for k, of_frame in enumerate(known):
+            used = N_TERMS[degrees[k]]
+            rest = (filled[k] - shared)[:, np.newaxis]
+            own[k, :used] = least_squares(columns[:, :used], rest, of_frame.astype(float))[:, 0]
+        own -= (weights[:, np.newaxis] * own).sum(axis=0) / weights.sum()
+        if np.abs(own - before).max() < 1e-4 * max(1.0, float(np.abs(own).max())):
+            break
+    shared[total == 0] = np.nan
+    return own, shared
+
+
+def _degree(n_cells: int) -> int:
+    """Highest degree that so many cells hold."""
+    return sum(n_cells >= CELLS_PER_TERM * number for number in N_TERMS[1:])

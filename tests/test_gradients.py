@@ -1,0 +1,97 @@
+"""The skies of frames are matched in the stack: gradients go, extended light stays."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from scripts.lightstack.alignment.transform import Transform
+from scripts.lightstack.files.frame_file import Frame, PixelFile, read_header, write_frame
+from scripts.lightstack.sky.surface import Surface
+from scripts.lightstack.stacking.aligned import AlignedFrame
+from scripts.lightstack.stacking.bands import Bands
+from scripts.lightstack.stacking.gradients import match_skies
+
+SHAPE = (420, 640)
+
+NOISE = 8.0
+
+
+def nebula() -> np.ndarray:
+    y, x = np.indices(SHAPE)
+    return 300 * np.exp(-((x - 320) ** 2 + (y - 200) ** 2) / 2 / 40**2)
+
+
+def night(folder: Path, light: np.ndarray, count: int = 6, shift: int = 9) -> list[AlignedFrame]:
+    """Frames of the same light under skies of their own, shifted by whole pixels."""
+    rng, frames = np.random.default_rng(3), []
+    for number in range(count):
+        step = (number - count // 2) * shift
+        sky = Surface(SHAPE, rng.normal(0, [20, 40, 40, 15, 15, 15, 5, 5, 5, 5])).rows(0, SHAPE[0])
+        data = np.roll(light, step, axis=1) + sky + rng.normal(0, NOISE, SHAPE)
+        header = fits.Header([("NOISEADU", NOISE), ("SATURATE", 6e4)])
+        path = folder / f"{number}.fits"
+        write_frame(path, Frame(data.astype(np.float32), header, np.zeros(SHAPE, bool)))
+        matrix = np.eye(3)
+        matrix[0, 2] = -step
+        transform = Transform(matrix, SHAPE, SHAPE)
+        frames.append(
+            AlignedFrame(str(number), PixelFile(path), read_header(path), transform, 1.0)
+        )
+    return frames
+
+
+def matched(frames: list[AlignedFrame], threads: int = 1) -> list[AlignedFrame]:
+    skies = match_skies(frames, np.ones(len(frames)), threads)
+    return [replace(frame, sky=sky) for frame, sky in zip(frames, skies, strict=True)]
+
+
+def stacked(frames: list[AlignedFrame], mode: str, memory_mb: int = 500) -> np.ndarray:
+    bands = Bands(frames, [mode], memory_mb, 2)
+    return np.concatenate([band.images[mode] for _, band in bands])
+
+
+def test_frames_are_left_without_differences(tmp_path: Path) -> None:
+    frames = night(tmp_path, nebula())
+    assert np.nanmedian(stacked(frames, "std")) > 3 * NOISE
+    assert np.nanmedian(stacked(matched(frames), "std")) < 1.02 * NOISE
+
+
+@pytest.mark.parametrize("mode", ["mean", "median"])
+def test_extended_light_is_kept_and_the_sky_is_flat(tmp_path: Path, mode: str) -> None:
+    light = nebula()
+    left = stacked(matched(night(tmp_path, light)), mode) - light
+    inside = light > 20
+    assert abs(left[inside].sum()) < 0.03 * light[inside].sum()
+    beside = (light < 0.3) & np.isfinite(left)
+    blocks = [
+        np.mean(left[y : y + 70, x : x + 80][beside[y : y + 70, x : x + 80]])
+        for y in range(0, 420, 70)
+        for x in range(0, 640, 80)
+        if beside[y : y + 70, x : x + 80].mean() > 0.8
+    ]
+    assert len(blocks) > 10
+    assert np.sqrt(np.mean(np.square(blocks))) < 0.1 * NOISE
+
+
+def test_no_step_is_left_where_frames_end(tmp_path: Path) -> None:
+    left = stacked(matched(night(tmp_path, np.zeros(SHAPE), shift=40)), "mean")
+    edges = range(520, 640, 40)
+    for edge in edges:
+        before, after = left[:, edge - 20 : edge], left[:, edge : edge + 20]
+        if np.isfinite(after).all():
+            error = NOISE * np.sqrt(2 / (20 * SHAPE[0]))
+            assert abs(before.mean() - after.mean()) < 3 * error + 0.05 * NOISE
+
+
+def test_matched_stacks_are_the_same_for_any_threads_and_memory(tmp_path: Path) -> None:
+    frames = night(tmp_path, nebula(), count=3)
+    one = stacked(matched(frames, threads=1), "mean")
+    assert one.tobytes() == stacked(matched(frames, threads=3), "mean", 60).tobytes()
+
+
+def test_a_stack_without_data_has_no_sky(tmp_path: Path) -> None:
+    frames = night(tmp_path, np.full(SHAPE, np.nan), count=2)
+    assert match_skies(frames, np.ones(2), 1) == [None, None]
