@@ -4,8 +4,8 @@ Run it from the checkout::
 
     python -m benchmarks.bands [--frames 24] [--shape 3000 4096] [--bands 4] [--modes ...]
 
-Each job is a process of its own, as on a cluster; what starting Python and importing costs is part
-of it. Compilation is done (and kept on disk) by a first round on tiny frames.
+Each job is a process of its own, as on a cluster. Compilation is done (and kept on disk) by a
+first round on tiny frames; a second one tells what starting Python and importing costs.
 """
 
 import argparse
@@ -103,26 +103,29 @@ def main() -> None:
     in_bands = ["seeing"] if MEASURING in options.modes else []
     in_bands += [f"band_{number}" for number in range(1, options.bands + 1)] + ["join"]
     with tempfile.TemporaryDirectory() as place:
-        tiny, full = ("tiny", (200, 300), 3), ("full", options.shape, options.frames)
-        for name, shape, count in (tiny, full):
+        found = {}
+        tiny = (200, 300), 3
+        cases = {"compiled": tiny, "start": tiny, "full": (options.shape, options.frames)}
+        for name, (shape, count) in cases.items():
             folder = Path(place, name)
             for part in ("cleaned", "sources", "quality"):
                 (folder / part).mkdir(parents=True)
             make_frames(folder, tuple(shape), count)
-            used = {
+            found[name] = {
                 job: cpu_seconds([*again, "--job", str(folder), job])
                 for job in ("align", "stack", *in_bands)
             }
         print(f"{count} frames of {shape[0]} x {shape[1]}, {options.bands} bands")
+        start, full = found["start"], found["full"]
         for job in ("stack", *in_bands):
-            print(f"{job:8} {used[job]:6.2f} CPU-s")
-        together = sum(used[job] for job in in_bands)
-        print(f"together {together:6.2f} CPU-s: {together / used['stack']:.2f} of one job")
+            print(f"{job:8} {full[job]:6.2f} CPU-s, of which {start[job]:.2f} for its start")
+        together = sum(full[job] - start[job] for job in in_bands)
+        alone = full["stack"] - start["stack"]
+        print(f"beside the starts {together:.2f} CPU-s: {together / alone:.2f} of one job")
         names = [f"stack_{mode}.fits" for mode in options.modes]
-        _, differ, missing = filecmp.cmpfiles(
-            folder / "stack", folder / "join", names, shallow=False
-        )
-        print("same bytes" if not differ + missing else f"other bytes: {differ + missing}")
+        one, joined = folder / "stack", folder / "join"
+        same, *other = filecmp.cmpfiles(one, joined, names, shallow=False)
+        print("same bytes" if len(same) == len(names) else f"other bytes: {other}")
 
 
 if __name__ == "__main__":

@@ -61,7 +61,8 @@ def make_frames(folder: Path, shape: tuple[int, int], count: int) -> None:
         table["flux"], table["fwhm"] = sky.flux[inside], 3.0
         write_table(folder / "sources" / f"{name}.fits", table, {})
         record = {"n_stars": len(table), "fwhm_px": 3.0, "star_fwhm_px": [2.0, 4.0]}
-        record["pixels_sha256"] = name  # else copies of a file would count once
+        # Copies of a file would count once.
+        record |= {"pixels_sha256": name, "date_obs": None, "exptime_s": 60.0, "dark": "none"}
         quality = {"frame": name, "verdict": "accepted", "shape": list(shape), **record}
         write_json(folder / "quality" / f"{name}.json", quality)
 
