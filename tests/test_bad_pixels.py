@@ -116,6 +116,15 @@ def test_the_map_stays_when_frames_arrive() -> None:
     assert names_of_map(3) == names_of_map(20, calibrated="D") == {}
 
 
+def test_later_frames_do_not_count_whatever_their_names() -> None:
+    early = {f"m{number}": Exposure(SHAPE, date=f"2026-03-01T21:0{number}") for number in range(8)}
+    late = {f"a{number}": Exposure(SHAPE, date=f"2026-03-02T21:0{number}") for number in range(7)}
+    same = {name: name for name in (late | early)}
+    for lights in (early, late | early):
+        (files,) = choose_maps(lights, same, DarkChoice(), same, "auto").files.values()
+        assert files == list(early)
+
+
 def test_frames_with_darks_have_maps_only_if_it_is_wanted() -> None:
     lights = {name: Exposure(SHAPE) for name in "abcdef"}
     same = {name: name for name in lights}

@@ -9,8 +9,8 @@ from scripts.lightstack.planning.dark_choice import DarkChoice
 from scripts.lightstack.raw.exposure import Exposure
 
 NUMBERS = (16, 8, 4)
-"""How many frames a map is made of: the first so many of a sensor's, so that it stays what it is
-when others arrive after them, but where a number is reached."""
+"""How many frames a map is made of: the first so many that a sensor took, by their dates, else by
+their names. So it stays what it is when others arrive, but where a number is reached."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,9 @@ def choose_maps(
         elif name not in darks.own and not DARKS.come_too_late(frame):
             sensors.setdefault(_sensor(frame), []).append(name)
     for names in sensors.values():
-        first = [paths[name] for name in _first(names)]
+        # Frames that arrive are later ones, whatever they are called.
+        in_time = sorted(names, key=lambda name: lights[name].date or "")
+        first = [paths[name] for name in _first(in_time)]
         if first:
             content = " ".join(contents[path] for path in first)
             kind = hashlib.sha256(content.encode()).hexdigest()[:12]
