@@ -202,6 +202,7 @@ def test_a_frame_more_runs_by_itself(nights: dict[str, Run]) -> None:
     folder = nights["hot"].folder
     with fits.open(folder / "data" / "l0.fits") as hdus:
         hdus[0].data[0, 0] += 1
+        hdus[0].header["DATE-OBS"] = "2026-03-02T03:00:00"
         hdus.writeto(folder / "data" / "l8.fits")
     jobs = planned_jobs(snakemake(folder, "-n"))
     assert jobs["calibrate_frame"] == 1

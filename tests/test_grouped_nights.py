@@ -71,9 +71,10 @@ def nights(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, dict[str, Nig
     folder = tmp_path_factory.mktemp("grouped") / "night"
     truth = make_nights(folder)
     (folder / "data" / "A_Ha_4.fits").rename(folder / "another.fits")
-    # A plane takes no light of wide stars, which the mesh of small frames does.
-    settings = {"background": "plane", "group_by": GROUP_BY, "modes": ["mean", "median"]}
-    write_settings(folder, **SMALL_SETTINGS, **settings)
+    # A plane takes no light of wide stars, which the mesh of small frames does; and a frame that
+    # goes is not to change the map of bad pixels of all others.
+    settings = {"background": "plane", "bad_pixels": "none", "group_by": GROUP_BY}
+    write_settings(folder, **SMALL_SETTINGS, **settings, modes=["mean", "median"])
     return snakemake(folder), truth
 
 
