@@ -35,6 +35,7 @@ def do_job(folder: Path, job: str, options: argparse.Namespace) -> None:
             groups=dict.fromkeys(names, ""),
             reference="first",
             normalize="flux",
+            min_transparency=0.3,
             cache=folder / "alignments.json",
             threads=options.threads,
         )

@@ -96,6 +96,7 @@ def align_and_stack(folder: Path, modes: list[str], threads: int, memory_mb: int
             groups=dict.fromkeys(names, ""),
             reference="first",
             normalize="flux",
+            min_transparency=0.3,
             cache=folder / "alignments.json",
             threads=threads,
         ),

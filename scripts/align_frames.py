@@ -1,22 +1,17 @@
 """Find the transform of each accepted frame to the reference."""
 
-import hashlib
-import json
 import logging
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.lightstack.alignment.registration import Alignment, UnalignedError, align
-from scripts.lightstack.alignment.stars import Stars
-from scripts.lightstack.alignment.transform import identity
-from scripts.lightstack.detection.quality import stars
+from scripts.lightstack.alignment.judging import judge
+from scripts.lightstack.alignment.pairs import Pairs
+from scripts.lightstack.alignment.reference import Choice, best, first
+from scripts.lightstack.alignment.taken import Taken, taken
 from scripts.lightstack.digest import VERSIONS, code_digest
-from scripts.lightstack.files.cache_file import read_cache, write_cache
 from scripts.lightstack.files.quality_records import read_verdicts
 from scripts.lightstack.files.records import write_json
-from scripts.lightstack.files.table_file import read_table
-from scripts.lightstack.forks import map_in_forks
 from scripts.lightstack.job import job_log
 
 if TYPE_CHECKING:
@@ -43,6 +38,7 @@ def run(
     groups: dict[str, str],
     reference: str,
     normalize: str,
+    min_transparency: float,
     cache: Path,
     threads: int,
 ) -> None:
@@ -53,16 +49,19 @@ def run(
     quality, sources : dict of str to Path
         What `grade_frame` and `detect_sources` wrote, by frame.
     alignment : Path
-        JSON file to write: ``reference``, the aligned ``frames``, the reason for each of the
-        ``unaligned``, and, where nothing can be stacked, the ``problem``. Of groups, too,
-        ``flux_references``, the frame of each to which the others are scaled, and ``problems``,
-        the reason for each that cannot be stacked.
+        JSON file to write: ``reference``, the aligned ``frames``, those that are ``rejected``
+        though they are aligned, the reason for each of the ``unaligned``; why the first accepted
+        frame was ``passed_over``, and, where nothing can be stacked, the ``problem``. Of groups,
+        too, ``flux_references``, the frame of each to which the others are scaled, and
+        ``problems``, the reason for each that cannot be stacked.
     groups : dict of str to str
         Group of each frame, all of which share one reference; empty where they are not grouped.
     reference : str
         "first" accepted frame, "best", or a frame's name; "first" if it is of other groups.
     normalize : str
         "flux" scales frames to the reference by their stars; "none" leaves them.
+    min_transparency : float
+        A frame that a smaller share of the light reached is rejected.
     cache : Path
         File that keeps the alignments for the next run: only pairs of star lists that it does
         not know are aligned.
@@ -77,6 +76,7 @@ def run(
         "reference": None,
         "normalize": normalize,
         "frames": {},
+        "rejected": {},
         "unaligned": {},
     }
     if reference not in records and reference != "best":
@@ -88,117 +88,69 @@ def run(
         )
     else:
         if accepted:
-            name = _choose_reference(reference, accepted)
-            found = _align_all(name, accepted, sources, normalize, cache, threads)
-            record |= {"reference": name, **found}
-        record |= _of_groups(groups, records, record)
+            found = Pairs(
+                accepted,
+                sources,
+                cache=cache,
+                made_by=[code_digest("scripts/align_frames.py"), VERSIONS],
+                threads=threads,
+            )
+            frames = {name: taken(each, groups[name]) for name, each in accepted.items()}
+            record |= _aligned(frames, found, reference, min_transparency)
+            found.keep()
+            if normalize == "none":
+                for entry in record["frames"].values():
+                    entry["flux_scale"] = 1.0
+            _tell(record)
+        record |= _problems(groups, records, record)
     write_json(alignment, record)
 
 
-def _of_groups(
+def _aligned(
+    frames: dict[str, Taken], pairs: Pairs, reference: str, min_transparency: float
+) -> dict[str, Any]:
+    """Choose the reference, align all frames on it, and judge them."""
+    choice = _choose(reference, frames, pairs, min_transparency)
+    outcomes = pairs.outcomes(choice.name, list(frames))
+    record: dict[str, Any] = {"reference": choice.name}
+    if choice.passed_over:
+        record["passed_over"] = {"frame": next(iter(frames)), "reason": choice.passed_over}
+    return record | judge(outcomes, frames, choice.name, min_transparency=min_transparency)
+
+
+def _problems(
     groups: dict[str, str], records: dict[str, dict[str, Any]], found: dict[str, Any]
 ) -> dict[str, Any]:
-    """Scale the frames of each group to one of them, and tell which groups have too few."""
-    frames, scaled, problems = dict(found["frames"]), {}, {}
+    """Tell which groups have too few frames."""
+    problems = {}
     names = list(dict.fromkeys(groups.values())) or [""]
     for group in names:
         offered = [name for name in records if groups[name] == group]
-        aligned = [name for name in offered if name in frames]
+        aligned = [name for name in offered if name in found["frames"]]
         if len(aligned) < 2:
             problems[group] = _too_few([records[name] for name in offered], aligned, found)
-        elif found["reference"] not in aligned:
-            # Stars have other colours than the reference's filter shows: a scale of its own.
-            aligned.sort(key=lambda name: frames[name]["flux_scale"])
-            scaled[group] = aligned[(len(aligned) - 1) // 2]
-            unit = frames[scaled[group]]["flux_scale"]
-            for name in aligned:
-                scale = frames[name]["flux_scale"] / unit
-                frames[name] = {**frames[name], "flux_scale": scale}
     if names == [""]:
         return {"problem": problems[""]} if problems else {}
-    return {"frames": frames, "flux_references": scaled, "problems": problems}
+    return {"problems": problems}
 
 
-def _choose_reference(reference: str, records: dict[str, dict[str, Any]]) -> str:
-    """Name of the reference; the best frame has most stars for the area of one."""
+def _choose(
+    reference: str, frames: dict[str, Taken], pairs: Pairs, min_transparency: float
+) -> Choice:
     if reference == "first":
-        return next(iter(records))
+        return first(frames, pairs.aligned, min_transparency)
     if reference == "best":
-        return max(
-            records, key=lambda name: records[name]["n_stars"] / records[name]["fwhm_px"] ** 2
-        )
-    return reference
+        return best(frames, pairs.aligned, min_transparency)
+    return Choice(reference)
 
 
-def _align_all(
-    reference: str,
-    records: dict[str, dict[str, Any]],
-    sources: dict[str, Path],
-    normalize: str,
-    cache: Path,
-    threads: int,
-) -> dict[str, Any]:
-    """Align every frame on the reference: the entries ``frames`` and ``unaligned``."""
-    target = _stars(records[reference], sources[reference])
-
-    def outcome(name: str) -> dict[str, Any]:
-        try:
-            return _entry(align(_stars(records[name], sources[name]), target))
-        except UnalignedError as error:
-            return {"reason": error.reason}
-
-    code = _digest(code_digest("scripts/align_frames.py"), VERSIONS)
-    lists = {name: _digest_of_stars(records[name], sources[name]) for name in records}
-    keys = {name: _digest(code, lists[name], lists[reference]) for name in records}
-    del keys[reference]
-    known = read_cache(cache)
-    left = [name for name in keys if keys[name] not in known]
-    outcomes = dict(zip(left, map_in_forks(outcome, left, threads), strict=True))
-    outcomes |= {name: known[key] for name, key in keys.items() if key in known}
-    if left or len(outcomes) < len(known):
-        write_cache(cache, {key: outcomes[name] for name, key in keys.items()})
-    log.info("%d of %d alignments are known.", len(keys) - len(left), len(keys))
-    outcomes[reference] = _entry(Alignment(identity(target.shape), len(target), 0.0, 1.0))
-    frames, unaligned = {}, {}
-    for name in records:
-        found = outcomes[name]
-        if "reason" in found:
-            unaligned[name] = found["reason"]
-            log.warning("%s: not aligned: %s", name, found["reason"])
-            continue
-        frames[name] = found if normalize == "flux" else {**found, "flux_scale": 1.0}
-        log.info("%s: %d stars matched, %.3f px", name, found["n_matched"], found["residual_px"])
-    return {"frames": frames, "unaligned": unaligned}
-
-
-def _entry(found: Alignment) -> dict[str, Any]:
-    return {
-        **found.transform.to_json(),
-        "n_matched": found.n_matched,
-        "residual_px": found.residual_px,
-        "flux_scale": found.flux_scale,
-    }
-
-
-def _stars(record: dict[str, Any], sources: Path) -> Stars:
-    """Positions, fluxes and widths of a frame's stars."""
-    import numpy as np
-
-    table = stars(read_table(sources), record["star_fwhm_px"])
-    ny, nx = record["shape"]
-    xy = np.column_stack([table["x"], table["y"]])
-    flux, fwhm = (table[name].astype(float) for name in ("flux", "fwhm"))
-    return Stars(xy, flux, fwhm, (ny, nx), table["saturated"].astype(bool))
-
-
-def _digest_of_stars(record: dict[str, Any], sources: Path) -> str:
-    """Digest of all that `_stars` makes a list of."""
-    content = hashlib.sha256(sources.read_bytes()).hexdigest()
-    return _digest(record["star_fwhm_px"], record["shape"], content)
-
-
-def _digest(*parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+def _tell(record: dict[str, Any]) -> None:
+    for name, entry in record["frames"].items():
+        log.info("%s: %d stars matched, %.3f px", name, entry["n_matched"], entry["residual_px"])
+    for name, reason in record["unaligned"].items():
+        log.warning("%s: not aligned: %s", name, reason)
+    for name, entry in record["rejected"].items():
+        log.warning("%s: rejected: %s", name, entry["reason"])
 
 
 def _none_accepted(records: list[dict[str, Any]]) -> str:
@@ -217,8 +169,8 @@ def _too_few(records: list[dict[str, Any]], aligned: list[str], found: dict[str,
     itself = " (the reference is one of them)" if found["reference"] in aligned else ""
     return (
         f"Fewer than two frames to stack: of {len(records)} offered, {accepted} accepted, "
-        f"{len(aligned)} aligned on {found['reference']!r}{itself}. The ledger gives each frame's "
-        "reason: accept more frames or set another reference."
+        f"{len(aligned)} fit to be stacked on {found['reference']!r}{itself}. The ledger gives "
+        "each frame's reason: accept more frames or set another reference."
     )
 
 

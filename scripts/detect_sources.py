@@ -9,6 +9,13 @@ from scripts.lightstack.detection.sources import detect, measure
 from scripts.lightstack.files.frame_file import pass_on_failure, read_frame, write_failure
 from scripts.lightstack.files.table_file import write_table
 from scripts.lightstack.job import job_log
+from scripts.lightstack.raw.exposure import (
+    EGAIN_KEYS,
+    FILTER_KEYS,
+    GAIN_KEYS,
+    ISO_KEYS,
+    WHEEL_KEYS,
+)
 from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.sky.mesh import mesh_of
 
@@ -30,8 +37,9 @@ CARRIED = (
     ),
     *("SKYMODEL", "SKYLIGHT"),
     *("EXPTIME", "EXPOSURE", "DATE-OBS"),
+    *(*FILTER_KEYS, *WHEEL_KEYS, *ISO_KEYS, *GAIN_KEYS, *EGAIN_KEYS),
 )
-"""Cards that the frame's row in the ledger needs."""
+"""Cards that the frame's row in the ledger needs, or that say what share of the light it got."""
 
 log = logging.getLogger(__name__)
 

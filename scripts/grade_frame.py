@@ -10,6 +10,7 @@ from scripts.lightstack.files.frame_file import FAILURE, read_header
 from scripts.lightstack.files.records import write_json
 from scripts.lightstack.files.table_file import read_table
 from scripts.lightstack.job import job_log
+from scripts.lightstack.raw.exposure import exposure_of
 from scripts.lightstack.raw.values import exposure_time
 from scripts.lightstack.reason import Reason
 from scripts.lightstack.text import text_of
@@ -40,6 +41,7 @@ def run(sources: Path, quality: Path, *, frame: str, limits: dict[str, Any]) -> 
         return
     result = grade(read_table(sources), Limits(**limits))
     date = header.get("DATE-OBS")
+    exposure = exposure_of(header, (header["NY"], header["NX"]))
     record |= asdict(result)
     record |= {
         "verdict": "rejected" if result.reasons else "accepted",
@@ -53,6 +55,9 @@ def run(sources: Path, quality: Path, *, frame: str, limits: dict[str, Any]) -> 
         "sky_light_adu": header.get("SKYLIGHT"),
         **{noun: text_of(header.get(noun.upper(), "none")) for noun in ("dark", "bias", "flat")},
         "exptime_s": exposure_time(header),
+        "filter": exposure.filter,
+        "gain": exposure.gain,
+        "egain": exposure.egain,
         "date_obs": date if isinstance(date, str) else None,
     }
     write_json(quality, record)

@@ -52,9 +52,9 @@ def run(
         found = found_of.get(name, {})
         row = {key: record.get(key) for key in COLUMNS}
         row |= {"frame": name, **_outcome(record, found, groups[name])}
-        if name in found.get("frames", {}):
+        if entry := {**found.get("frames", {}), **found.get("rejected", {})}.get(name):
             reference = records[found["reference"]]
-            row |= _placement(found["frames"][name], record["shape"], reference["shape"])
+            row |= _placement(entry, record["shape"], reference["shape"])
         rows.append(row)
     rows += [
         {"frame": name, "status": status, "reasons": reason}
@@ -78,6 +78,8 @@ def _outcome(record: dict[str, Any], alignment: dict[str, Any], group: str) -> d
     name = record["frame"]
     if record["verdict"] != "accepted":
         return {"status": record["verdict"], "reasons": sentences(record["reasons"])}
+    if name in alignment.get("rejected", {}):
+        return {"status": "rejected", "reasons": sentence(alignment["rejected"][name]["reason"])}
     # Where nothing can be aligned, no alignment names the frame.
     if name not in alignment.get("frames", {}) or problem_of(alignment, group):
         reason = alignment.get("unaligned", {}).get(name, {"code": "alone"})
@@ -101,6 +103,7 @@ def _placement(
         "rotation_deg": transform.rotation_deg,
         "scale": transform.scale,
         "flux_scale": entry["flux_scale"],
+        "transparency": entry["transparency"],
     }
 
 

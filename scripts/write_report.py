@@ -11,12 +11,13 @@ import numpy as np
 from scripts.lightstack.detection.quality import fwhm_range, stars
 from scripts.lightstack.files.atomic import atomic_write
 from scripts.lightstack.files.frame_file import FAILURE, read_header
-from scripts.lightstack.files.records import read_csv
+from scripts.lightstack.files.records import read_csv, read_json
 from scripts.lightstack.files.table_file import read_table
 from scripts.lightstack.job import JobError, job_log
 from scripts.lightstack.report.charts import frame_axis
 from scripts.lightstack.report.criteria import criteria, what_if
 from scripts.lightstack.report.figures import charts
+from scripts.lightstack.report.notes import notes
 from scripts.lightstack.report.page import render
 from scripts.lightstack.report.pictures import (
     Picture,
@@ -116,6 +117,7 @@ def run(
     shown.sort(key=lambda frame: order[frame.row.name])
     left_out = [frame for frame in shown if not frame.row.is_stacked]
     axis, places = frame_axis([None if row.margin is None else row.date_obs for row in rows])
+    alignments = dict.fromkeys(files.alignment for files in groups.values())
     cleaned = {name: files["cleaned"] for name, files in frames.items()}
     sections = []
     for name, files in groups.items():
@@ -137,6 +139,7 @@ def run(
         "causes": causes(rows, limits),
         "is_grouped": list(groups) != [""],
         "sections": sections,
+        "notes": [note for path in alignments for note in notes(read_json(path))],
         "software": software,
         "axis": axis,
         "places": places,

@@ -2,23 +2,25 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from scripts import align_frames
+from scripts.lightstack.alignment import pairs
 from scripts.lightstack.alignment.registration import Alignment, align
 from scripts.lightstack.alignment.stars import Stars
 from scripts.lightstack.detection.sources import SOURCE
 from scripts.lightstack.files.cache_file import read_cache
 from scripts.lightstack.files.records import read_json, write_json
 from scripts.lightstack.files.table_file import write_table
-from tests.test_registration import SHAPE, Scene
+from tests.test_registration import Scene
 
 N_FRAMES = 6
 
 
-def write_frame(folder: Path, name: str, stars: Stars) -> None:
+def write_frame(folder: Path, name: str, stars: Stars, **facts: Any) -> None:
     """Write what detection and grading would have written."""
     table = np.zeros(len(stars), SOURCE)
     table["x"], table["y"] = stars.xy.T
@@ -31,10 +33,15 @@ def write_frame(folder: Path, name: str, stars: Stars) -> None:
         "dark": "none",
         "date_obs": None,
         "exptime_s": None,
+        "filter": None,
+        "gain": None,
+        "egain": None,
+        "noise_adu": 10.0,
         "n_stars": len(table),
         "fwhm_px": 3.0,
         "star_fwhm_px": [1.0, 6.0],
-        "shape": list(SHAPE),
+        "shape": list(stars.shape),
+        **facts,
     }
     write_json(folder / "quality" / f"{name}.json", record)
 
@@ -63,6 +70,7 @@ def aligned(
         groups=groups or dict.fromkeys(names, ""),
         reference=reference,
         normalize="flux",
+        min_transparency=0.3,
         cache=folder / "work" / "alignments.json",
         threads=threads,
     )
@@ -78,7 +86,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Stars]:
         lists.append(frame)
         return align(frame, reference)
 
-    monkeypatch.setattr(align_frames, "align", noted)
+    monkeypatch.setattr(pairs, "align", noted)
     return lists
 
 
@@ -164,21 +172,23 @@ def test_a_night_without_accepted_frames_counts_the_reasons(tmp_path: Path) -> N
 
 def test_groups_share_a_reference_and_have_scales_of_their_own(tmp_path: Path) -> None:
     shares = {"0": 1.0, "1": 0.8, "2": 0.3, "3": 0.15, "4": 0.29, "5": 1.0}
+    groups = dict(zip(shares, ("L", "L", "Ha", "Ha", "Ha", "R"), strict=True))
     for number, (name, share) in enumerate(shares.items()):
         seen = Scene(60, shift=(7.3 * number, -4.1)).observe(5)[1]
-        write_frame(tmp_path, name, Stars(seen.xy, seen.flux * share, seen.fwhm, SHAPE))
-    groups = dict(zip(shares, ("L", "L", "Ha", "Ha", "Ha", "R"), strict=True))
+        stars = Stars(seen.xy, seen.flux * share, seen.fwhm, seen.shape)
+        write_frame(tmp_path, name, stars, filter=groups[name])
     # A frame of other groups is the reference of others.
     aligned(tmp_path, groups=groups, reference="elsewhere")
     found = read_json(tmp_path / "alignment.json")
     assert found["reference"] == "0"
     scales = {name: entry["flux_scale"] for name, entry in found["frames"].items()}
     assert (scales["0"], scales["1"]) == pytest.approx((1, 1 / 0.8), rel=0.05)
-    assert found["flux_references"] == {"Ha": "4"}
-    of_others = [0.29 / 0.3, 0.29 / 0.15, 1]
+    # One that is as clear as half of its group, at least.
+    assert found["flux_references"]["Ha"] == "2"
+    of_others = [1, 0.3 / 0.15, 0.3 / 0.29]
     assert [scales[name] for name in "234"] == pytest.approx(of_others, rel=0.05)
-    assert scales["4"] == 1
+    assert scales["2"] == 1
     assert found["problems"].keys() == {"R"}
-    assert "of 1 offered, 1 accepted, 1 aligned on '0'. The" in found["problems"]["R"]
+    assert "of 1 offered, 1 accepted, 1 fit to be stacked on '0'. The" in found["problems"]["R"]
     aligned(tmp_path)
     assert "problems" not in read_json(tmp_path / "alignment.json")

@@ -339,10 +339,38 @@ def test_unrelated_fields_do_not_align() -> None:
             align(frame, reference)
 
 
-def test_a_mirrored_frame_does_not_align() -> None:
-    frame, reference = Scene().observe(0)
-    with pytest.raises(UnalignedError):
-        align(replace(frame, xy=frame.xy * [-1, 1] + [NX_NY[0] - 1, 0]), reference)
+@pytest.mark.parametrize("distortion", [0.0, 0.003])
+def test_a_mirror_image_is_turned_over(distortion: float) -> None:
+    scene = Scene(distortion=distortion)
+    frame, reference = scene.observe(0)
+    turned_over = replace(frame, xy=frame.xy * [-1, 1] + [NX_NY[0] - 1, 0])
+    mirrored, plain = align(turned_over, reference).transform, align(frame, reference).transform
+    assert np.linalg.det(mirrored.matrix) < 0
+    there = plain.forward(frame.xy)
+    np.testing.assert_allclose(mirrored.forward(turned_over.xy), there, atol=1e-6)
+    back = mirrored.backward(there) * [-1, 1] + [NX_NY[0] - 1, 0]
+    np.testing.assert_allclose(back, plain.backward(there), atol=1e-6)
+
+
+@pytest.mark.parametrize("distortion", [0.0, 0.003])
+@pytest.mark.parametrize("factor", [2, 3])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_binned_frame_lies_on_a_whole_one(
+    factor: int, distortion: float, mirrored: bool
+) -> None:
+    scene = Scene(300, distortion=distortion)
+    frame, reference = scene.observe(1)
+    ny, nx = -(-SHAPE[0] // factor), SHAPE[1] // factor
+    xy = (frame.xy + 0.5) / factor - 0.5
+    if mirrored:
+        xy = xy * [-1, 1] + [nx - 1, 0]
+    binned = replace(frame, xy=xy, shape=(ny, nx))
+    for one, other, back in ((binned, reference, False), (reference, binned, True)):
+        transform = align(one, other).transform
+        assert transform.scale == pytest.approx(1 / factor if back else factor, rel=0.01)
+        assert (np.linalg.det(transform.matrix) < 0) == mirrored
+        to_reference = transform.backward if back else transform.forward
+        assert np.hypot(*(to_reference(xy) - scene.truth(frame.xy)).T).mean() < 0.3
 
 
 def test_a_frame_lies_on_itself_exactly() -> None:

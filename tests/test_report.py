@@ -238,7 +238,7 @@ def test_limits_that_are_broken_are_what_frames_are_rejected_for(
     names = Limits.__dataclass_fields__
     quality = grade(sources, Limits(**{name: settings[name] for name in names}))
     limits = criteria(settings)
-    values = {limit.column: getattr(quality, limit.column) for limit in limits}
+    values = {limit.column: getattr(quality, limit.column, None) for limit in limits}
     assert len(broken(limits, values)) == len(quality.reasons)
     assert (nearest(limits, values) >= 0) == (not quality.reasons)  # type: ignore[operator]
 

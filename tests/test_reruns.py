@@ -276,7 +276,7 @@ def test_calibrated_frames_can_be_kept(night: Path) -> None:
         (["background_box=40"], jobs(5, *FRAME_JOBS)),
         (["normalize=none"], jobs() | {"select_frames": 0}),
         (["sigma_clip=3"], AFTER_STACK),
-        (["weights=noise"], AFTER_STACK),
+        (["weights=none"], AFTER_STACK),
         (["modes=[mean,median]"], AFTER_STACK),
         (["minarea=6", "min_star_count=21"], jobs(5, "detect_sources", "grade_frame")),
         # The values of two settings change places.

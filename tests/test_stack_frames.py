@@ -22,7 +22,7 @@ from scripts.lightstack.planning.recipes import Recipes
 from scripts.lightstack.planning.stack_memory import stack_memory
 from scripts.lightstack.simulator import Night
 from scripts.lightstack.stacking import bands
-from scripts.lightstack.stacking.aligned import AlignedFrame, aligned_frames
+from scripts.lightstack.stacking.aligned import AlignedFrame, aligned_frames, weights_by_noise
 from scripts.lightstack.stacking.bands import Bands
 from scripts.lightstack.stacking.combining import combine
 from scripts.lightstack.stacking.joining import joined
@@ -213,6 +213,13 @@ def test_weights_follow_the_noise_before_resampling(
     sky = np.abs(fits.getdata(stacks["median"])) < 20
     plain, noise = (np.nanstd(fits.getdata(path["mean"])[sky]) for path in (stacks, weighted))
     assert noise < plain
+
+
+def test_a_sky_without_noise_weighs_as_the_quietest() -> None:
+    np.testing.assert_array_equal(
+        weights_by_noise(np.array([2.0, 0.0, 4.0])), [1 / 4, 1 / 4, 1 / 16]
+    )
+    np.testing.assert_array_equal(weights_by_noise(np.zeros(3)), [1, 1, 1])
 
 
 def test_a_stack_of_one_is_refused(simulated: tuple[Run, Night], tmp_path: Path) -> None:

@@ -138,23 +138,41 @@ def _aligned_frames(run: Run) -> np.ndarray:
     ).astype(np.float64)
 
 
-def _clipped_mean(cube: np.ndarray, sigma: float) -> np.ndarray:
+def _weights(run: Run) -> np.ndarray:
+    """Inverse variances of the frames' skies, on the reference's scale."""
+    alignment = read_json(run.folder / "results" / "alignment.json")
+    variances = []
+    for name, entry in alignment["frames"].items():
+        noise = read_json(run.folder / "work" / "quality" / f"{name}.json")["noise_adu"]
+        scale = np.sqrt(np.linalg.det(entry["matrix"]))
+        variances.append((noise * entry["flux_scale"] / scale**2) ** 2)
+    return 1 / np.array(variances)
+
+
+def _weighted_mean(cube: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    weight = np.where(np.isfinite(cube), weights[:, np.newaxis, np.newaxis], 0)
+    total = weight.sum(axis=0)
+    mean = (np.nan_to_num(cube) * weight).sum(axis=0) / np.where(total, total, np.nan)
+    return np.asarray(mean)
+
+
+def _clipped_mean(cube: np.ndarray, sigma: float, weights: np.ndarray) -> np.ndarray:
     mean, std = np.nanmean(cube, axis=0), np.nanstd(cube, axis=0)
     kept = np.where(np.abs(cube - mean) <= sigma * std, cube, np.nan)
-    return np.asarray(np.nanmean(kept, axis=0))
+    return _weighted_mean(kept, weights)
 
 
 @pytest.mark.filterwarnings("ignore:.*(empty slice|All-NaN|Degrees of freedom).*:RuntimeWarning")
 def test_stacks_equal_plain_numpy(simulated: tuple[Run, Night]) -> None:
     run, _ = simulated
-    cube = _aligned_frames(run)
+    cube, weights = _aligned_frames(run), _weights(run)
     expected = {
-        "mean": np.nanmean(cube, axis=0),
+        "mean": _weighted_mean(cube, weights),
         "median": np.nanmedian(cube, axis=0),
         "max": np.nanmax(cube, axis=0),
         "min": np.nanmin(cube, axis=0),
         "std": np.nanstd(cube, axis=0),
-        "sigma_clip": _clipped_mean(cube, 2.5),
+        "sigma_clip": _clipped_mean(cube, 2.5, weights),
     }
     coverage = np.isfinite(cube).sum(axis=0)
     assert coverage.min() < 8 < coverage.max() == 12

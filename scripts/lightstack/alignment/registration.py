@@ -2,10 +2,12 @@
 
 A guess comes from a few bright stars, first by astroalign, then by triangles. Every star is then
 matched through it, and the match is believed only if chance could not have made it. What is
-believed is refitted to all matched stars, each with the weight that its centroid deserves.
+believed is refitted to all matched stars, each with the weight that its centroid deserves. A frame
+for which there is none may be a mirror image or have other pixels.
 """
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,7 +30,9 @@ from scripts.lightstack.alignment.matching import (
     reason_to_doubt,
 )
 from scripts.lightstack.alignment.stars import Stars
+from scripts.lightstack.alignment.tearing import tear
 from scripts.lightstack.alignment.transform import Transform, identity
+from scripts.lightstack.alignment.views import seen, unseen, views
 from scripts.lightstack.reason import Reason
 
 FIRST_TOLERANCE_PX = 6.0
@@ -54,6 +58,9 @@ LEAST_SHARE_OF_REST = 0.1
 
 Tuned with the hot pixels of `tests/test_registration.py`.
 """
+
+NO_MATTER_OF_VIEW = ("too_few_sources", "hot_pixels", "torn")
+"""Reasons that no other look at the frame would do away with."""
 
 SETTLED_PX = 1e-4
 """Change of a fit that is not worth another one: a hundredth of the best centroid [pixels]."""
@@ -119,6 +126,7 @@ def align(frame: Stars, reference: Stars) -> Alignment:
     Returns
     -------
     Alignment
+        Of a mirror image too, and of a frame with pixels of another size.
 
     Raises
     ------
@@ -126,10 +134,25 @@ def align(frame: Stars, reference: Stars) -> Alignment:
         If no transform explains the stars better than chance or than a static pattern would.
     """
     frame, reference = frame.candidates, reference.candidates
+    try:
+        return _align(frame, reference)
+    except UnalignedError as error:
+        if error.reason["code"] in NO_MATTER_OF_VIEW:
+            raise
+        for view in views(frame, reference, LARGEST_SCALE):
+            with suppress(UnalignedError):
+                found = _align(seen(view, frame), reference)
+                return replace(found, transform=unseen(view, found.transform, frame.shape))
+        raise
+
+
+def _align(frame: Stars, reference: Stars) -> Alignment:
+    """Align a frame that is neither mirrored nor of other pixels, the brightest stars first."""
     match = _search_sky(frame, reference)
     frame, reference = _without_stuck(match.transform, frame, reference)
     match = _refine(match, frame, reference)
     doubt = reason_to_doubt(match, frame, reference, LEAST_SHARE_OF_REST)
+    doubt = doubt or tear(match, frame, reference)
     if doubt:
         raise UnalignedError(doubt)
     return Alignment(

@@ -33,6 +33,7 @@ COLUMNS = (
     "rotation_deg",
     "scale",
     "flux_scale",
+    "transparency",
     "sha256",
     "filter",
     "object",

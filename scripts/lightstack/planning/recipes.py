@@ -98,7 +98,9 @@ RULES = {
     ),
     "select_frames": Ingredients(("output_dir",), ("grade_frame", "subtract_background")),
     "align_frames": Ingredients(
-        ("reference", "normalize"), ("grade_frame", "detect_sources"), per="reference"
+        ("reference", "normalize", "min_transparency"),
+        ("grade_frame", "detect_sources"),
+        per="reference",
     ),
     "list_frames": Ingredients((), ("align_frames", "grade_frame")),
     "list_inventory": Ingredients(),

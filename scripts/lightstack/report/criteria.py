@@ -96,6 +96,16 @@ def criteria(settings: Mapping[str, Any]) -> list[Criterion]:
             digits=3,
             highest=1,
         ),
+        Criterion(
+            "min_transparency",
+            "transparency",
+            "transparency",
+            "too little light",
+            settings["min_transparency"],
+            is_least=True,
+            digits=2,
+            highest=1,
+        ),
     ]
 
 

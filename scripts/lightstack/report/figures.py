@@ -9,7 +9,7 @@ SERIES = (
     ("n_stars", "Stars", ""),
     ("ellipticity", "Ellipticity", ""),
     ("background_adu", "Sky", "ADU"),
-    ("transparency", "Transparency", "of the reference"),
+    ("transparency", "Transparency", "of a clear frame"),
     ("rotation_deg", "Rotation", "°"),
 )
 """Columns of the ledger that are drawn as a series, with title and unit."""

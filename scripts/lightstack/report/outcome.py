@@ -10,6 +10,7 @@ from scripts.lightstack.files.kept_stacks import PREVIOUS, SHOWN_BY, STACKS
 from scripts.lightstack.files.ledger import summary
 from scripts.lightstack.files.records import read_csv, read_json
 from scripts.lightstack.report.criteria import criteria
+from scripts.lightstack.report.notes import notes
 from scripts.lightstack.report.rows import Row, rows_of
 from scripts.lightstack.report.verdicts import advice, verdicts
 from scripts.lightstack.stacking.rejection import blindness
@@ -62,6 +63,7 @@ def outcome(
         all_stacked = all(stacked[name] or name in problems for name in groups)
         lines += summary(Path(ledger), stacked=all_stacked and problems.keys() != groups.keys())
         lines += _of_groups(rows, groups, problems, stacked)
+        lines += dict.fromkeys(note for each in found.values() for note in notes(each))
         lines += advice(rows, settings)
         if "sigma_clip" in settings["modes"]:
             lines += _blind(rows, [name for name in groups if stacked[name]], settings)

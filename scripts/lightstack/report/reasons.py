@@ -20,6 +20,20 @@ SENTENCES = {
     "as_good_by_chance": f"{_MATCHED}: unrelated fields do as well by chance",
     "too_few_of_the_bright": f"{_MATCHED}, {{value:.0%}} of the brighter half: too few to trust",
     "hot_pixels": "{value} sources match without any shift, but they look like hot pixels",
+    "torn": (
+        "torn: {value:.0%} of the bright stars match in {axis} {first:.0f} to {last:.0f}, "
+        "nearly all outside of them"
+    ),
+    "too_opaque": "{value:.0%} of the light of a clear frame < min_transparency {limit:g}",
+    "other_scale": (
+        "its pixels are {value:.2f} times as wide on the sky as those of the other frames: "
+        "a stack mixes no binnings (group_by parts them)"
+    ),
+    "other_shape": (
+        "it has {value[1]} x {value[0]} pixels and not {limit[1]} x {limit[0]}, as most have"
+    ),
+    "other_exposure": "it was exposed {value} s and not {limit} s, as most were",
+    "apart": "it is none of the {value} of {limit} frames that align on each other",
     "alone": "nothing to stack it with",
 }
 """By code; the fields are those of the reason."""

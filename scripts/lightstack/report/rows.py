@@ -23,6 +23,7 @@ NUMBERS = (
     "shift_y_px",
     "rotation_deg",
     "flux_scale",
+    "transparency",
 )
 
 
@@ -37,8 +38,7 @@ class Row:
     reasons : list of str
         Why it is not stacked, a sentence each.
     values : mapping of str to float or None
-        Numbers of the ledger by column, and ``transparency``, the share of the starlight that
-        reached the frame, over that of the reference.
+        Numbers of the ledger by column.
     dark, date_obs, sha256, group : str
         As in the ledger.
     margin : float or None
@@ -83,8 +83,6 @@ def rows_of(ledger: list[dict[str, str]], limits: list[Criterion]) -> list[Row]:
 
 def _row(row: dict[str, str], limits: list[Criterion]) -> Row:
     values = {column: number(row.get(column, "")) for column in NUMBERS}
-    scale = values["flux_scale"]
-    values["transparency"] = 1 / scale if scale else None
     is_rejected = row["status"] == "rejected"
     is_without_limit = is_rejected and not broken(limits, values)
     return Row(
@@ -139,7 +137,7 @@ def causes(rows: list[Row], limits: list[Criterion]) -> list[tuple[str, list[str
             )
         )
     others = [row.name for row in rejected if row.margin is None]
-    causes.append(("no single light frames, or not the file to use", others))
+    causes.append(("no single light frames, not the file to use, or of another binning", others))
     causes.append(("not aligned", [row.name for row in rows if row.status == "unaligned"]))
     causes.append(("no usable image", [row.name for row in rows if row.status == "failed"]))
     return [(cause, names) for cause, names in causes if names]

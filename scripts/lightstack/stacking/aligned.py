@@ -108,6 +108,26 @@ def aligned_frames(alignment: dict[str, Any], cleaned: dict[str, Path]) -> list[
     return frames
 
 
+def weights_by_noise(noise: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the weights with which a mean has the least noise.
+
+    Parameters
+    ----------
+    noise : (n,) ndarray of float64
+        Of the frames' skies [ADU of the stack].
+
+    Returns
+    -------
+    (n,) ndarray of float64
+        Inverse variances. A frame whose sky shows no noise, as where it lies below the numbers of
+        its file, has the weight of the least noisy other one.
+    """
+    least = noise.min(where=noise > 0, initial=np.inf)
+    if np.isinf(least):
+        return np.ones(len(noise))
+    return np.asarray(np.maximum(noise, least) ** -2, np.float64)
+
+
 def fill(
     frames: Sequence[AlignedFrame],
     rows: tuple[int, int],

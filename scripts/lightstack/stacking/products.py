@@ -19,7 +19,7 @@ from scripts.lightstack.files.records import read_json
 from scripts.lightstack.files.stack_file import StackWriter, count_extension, table_extension
 from scripts.lightstack.job import JobError
 from scripts.lightstack.raw.image import UnusableFrameError
-from scripts.lightstack.stacking.aligned import AlignedFrame, aligned_frames
+from scripts.lightstack.stacking.aligned import AlignedFrame, aligned_frames, weights_by_noise
 from scripts.lightstack.stacking.bands import Band
 from scripts.lightstack.stacking.combining import count_type
 from scripts.lightstack.stacking.gradients import match_skies
@@ -102,7 +102,7 @@ class Stacked:
     def options(self) -> dict[str, Any]:
         """Arguments of `combining.combine`, beside what `modes.MEASURING` measures."""
         noise = np.array([frame.noise for frame in self.frames])
-        weight = noise**-2 if self.weights == "noise" else np.ones(len(noise))
+        weight = weights_by_noise(noise) if self.weights == "noise" else np.ones(len(noise))
         return {"weights": weight, "noise": noise, "sigma_clip": self.sigma_clip}
 
     def headers(self, modes: Iterable[str]) -> "dict[str, fits.Header]":

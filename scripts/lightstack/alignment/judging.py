@@ -1,0 +1,87 @@
+"""Which of the aligned frames are fit for a stack, and what their fluxes are scaled by."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scripts.lightstack.alignment.guesses import LARGEST_SCALE
+from scripts.lightstack.alignment.pairs import Outcome
+from scripts.lightstack.alignment.reference import usual
+from scripts.lightstack.alignment.taken import Taken
+from scripts.lightstack.alignment.transform import Transform
+from scripts.lightstack.alignment.transparency import transparencies
+
+
+def judge(
+    outcomes: Mapping[str, Outcome],
+    frames: Mapping[str, Taken],
+    reference: str,
+    *,
+    min_transparency: float,
+) -> dict[str, dict[str, Any]]:
+    """Part frames that were aligned on one.
+
+    Parameters
+    ----------
+    outcomes : dict of str to dict
+        What `pairs.Pairs.outcomes` found of each frame.
+    frames : dict of str to Taken
+        How they were taken.
+    reference : str
+        It is never rejected.
+    min_transparency : float
+        A frame that less of the light reached is rejected.
+
+    Returns
+    -------
+    dict of str to dict
+        ``frames``: the entries of those that are fit for their stack; ``rejected``: those of the
+        others, with a ``reason``; ``unaligned``: the reasons of frames without an entry. Entries
+        have the ``transparency``, and a ``flux_scale`` that brings fluxes to those of one frame of
+        the stack: the reference, or, by stack, one of the ``flux_references``.
+    """
+    entries = {name: found for name, found in outcomes.items() if "reason" not in found}
+    light = transparencies({name: entry["flux_scale"] for name, entry in entries.items()}, frames)
+    stacks: dict[str, list[str]] = {}
+    for name in entries:
+        stacks.setdefault(frames[name].stack, []).append(name)
+    models = {stack: _model(names, frames, reference, light) for stack, names in stacks.items()}
+    fit, rejected = {}, {}
+    for name, entry in entries.items():
+        model = models[frames[name].stack]
+        scale = _scale(entry, frames[name]) / _scale(entries[model], frames[model])
+        flux_scale = entry["flux_scale"] / entries[model]["flux_scale"]
+        placed = {**entry, "flux_scale": flux_scale, "transparency": light[name]}
+        if name == reference:
+            fit[name] = placed
+        elif not 1 / LARGEST_SCALE < scale < LARGEST_SCALE:
+            reason = {"code": "other_scale", "value": scale, "limit": LARGEST_SCALE}
+            rejected[name] = {**placed, "reason": reason}
+        elif light[name] < min_transparency:
+            reason = {"code": "too_opaque", "value": light[name], "limit": min_transparency}
+            rejected[name] = {**placed, "reason": reason}
+        else:
+            fit[name] = placed
+    unaligned = {name: found["reason"] for name, found in outcomes.items() if "reason" in found}
+    others = {stack: name for stack, name in models.items() if stack != frames[reference].stack}
+    return {
+        "frames": fit,
+        "rejected": rejected,
+        "unaligned": unaligned,
+        **({"flux_references": others} if others else {}),
+    }
+
+
+def _model(
+    names: Sequence[str], frames: Mapping[str, Taken], reference: str, light: Mapping[str, float]
+) -> str:
+    """Name the frame after which the others of a stack are scaled."""
+    if reference in names:
+        return reference
+    alike = usual(names, frames)
+    # The typical one is at least as clear as half of them, and no cloud.
+    middle = sorted(light[name] for name in alike)[(len(alike) - 1) // 2]
+    return next(name for name in alike if light[name] >= middle)
+
+
+def _scale(entry: Outcome, taken: Taken) -> float:
+    return Transform.from_json(entry, taken.shape, taken.shape).scale

@@ -1,0 +1,40 @@
+"""What is to be known of an alignment beside its numbers."""
+
+from typing import Any
+
+from scripts.lightstack.report.reasons import sentence
+from scripts.lightstack.text import on_one_line
+
+
+def notes(alignment: dict[str, Any]) -> list[str]:
+    """Say why the first accepted frame is not the reference, and which frames were turned over.
+
+    Parameters
+    ----------
+    alignment : dict
+        What `align_frames` wrote.
+
+    Returns
+    -------
+    list of str
+        A sentence each.
+    """
+    lines = []
+    if passed_over := alignment.get("passed_over"):
+        lines.append(
+            f"Reference: {on_one_line(alignment['reference'])}. The first accepted frame, "
+            f"{on_one_line(passed_over['frame'])}, is passed over: "
+            f"{sentence(passed_over['reason'])} (a name as reference would choose it)."
+        )
+    mirrored = [name for name, entry in alignment["frames"].items() if _is_mirrored(entry)]
+    if mirrored:
+        lines.append(
+            f"{len(mirrored)} of {len(alignment['frames'])} frames are mirror images of the "
+            f"reference and are turned over, such as {on_one_line(mirrored[0])}."
+        )
+    return lines
+
+
+def _is_mirrored(entry: dict[str, Any]) -> bool:
+    (a, b, _), (c, d, _) = entry["matrix"][:2]
+    return bool(a * d < b * c)
