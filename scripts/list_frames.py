@@ -69,7 +69,9 @@ def run(
 def _by_frame(alignments: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Alignment in which each frame has a part."""
     return {
-        name: found for found in alignments for name in (*found["frames"], *found["unaligned"])
+        name: found
+        for found in alignments
+        for name in (*found["frames"], *found["rejected"], *found["unaligned"])
     }
 
 

@@ -27,6 +27,7 @@ def write_frame(folder: Path, name: str, stars: Stars, **facts: Any) -> None:
     table["flux"], table["fwhm"] = stars.flux, stars.fwhm
     write_table(folder / "sources" / f"{name}.fits", table, {})
     record = {
+        "frame": name,
         "verdict": "accepted",
         "reasons": [],
         "pixels_sha256": name,

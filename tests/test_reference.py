@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from scripts import list_frames
 from scripts.lightstack.alignment.judging import judge
 from scripts.lightstack.alignment.reference import MOST_TRIED, Choice, best, first
 from scripts.lightstack.alignment.taken import Taken
 from scripts.lightstack.alignment.transform import Transform
 from scripts.lightstack.alignment.transparency import transparencies
-from scripts.lightstack.files.records import read_json
+from scripts.lightstack.files.records import read_csv, read_json
 from scripts.lightstack.report.notes import notes
 from scripts.lightstack.report.reasons import sentence
 from tests.test_align_frames import aligned, write_frame
@@ -143,10 +144,11 @@ def test_transparency_is_light_per_second_over_that_of_clear_frames() -> None:
         "c": TAKEN,
         "d": TAKEN,
         "hydrogen": replace(TAKEN, optics="Ha"),
+        "folder": replace(TAKEN, stack="Ha"),
     }
-    scales = {"a": 6.0, "b": 1.0, "c": 1.0, "d": 5.0, "hydrogen": 30.0}
+    scales = {"a": 6.0, "b": 1.0, "c": 1.0, "d": 5.0, "hydrogen": 30.0, "folder": 30.0}
     found = transparencies(scales, frames)
-    assert found == pytest.approx({"a": 1, "b": 1, "c": 1, "d": 0.2, "hydrogen": 1})
+    assert found == pytest.approx({"a": 1, "b": 1, "c": 1, "d": 0.2, "hydrogen": 1, "folder": 1})
 
 
 def test_one_frame_with_too_much_light_makes_no_others_cloudy() -> None:
@@ -238,6 +240,23 @@ def test_a_night_with_a_test_shot_and_clouds(mixed: Path) -> None:
     found = read_json(mixed / "alignment.json")
     assert found["reference"] == "0"
     assert not notes(found)
+
+
+def test_the_ledger_gives_the_reason_and_the_numbers_of_a_cloudy_frame(mixed: Path) -> None:
+    aligned(mixed)
+    names = [f"{number}" for number in range(7)]
+    list_frames.run(
+        {name: mixed / "quality" / f"{name}.json" for name in names},
+        [mixed / "alignment.json"],
+        mixed / "frames.csv",
+        refused={},
+        left_out={},
+        facts={name: {} for name in names},
+    )
+    row = read_csv(mixed / "frames.csv")[4]
+    assert row["status"] == "rejected"
+    assert row["reasons"] == "10% of the light of a clear frame < min_transparency 0.3"
+    assert float(row["transparency"]) == pytest.approx(0.1)
 
 
 def test_mirror_images_are_told(tmp_path: Path) -> None:

@@ -30,12 +30,12 @@ def transparencies(
     Returns
     -------
     dict of str to float
-        1 for a clear frame. Frames of other filters or other gains are not compared with each
+        1 for a clear frame. Frames of other stacks, filters or gains are not compared with each
         other; exposures are, where all are known.
     """
     alike: dict[object, list[str]] = {}
     for name in flux_scales:
-        alike.setdefault(frames[name].optics, []).append(name)
+        alike.setdefault((frames[name].stack, frames[name].optics), []).append(name)
     found: dict[str, float] = {}
     for names in alike.values():
         times = [frames[name].exptime for name in names]
