@@ -121,7 +121,8 @@ def frame_names():
 def frames_to_tune_by():
     """Up to three frames from all parts of the night."""
     names = frame_names()
-    return list(dict.fromkeys(names[len(names) * part // 6] for part in (1, 3, 5)))
+    places = [len(names) * part // 6 for part in (1, 3, 5)]
+    return list(dict.fromkeys(names[place] for place in places if place < len(names)))
 
 
 def of_all_frames(pattern):

@@ -544,7 +544,8 @@ def test_no_arrangement_of_stars_ends_a_run(
         assert json.loads(json.dumps(found, allow_nan=False)) == found
         return
     transform = found.transform
-    assert 0.75 < transform.scale < 1.35
+    binning = min((1 / 3, 1 / 2, 1, 2, 3), key=lambda known: abs(np.log(transform.scale / known)))
+    assert 0.75 < transform.scale / binning < 1.35
     assert found.flux_scale > 0
     numbers = [found.residual_px, found.flux_scale, *transform.corners.ravel()]
     assert np.isfinite([*numbers, *transform.backward(transform.corners).ravel()]).all()
