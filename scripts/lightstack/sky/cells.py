@@ -116,7 +116,8 @@ class Bins:
         masked = np.zeros((ny, nx), bool)
         levels = [limit]
         brightest = float(np.nanmax(light, initial=limit))
-        while levels[-1] * WINGS < brightest:
+        # Of a sky that is clipped to one value no noise is known.
+        while 0 < levels[-1] * WINGS < brightest:
             levels.append(levels[-1] * WINGS)
         for level in reversed(levels):
             masked = grown(masked) | (light > level)
