@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -64,6 +65,18 @@ def snakemake(
         cwd=folder,
     )
     return Run(folder, done.returncode, done.stdout)
+
+
+def copy_checkout(target: Path) -> None:
+    """Copy what a run needs, but for caches: other tests write there meanwhile."""
+    target.mkdir()
+    for name in ("Snakefile", "rules", "scripts", "profiles", "config", "envs"):
+        source = ROOT / name
+        if source.is_dir():
+            caches = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, target / name, ignore=caches)
+        else:
+            shutil.copyfile(source, target / name)
 
 
 def planned_jobs(run: Run) -> dict[str, int]:

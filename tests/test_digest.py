@@ -1,7 +1,6 @@
 """A change of code is seen where the code is used, and only there."""
 
 import ast
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 
 from scripts.lightstack import digest, modules
 from scripts.lightstack.planning.recipes import RULES
-from tests.conftest import ROOT
+from tests.conftest import ROOT, copy_checkout
 
 SCRIPT = "scripts/detect_sources.py"
 
@@ -34,9 +33,10 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture
 def changed_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
     """Return which scripts' digests an edit of one file of a copied checkout changes."""
-    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
-    monkeypatch.setattr(modules, "ROOT", tmp_path)
-    scripts = [f"scripts/{path.name}" for path in (tmp_path / "scripts").glob("[a-z]*.py")]
+    checkout = tmp_path / "checkout"
+    copy_checkout(checkout)
+    monkeypatch.setattr(modules, "ROOT", checkout)
+    scripts = [f"scripts/{path.name}" for path in (checkout / "scripts").glob("[a-z]*.py")]
 
     def digests() -> dict[str, str]:
         forget()
@@ -44,7 +44,7 @@ def changed_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
 
     def change(name: str, edit: Callable[[str], str]) -> dict[str, bool]:
         before = digests()
-        path = tmp_path / "scripts" / name
+        path = checkout / "scripts" / name
         path.write_text(edit(path.read_text()))
         after = digests()
         forget()

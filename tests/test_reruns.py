@@ -12,7 +12,14 @@ import pytest
 from astropy.io import fits
 
 from scripts.lightstack.simulator import make_night
-from tests.conftest import ROOT, SMALL_SETTINGS, Run, planned_jobs, snakemake, write_settings
+from tests.conftest import (
+    SMALL_SETTINGS,
+    Run,
+    copy_checkout,
+    planned_jobs,
+    snakemake,
+    write_settings,
+)
 
 FRAME_JOBS = {"calibrate_frame", "subtract_background", "detect_sources", "grade_frame"}
 AGGREGATES = {
@@ -139,10 +146,7 @@ def test_a_copy_of_all_is_up_to_date(night: Path, tmp_path: Path, limit: tuple[s
 
 
 def test_fresh_clone_over_existing_results(night: Path, tmp_path: Path) -> None:
-    for name in ("Snakefile", "rules", "scripts", "profiles", "config"):
-        source, target = ROOT / name, tmp_path / "clone" / name
-        target.parent.mkdir(exist_ok=True)
-        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)
+    copy_checkout(tmp_path / "clone")
     run = snakemake(night, "--snakefile", str(tmp_path / "clone" / "Snakefile"), "--dry-run")
     assert "Nothing to be done" in run.output
 
@@ -299,10 +303,7 @@ def plan_with(
 ) -> Callable[[str, Callable[[str], str]], dict[str, int]]:
     """Return the jobs that an edit of a script or module of a copied checkout plans."""
     clone = tmp_path / "clone"
-    for name in ("Snakefile", "rules", "scripts", "profiles", "config"):
-        source = ROOT / name
-        clone.mkdir(exist_ok=True)
-        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, clone / name)
+    copy_checkout(clone)
 
     def plan(name: str, edit: Callable[[str], str]) -> dict[str, int]:
         path = clone / "scripts" / name

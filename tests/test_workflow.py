@@ -23,7 +23,7 @@ from scripts.lightstack.files.table_file import read_table
 from scripts.lightstack.simulator import Night
 from scripts.lightstack.stacking import modes
 from scripts.lightstack.stacking.resampling import resample
-from tests.conftest import ROOT, Run, older_processor, planned_jobs, snakemake
+from tests.conftest import ROOT, Run, copy_checkout, older_processor, planned_jobs, snakemake
 
 MODES = ("mean", "median", "max", "min", "std", "sigma_clip")
 
@@ -566,10 +566,7 @@ def test_a_checkout_may_lie_anywhere(
     small_night: Callable[..., Path], tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     checkout = tmp_path / "it's a (new) ü"
-    checkout.mkdir()
-    for name in ("Snakefile", "rules", "scripts", "profiles", "config", "envs"):
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, checkout / name)
+    copy_checkout(checkout)
     (checkout / ".venv").symlink_to(sys.prefix)
     folder = small_night("my (night)", modes=["mean"])
     python = checkout / ".venv" / "bin" / "python"
