@@ -22,6 +22,12 @@ SHAPE = (96, 144)
 STAR = (100.0, 80.0)
 """Where every frame has its bright star: x and y [pixels]."""
 
+PREVIEW_SHAPE = (780, 1560)
+"""As large as that of six stacks [pixels]."""
+
+PREVIEW_GREY = 140
+"""Mean of the preview."""
+
 NAMES = [f"light_{k}" for k in range(1, 13)]
 
 SETTINGS = {"min_star_count": 20}
@@ -124,7 +130,8 @@ def make_inputs(
         for name, count in (("COVERAGE", 4), ("REJECTED", 1))
     ]
     fits.HDUList([stack, *counts]).writeto(folder / "stack_sigma_clip.fits")
-    Image.fromarray(np.zeros((60, 90), np.uint8)).save(folder / "preview.png")
+    greys = generator.integers(PREVIEW_GREY - 20, PREVIEW_GREY + 20, PREVIEW_SHAPE, np.uint8)
+    Image.fromarray(greys).save(folder / "preview.png")
     return inputs
 
 

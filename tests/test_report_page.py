@@ -1,14 +1,17 @@
 """The report in a real browser: it opens, moves, and asks for nothing."""
 
+import io
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.report_inputs import NAMES, make_inputs
+from tests.report_inputs import NAMES, PREVIEW_GREY, make_inputs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -173,6 +176,23 @@ def test_every_picture_is_seen_and_said(desk: Opened) -> None:
     silent = "main img[alt='']:not(button[aria-label] img)"
     assert desk.page.locator(silent).count() == 0
     assert desk.page.locator("svg[role=img]:not([aria-label])").count() == 0
+
+
+def test_the_stacks_are_there_at_first_sight(browser: Browser, report: Path) -> None:
+    page = opened(browser, report).page
+    # As in a picture of the page that is taken as soon as it is there.
+    shot = page.screenshot()
+    box = page.locator(".preview img").bounding_box()
+    assert box
+    left, top = round(box["x"]) + 20, round(box["y"]) + 20
+    with Image.open(io.BytesIO(shot)) as seen:
+        greys = np.asarray(seen.convert("L"))[top:, left : left + round(box["width"]) - 40]
+    assert greys.size > 0
+    assert abs(greys.mean() - PREVIEW_GREY) < 2
+    # What is decoded later than the page is missing now and then only.
+    decoding = page.locator("img").evaluate_all("images => images.map(image => image.decoding)")
+    assert set(decoding) == {"sync"}
+    page.context.close()
 
 
 def test_marks_differ_in_more_than_colour(desk: Opened) -> None:
