@@ -27,6 +27,7 @@ from scripts.lightstack.files.unread import NOTES, note
 from scripts.lightstack.job import JobError, job_log
 from scripts.lightstack.raw.bayer import (
     MOSAIC_CARDS,
+    OFFSET_KEYS,
     WEIGHTS,
     bayer_pattern,
     grey_of_mosaic,
@@ -45,6 +46,7 @@ from scripts.lightstack.raw.images import read_image
 from scripts.lightstack.raw.no_data import blank_blocks, blank_overscan
 from scripts.lightstack.raw.orientation import turn_header
 from scripts.lightstack.raw.saturation import pile_up
+from scripts.lightstack.raw.values import first_number
 from scripts.lightstack.text import DOUBT, NO_DARK, printable
 
 if TYPE_CHECKING:
@@ -113,6 +115,101 @@ def run(
         Folder for notes of files that cannot be read.
     """
     try:
+        found = calibrate(
+            raw,
+            masters,
+            mirrored=mirrored,
+            unstated=unstated,
+            saturation_limit=saturation_limit,
+            doubtful_darks=doubtful_darks,
+            cosmic_rays=cosmic_rays,
+            debug_region=debug_region,
+            fits_extension=fits_extension,
+            unread=unread,
+        )
+    except UnusableFrameError as error:
+        log.warning("Unusable: %s", error)
+        write_failure(frame, error, {"RAWSHA": sha256})
+        return
+    data, header, saturated, adu_step = found.data, found.header, found.saturated, found.step
+    if bayer_pattern(header) is not None:
+        saturated, adu_step = _made_grey(data, header, saturated), adu_step / WEIGHTS
+    if turned:
+        data, saturated = data[::-1], saturated[::-1]
+        turn_header(header, len(data))
+    # They fill their cards: there is no room for comments.
+    header["RAWSHA"] = sha256
+    header["PIXSHA"] = found.pixels_sha256
+    for noun, name in found.names.items():
+        header[noun.upper()] = printable(name)
+    header["NODATA"] = (found.no_data_share, "share of pixels without data, bad ones aside")
+    header["SATURATE"] = (found.level, "[ADU] level of saturated pixels")
+    header["ADUSTEP"] = (adu_step, "[ADU] smallest difference in the raw file")
+    write_frame(frame, Frame(np.ascontiguousarray(data), header, saturated))
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A raw frame without dark, bias and flat, as it lies in its file.
+
+    Parameters
+    ----------
+    data : (ny, nx) ndarray of float32
+        Pixels [ADU], NaN where there is no data: a mosaic is still one.
+    header : astropy.io.fits.Header
+        Its cards, and those of what was found.
+    saturated : (ny, nx) ndarray of bool
+        Saturated pixels.
+    level : float
+        Level of saturated pixels [ADU].
+    step : float
+        Smallest difference in the raw file [ADU].
+    names : dict of str to str
+        What was used, by "dark", "bias" and "flat".
+    no_data_share : float
+        Share of the pixels without data, bad ones aside.
+    pixels_sha256 : str
+        Digest of the raw pixels.
+    """
+
+    data: NDArray[np.float32]
+    header: "fits.Header"
+    saturated: NDArray[np.bool_]
+    level: float
+    step: float
+    names: dict[str, str]
+    no_data_share: float
+    pixels_sha256: str
+
+
+def calibrate(
+    raw: Path,
+    masters: Mapping[str, Path],
+    *,
+    mirrored: Collection[str],
+    unstated: Mapping[str, str],
+    saturation_limit: float,
+    doubtful_darks: str,
+    cosmic_rays: str,
+    debug_region: int,
+    fits_extension: str | int,
+    unread: Path,
+) -> Calibrated:
+    """Free a raw frame of dark, bias and flat.
+
+    Parameters
+    ----------
+    raw, masters, mirrored, unstated, saturation_limit, doubtful_darks, cosmic_rays
+        As in `run`.
+    debug_region, fits_extension, unread
+        As in `run`.
+
+    Raises
+    ------
+    UnusableFrameError
+        If there is no usable image in the file; the sentence names it and the cause.
+    """
+    try:
         image = read_image(raw, fits_extension)
         pixels_sha256 = hashlib.sha256(np.ascontiguousarray(image.data).data).hexdigest()
         header = image.header
@@ -123,7 +220,6 @@ def run(
         data = image.data[region]
         check_usable(data)
         saturated = (image.peak[region] >= level) & ~np.isnan(data)
-        is_mosaic = bayer_pattern(header) is not None
         opened = _opened(masters, fits_extension, unread)
         if any(each.pixels.shape != image.data.shape for each in opened.values()):
             raise JobError(f"{raw}: it had another shape when the run began: run again.")
@@ -133,10 +229,9 @@ def run(
             opened,
             mirrored,
             unstated,
-            period=2 if is_mosaic else 1,
+            period=1 if bayer_pattern(header) is None else 2,
             at_any_price=doubtful_darks == "use",
         )
-        level -= taken_off
         no_data_share = np.count_nonzero(np.isnan(data)) / data.size
         if "bad_pixels" in opened:
             header["BADPIX"] = (
@@ -153,26 +248,18 @@ def run(
         if isinstance(error, UnreadableFileError):
             note(unread, raw, error)
         told = str(error).removeprefix(f"{raw.name}: ")
-        named = UnusableFrameError(f"{raw.name}: {told}")
-        log.warning("Unusable: %s", named)
-        write_failure(frame, named, {"RAWSHA": sha256})
-        return
-    adu_step = image.step
-    if is_mosaic:
-        saturated, adu_step = _made_grey(data, header, saturated), adu_step / WEIGHTS
-    _shift_wcs(header, region)
-    if turned:
-        data, saturated = data[::-1], saturated[::-1]
-        turn_header(header, len(data))
-    # They fill their cards: there is no room for comments.
-    header["RAWSHA"] = sha256
-    header["PIXSHA"] = pixels_sha256
-    for noun, name in names.items():
-        header[noun.upper()] = printable(name)
-    header["NODATA"] = (no_data_share, "share of pixels without data, bad ones aside")
-    header["SATURATE"] = (level, "[ADU] level of saturated pixels")
-    header["ADUSTEP"] = (adu_step, "[ADU] smallest difference in the raw file")
-    write_frame(frame, Frame(np.ascontiguousarray(data), header, saturated))
+        raise UnusableFrameError(f"{raw.name}: {told}") from error
+    _let_follow(header, region)
+    return Calibrated(
+        data,
+        header,
+        saturated,
+        level - taken_off,
+        image.step,
+        names,
+        no_data_share,
+        pixels_sha256,
+    )
 
 
 def _saturation(image: RawImage, limit: float) -> float:
@@ -289,13 +376,16 @@ def _made_grey(
     return near_any(saturated)
 
 
-def _shift_wcs(header: "fits.Header", region: tuple[slice, slice]) -> None:
-    """Let the world coordinates follow when rows and columns are cut off."""
+def _let_follow(header: "fits.Header", region: tuple[slice, slice]) -> None:
+    """Let world coordinates and the mosaic's pattern follow when rows and columns are cut off."""
     rows, columns = region
     for key, cut in (("CRPIX1", columns.start), ("CRPIX2", rows.start)):
         value: Any = header.get(key)
         if cut and isinstance(value, int | float):
             header[key] = value - cut
+    if bayer_pattern(header) is not None:
+        for keys, cut in zip(OFFSET_KEYS, (columns.start, rows.start), strict=True):
+            header[keys[0]] = round(first_number(header, keys) or 0) + cut
 
 
 if "snakemake" in globals():
