@@ -1,6 +1,7 @@
 """Draw all stacks side by side in one picture."""
 
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,12 @@ from PIL import Image, ImageDraw, ImageFont
 from scripts.lightstack.files.atomic import atomic_write
 from scripts.lightstack.files.frame_file import FAILURE, read_header
 from scripts.lightstack.job import job_log
-from scripts.lightstack.report.stretching import scale_of, stretch
-from scripts.lightstack.stacking.thumbnails import read_thumbnails
+from scripts.lightstack.report.stretching import faded, scale_of, stretch
+from scripts.lightstack.stacking.thumbnails import COVERAGE, read_thumbnails
 from scripts.lightstack.text import text_of
 
 if TYPE_CHECKING:
+    from astropy.io import fits
     from snakemake.iocontainers import snakemake
 
 LABEL_PX = 36
@@ -31,21 +33,55 @@ NOTICE_PX, NOTICE_COLUMNS = 900, 70
 """Width of a picture of text [pixels, letters]."""
 
 
-def mosaic(panels: dict[str, NDArray[np.uint8]]) -> Image.Image:
+def mosaic(pictures: dict[str, NDArray[np.uint8]]) -> Image.Image:
     """Set labelled pictures of one size in rows of three."""
-    height, width = next(iter(panels.values())).shape
-    columns = min(COLUMNS, len(panels))
-    rows = -(-len(panels) // columns)
+    height, width = next(iter(pictures.values())).shape
+    columns = min(COLUMNS, len(pictures))
+    rows = -(-len(pictures) // columns)
     step_x, step_y = width + GAP_PX, height + LABEL_PX + GAP_PX
     canvas = Image.new("L", (columns * step_x + GAP_PX, rows * step_y + GAP_PX), 0)
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(size=22)
-    for number, (label, panel) in enumerate(panels.items()):
+    for number, (label, picture) in enumerate(pictures.items()):
         x = GAP_PX + number % columns * step_x
         y = GAP_PX + number // columns * step_y
         draw.text((x + 4, y + LABEL_PX / 2), label, fill=255, font=font, anchor="lm")
-        canvas.paste(Image.fromarray(panel), (x, y + LABEL_PX))
+        canvas.paste(Image.fromarray(picture), (x, y + LABEL_PX))
     return canvas
+
+
+def panels(
+    images: Mapping[str, NDArray[np.floating]], header: "fits.Header", modes: list[str]
+) -> dict[str, NDArray[np.uint8]]:
+    """Make pictures of stacks that compare: what is as bright has the same grey in all of them.
+
+    Parameters
+    ----------
+    images : dict of str to (ny, nx) ndarray of float
+        Stacks by mode [ADU], and how many frames contribute to each pixel.
+    header : Header
+        How many frames are stacked, of how many, and which row comes first.
+    modes : list of str
+        The stacks, in the order in which they are shown.
+
+    Returns
+    -------
+    dict of str to (ny, nx) ndarray of uint8
+        By label.
+    """
+    used = header["NCOMBINE"]
+    share = images[COVERAGE] / used
+    typical = next((mode for mode in modes if mode not in (*EXTREMES, *OF_SPREAD)), None)
+    has_data = typical is not None and np.isfinite(images[typical]).any()
+    common = scale_of(images[typical]) if typical is not None and has_data else None
+    pictures = {}
+    for mode in modes:
+        picture = stretch(images[mode], None if mode in OF_SPREAD else common)
+        picture = faded(picture, share)
+        label = f"{mode}   N = {used} of {header['NOFFERED']} frames"
+        # FITS counts rows from the bottom, unless a card says otherwise.
+        pictures[label] = picture if header.get("ROWORDER") == "TOP-DOWN" else picture[::-1]
+    return pictures
 
 
 def notice(text: str) -> Image.Image:
@@ -76,18 +112,8 @@ def run(thumbnails: Path, preview: Path, modes: list[str]) -> None:
             notice(f"No stacks. {text_of(header[FAILURE])}").save(file, "PNG", optimize=True)
         return
     images, header = read_thumbnails(thumbnails)
-    panels = {}
-    typical = next((mode for mode in modes if mode not in (*EXTREMES, *OF_SPREAD)), None)
-    has_data = typical is not None and np.isfinite(images[typical]).any()
-    common = scale_of(images[typical]) if typical is not None and has_data else None
-    for mode in modes:
-        # What is as bright has the same grey in all of them, so that they compare.
-        picture = stretch(images[mode], None if mode in OF_SPREAD else common)
-        label = f"{mode}   {header['NCOMBINE']} frames"
-        # FITS counts rows from the bottom, unless a card says otherwise.
-        panels[label] = picture if header.get("ROWORDER") == "TOP-DOWN" else picture[::-1]
     with atomic_write(preview) as file:
-        mosaic(panels).save(file, "PNG", optimize=True)
+        mosaic(panels(images, header, modes)).save(file, "PNG", optimize=True)
 
 
 if "snakemake" in globals():

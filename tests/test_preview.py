@@ -8,9 +8,11 @@ from astropy.io import fits
 from PIL import Image
 
 from scripts import draw_preview
-from scripts.lightstack.report.stretching import NO_DATA, scale_of, stretch
+from scripts.lightstack.report.stretching import NO_DATA, faded, scale_of, stretch
 from scripts.lightstack.stacking.modes import MODES
-from scripts.lightstack.stacking.thumbnails import Thumbnail, write_thumbnails
+from scripts.lightstack.stacking.thumbnails import COVERAGE, Thumbnail, write_thumbnails
+
+CARDS = fits.Header({"NCOMBINE": 3, "NOFFERED": 5})
 
 
 def sky(noise: float, level: float = 0.0) -> np.ndarray:
@@ -36,10 +38,11 @@ def test_the_preview_of_all_modes_is_no_larger_than_4096_pixels(
 ) -> None:
     image = np.zeros(shape, np.float32)
     image[: shape[0] // 3] = np.nan
-    thumbnails = {mode: Thumbnail(shape) for mode in MODES}
-    for thumbnail in thumbnails.values():
-        thumbnail.add(image)
-    write_thumbnails(tmp_path / "small.fits", thumbnails, fits.Header({"NCOMBINE": 3}))
+    thumbnails = {mode: Thumbnail(shape) for mode in (*MODES, COVERAGE)}
+    images = dict.fromkeys(MODES, image) | {COVERAGE: 3 * np.isfinite(image).astype(np.float32)}
+    for name, thumbnail in thumbnails.items():
+        thumbnail.add(images[name])
+    write_thumbnails(tmp_path / "small.fits", thumbnails, CARDS)
     draw_preview.run(tmp_path / "small.fits", tmp_path / "preview.png", list(MODES))
     with Image.open(tmp_path / "preview.png") as picture:
         assert max(picture.size) <= 4096
@@ -48,11 +51,12 @@ def test_the_preview_of_all_modes_is_no_larger_than_4096_pixels(
 
 def test_only_the_spread_has_a_scale_of_its_own(tmp_path: Path) -> None:
     images = {"mean": sky(2.0), "max": sky(2.0, 40), "std": sky(2.0) / 100}
+    images[COVERAGE] = np.full((120, 160), 3, np.float32)
     thumbnails = {mode: Thumbnail((120, 160)) for mode in images}
     for mode, thumbnail in thumbnails.items():
         thumbnail.add(images[mode])
-    write_thumbnails(tmp_path / "small.fits", thumbnails, fits.Header({"NCOMBINE": 3}))
-    draw_preview.run(tmp_path / "small.fits", tmp_path / "preview.png", list(images))
+    write_thumbnails(tmp_path / "small.fits", thumbnails, CARDS)
+    draw_preview.run(tmp_path / "small.fits", tmp_path / "preview.png", ["mean", "max", "std"])
     with Image.open(tmp_path / "preview.png") as picture:
         pixels = np.asarray(picture)
     width = 160 + draw_preview.GAP_PX
@@ -67,3 +71,29 @@ def test_only_the_spread_has_a_scale_of_its_own(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         alone[36 + 8 : 36 + 128, 8:168], pixels[36 + 8 : 36 + 128, place : place + 160]
     )
+
+
+def test_edges_that_few_frames_reach_fade_to_grey() -> None:
+    image, coverage = sky(2.0), np.full((120, 160), 3.0)
+    image[:, :20], coverage[:, :20] = np.nan, 0
+    coverage[:, 20:40] = 1
+    mean, spread = draw_preview.panels(
+        {"mean": image, "std": image, COVERAGE: coverage}, CARDS, ["mean", "std"]
+    ).values()
+    plain = stretch(image)[::-1].astype(int)
+    for picture in (mean, spread):
+        assert (picture[:, :20] == NO_DATA).all()
+        np.testing.assert_allclose(picture[:, 20:40], (plain[:, 20:40] + 2 * NO_DATA) / 3, atol=1)
+        np.testing.assert_array_equal(picture[:, 40:], plain[:, 40:])
+    assert np.median(plain[:, 40:]) < np.median(mean[:, 20:40]) < NO_DATA
+
+
+def test_the_whole_range_of_shares_can_be_seen() -> None:
+    white = np.full((1, 4), 255, np.uint8)
+    seen = faded(white, np.array([[0, 0.3, 0.6, 1]]))[0].astype(int)
+    assert (np.diff(seen) > 40).all()
+
+
+def test_labels_tell_the_mode_and_how_many_frames_of_how_many() -> None:
+    images = {"median": sky(2.0), COVERAGE: np.full((120, 160), 3.0)}
+    assert list(draw_preview.panels(images, CARDS, ["median"])) == ["median   N = 3 of 5 frames"]

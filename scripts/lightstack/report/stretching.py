@@ -5,8 +5,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-NO_DATA = 40
+NO_DATA = 90
+"""Grey of pixels without data, lighter than the sky."""
+
 SKY_LEVEL = 0.15
+"""Share of white that the sky has."""
 
 
 class Scale(NamedTuple):
@@ -78,3 +81,19 @@ def stretch(image: NDArray[np.floating], scale: Scale | None = None) -> NDArray[
     position = np.clip((image - low) / span, 0, 1)
     grey = 255 * np.arcsinh(position / softening) / np.arcsinh(1 / softening)
     return np.where(np.isfinite(grey), grey, NO_DATA).astype(np.uint8)
+
+
+def faded(picture: NDArray[np.uint8], share: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Fade a picture towards the grey of no data where little is behind it.
+
+    Parameters
+    ----------
+    picture : (ny, nx) ndarray of uint8
+    share : (ny, nx) ndarray of float
+        Between 0, where the picture is that grey, and 1, where it stays as it is.
+
+    Returns
+    -------
+    (ny, nx) ndarray of uint8
+    """
+    return np.round(NO_DATA + share * (picture - float(NO_DATA))).astype(np.uint8)

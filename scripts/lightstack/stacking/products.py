@@ -26,7 +26,7 @@ from scripts.lightstack.stacking.gradients import match_skies
 from scripts.lightstack.stacking.header import common_header, mode_header, table_of_frames
 from scripts.lightstack.stacking.modes import AVERAGES, CLIP_MODES
 from scripts.lightstack.stacking.rejection import blindness
-from scripts.lightstack.stacking.thumbnails import Thumbnail, write_thumbnails
+from scripts.lightstack.stacking.thumbnails import COVERAGE, Thumbnail, write_thumbnails
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -181,7 +181,7 @@ def make_stacks(
     stacked = Stacked.of(found, cleaned, members, sigma_clip=sigma_clip, weights=weights)
     if "sigma_clip" in stacks and (blind := blindness(len(stacked.frames), sigma_clip)):
         log.warning("%s", blind)
-    _write(stacked, bands_of(stacked), stacks, thumbnails, threads)
+    _write(stacked, bands_of(stacked), stacks, thumbnails, len(members), threads)
     keep(stacks.values(), thumbnails.parent)
 
 
@@ -190,6 +190,7 @@ def _write(
     bands: Iterable[Band],
     stacks: dict[str, Path],
     thumbnails: Path,
+    offered: int,
     threads: int,
 ) -> None:
     """Write the stacks, a file in a thread, while their bands are made; shrink them."""
@@ -198,7 +199,7 @@ def _write(
     headers = stacked.headers(stacks)
     coverage = np.empty(shape, counts_as)
     rejected = {mode: np.empty_like(coverage) for mode in CLIP_MODES if mode in stacks}
-    small = {mode: Thumbnail(shape) for mode in stacks}
+    small = {mode: Thumbnail(shape) for mode in (*stacks, COVERAGE)}
     with ExitStack() as files:
         writers = {}
         for mode, path in stacks.items():
@@ -213,6 +214,7 @@ def _write(
         for rows, band in bands:
             list(pool.map(write, band.images.keys(), band.images.values()))
             coverage[slice(*rows)] = band.coverage
+            small[COVERAGE].add(band.coverage.astype(np.float32))
             for mode, count in band.rejected.items():
                 rejected[mode][slice(*rows)] = count
         counts = count_extension("COVERAGE", coverage)
@@ -227,4 +229,6 @@ def _write(
             writers[mode].finish([counts, *clipped, table])
 
         list(pool.map(finish, writers))
-    write_thumbnails(thumbnails, small, headers[""])
+    cards = headers[""]
+    cards["NOFFERED"] = (offered, "number of frames offered")
+    write_thumbnails(thumbnails, small, cards)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 LONGEST_PX = 640
 """Longest side of a thumbnail, at most."""
 
+COVERAGE = "coverage"
+"""Name of the thumbnail that tells how many frames contribute."""
+
 
 class Thumbnail:
     """An image shrunk by a whole factor, made from bands of rows that follow each other.
