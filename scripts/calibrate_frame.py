@@ -47,7 +47,7 @@ from scripts.lightstack.raw.no_data import blank_blocks, blank_overscan
 from scripts.lightstack.raw.orientation import turn_header
 from scripts.lightstack.raw.saturation import pile_up
 from scripts.lightstack.raw.values import first_number
-from scripts.lightstack.text import DOUBT, NO_DARK, printable
+from scripts.lightstack.text import DOUBT, NO_DARK, has_dark, printable
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -240,6 +240,7 @@ def calibrate(
             )
         if cosmic_rays == "lacosmic":
             _blank_cosmic_rays(data, saturated, header, raw)
+        _tell_noise(header, opened, names)
         if opened:
             check_usable(data)
         if "dark" not in opened:
@@ -278,6 +279,8 @@ class _Opened:
 
     name: str
     pixels: Rows
+    noise: float = 0.0
+    n_combined: int = 1
 
 
 def _opened(masters: Mapping[str, Path], extension: str | int, unread: Path) -> dict[str, _Opened]:
@@ -330,6 +333,18 @@ def _corrected(
         divide(data, opened["flat"].pixels, region, is_turned="flat" in mirrored)
     names = {noun: DOUBT.join(filter(None, parts)) for noun, parts in told.items()}
     return {"dark": NO_DARK, **names}, level
+
+
+def _tell_noise(
+    header: "fits.Header", opened: Mapping[str, _Opened], names: Mapping[str, str]
+) -> None:
+    """Tell which noise the masters have given to the frame: all that they calibrate share it."""
+    used = "dark" if has_dark(names["dark"]) else "bias"
+    if used in names and opened[used].noise > 0:
+        header["DARKNOIS"] = (opened[used].noise, "[ADU] noise of the master dark or bias")
+        header["NDARKS"] = (opened[used].n_combined, "darks or bias frames in that master")
+    if "flat" in names and opened["flat"].noise > 0:
+        header["FLATNOIS"] = (opened["flat"].noise, "noise of the master flat, share of the light")
 
 
 def _blank_bad_pixels(

@@ -1,10 +1,10 @@
-"""Combine the bias frames of one kind into a master: their median, pixel by pixel."""
+"""Combine the bias frames of one kind into a master: see `calibration.combining`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.lightstack.calibration.combining import combined, levels, variance_of_combined
 from scripts.lightstack.calibration.masters import readable, write_master
-from scripts.lightstack.calibration.median import median
 from scripts.lightstack.files.unread import NOTES
 from scripts.lightstack.job import job_log
 from scripts.lightstack.raw.image import FIRST
@@ -30,7 +30,16 @@ def run(
         Folder for notes of files that cannot be read.
     """
     images = ((image.header, image.data) for _, image in readable(bias, fits_extension, unread))
-    write_master(images, len(bias), master, median, noun="bias frames", told=("gain",))
+    write_master(
+        images,
+        len(bias),
+        master,
+        combined,
+        noun="bias frames",
+        told=("gain",),
+        variance=variance_of_combined,
+        levels=levels,
+    )
 
 
 if "snakemake" in globals():

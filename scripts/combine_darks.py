@@ -1,10 +1,10 @@
-"""Combine the darks of one kind into a master: their median, pixel by pixel."""
+"""Combine the darks of one kind into a master: see `calibration.combining`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.lightstack.calibration.combining import combined, levels, variance_of_combined
 from scripts.lightstack.calibration.masters import readable, write_master
-from scripts.lightstack.calibration.median import median
 from scripts.lightstack.files.unread import NOTES
 from scripts.lightstack.job import job_log
 from scripts.lightstack.raw.image import FIRST
@@ -34,9 +34,11 @@ def run(
         images,
         len(darks),
         master,
-        median,
+        combined,
         noun="darks",
         told=("exposure", "temperature", "gain"),
+        variance=variance_of_combined,
+        levels=levels,
     )
 
 

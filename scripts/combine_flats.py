@@ -68,6 +68,7 @@ def run(
         clipped_mean,
         noun="flats",
         told=("filter", "gain"),
+        variance=lambda n: 1 / n,
         finish=lambda pixels, taken: guard(pixels, taken.bayer),
         doubt="" if dark or freed else "neither dark nor bias taken off the flats",
     )

@@ -223,7 +223,7 @@ def test_a_single_dark_is_its_own_master(tmp_path: Path, monkeypatch: pytest.Mon
     fits.writeto(tmp_path / "d.fits", pixels, fits.Header([("EXPTIME", 60.0)]))
     fits.writeto(tmp_path / "copy.fits", pixels)
     combine_darks.run([tmp_path / "d.fits", tmp_path / "copy.fits"], tmp_path / "two.fits")
-    monkeypatch.setattr(combine_darks, "median", None)
+    monkeypatch.setattr(combine_darks, "combined", None)
     combine_darks.run([tmp_path / "d.fits"], tmp_path / "one.fits")
     one, two = (fits.getdata(tmp_path / f"{name}.fits") for name in ("one", "two"))
     assert one.tobytes() == two.tobytes()

@@ -1,18 +1,21 @@
 """What masters of all kinds have in common: raw frames that are read, kept and combined.
 
-A master is a FITS file with the image, the header of its first raw frame, ``NCOMBINE``, and its
-name for the ledger in ``MASTER``; without an image if none of its raw frames can be used.
+A master is a FITS file with the image, the header of its first raw frame, ``NCOMBINE``, its name
+for the ledger in ``MASTER``, and the noise of its pixels in ``MSTNOISE``; without an image if none
+of its raw frames can be used.
 """
 
 import logging
+import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.calibration.noise import noise_of_master
 from scripts.lightstack.files.atomic import atomic_write
 from scripts.lightstack.files.frame_file import FAILURE, PixelFile, read_header
 from scripts.lightstack.files.unread import NOTES, note
@@ -45,6 +48,26 @@ VALUES: dict[str, Callable[[Exposure], str]] = {
 log = logging.getLogger(__name__)
 
 
+class Master(NamedTuple):
+    """A master to be used.
+
+    Attributes
+    ----------
+    name : str
+        For the ledger.
+    pixels : PixelFile
+    noise : float
+        Standard deviation of the noise of its pixels [their unit]; 0 where it is unknown.
+    n_combined : int
+        How many raw frames it is made of.
+    """
+
+    name: str
+    pixels: PixelFile
+    noise: float
+    n_combined: int
+
+
 def write_master(
     images: Iterator[Image],
     offered: int,
@@ -53,6 +76,8 @@ def write_master(
     *,
     noun: str,
     told: Sequence[str],
+    variance: Callable[[int], float] | None = None,
+    levels: Callable[[Sequence[NDArray[np.float32]]], NDArray[np.float32]] | None = None,
     finish: Callable[[NDArray[np.float32], Exposure], None] | None = None,
     doubt: str = "",
 ) -> None:
@@ -72,6 +97,11 @@ def write_master(
         What the raw frames are, such as "darks".
     told : sequence of str
         What tells it from other masters, for its name: keys of `VALUES`.
+    variance : callable, optional
+        Tells the variance of n images combined, over that of one; without it the master's noise
+        is not told.
+    levels : callable, optional
+        Tells what is subtracted from each image before they are combined.
     finish : callable, optional
         Changes the combined image, given how its first raw frame was taken.
     doubt : str, optional
@@ -82,14 +112,17 @@ def write_master(
     with atomic_write(master) as file:
         if offered == 1:
             count, image = 1, next(images, None)
+            noise = noise_of_master([image[1]], variance) if image and variance else math.nan
         else:
-            count, image = _combined(images, master.parent, combine)
+            count, image, noise = _combined(images, master.parent, combine, variance, levels)
         if image is None:
             card = (FAILURE, f"none of its {noun} can be used.")
             fits.PrimaryHDU(header=fits.Header([card])).writeto(file)
             return
         header, pixels = image
         header["NCOMBINE"] = (count, f"{noun} combined")
+        if math.isfinite(noise):
+            header["MSTNOISE"] = (noise, "noise of a pixel of this image")
         ny, nx = pixels.shape
         number = f"{count}" if count == offered else f"{count} of {offered}"
         taken = exposure_of(header, (ny, nx))
@@ -102,10 +135,13 @@ def write_master(
     log.info("%s", name)
 
 
-def open_master(path: Path) -> tuple[str, PixelFile] | None:
-    """Give the name and the pixels of a master; None if there is no image in it."""
+def open_master(path: Path) -> Master | None:
+    """Open a master; None if there is no image in it."""
     header = read_header(path)
-    return None if FAILURE in header else (header["MASTER"], PixelFile(path))
+    if FAILURE in header:
+        return None
+    noise, count = header.get("MSTNOISE", 0.0), header["NCOMBINE"]
+    return Master(header["MASTER"], PixelFile(path), noise, count)
 
 
 def _written(form: str, value: float | str | None) -> str:
@@ -152,8 +188,14 @@ def _read(path: Path, extension: str | int, shape: tuple[int, ...] | None) -> Ra
     return image
 
 
-def _combined(images: Iterable[Image], folder: Path, combine: Combine) -> tuple[int, Image | None]:
-    """Count images and give the first one's header and all combined; None if there is none.
+def _combined(
+    images: Iterable[Image],
+    folder: Path,
+    combine: Combine,
+    variance: Callable[[int], float] | None,
+    levels: Callable[[Sequence[NDArray[np.float32]]], NDArray[np.float32]] | None,
+) -> tuple[int, Image | None, float]:
+    """Count images, give the first one's header and all combined (None of none), and the noise.
 
     They need not fit into memory together: the rest is kept in a file of this folder meanwhile.
     """
@@ -163,9 +205,11 @@ def _combined(images: Iterable[Image], folder: Path, combine: Combine) -> tuple[
             held = image[1].nbytes * (len(stored) + 1)
             stored.append(image if held <= HELD_BYTES else _stored(image, scratch))
         if not stored:
-            return 0, None
+            return 0, None, math.nan
         headers, pixels = zip(*stored, strict=True)
-        return len(stored), (headers[0], in_bands(pixels, combine))
+        noise = noise_of_master(pixels, variance) if variance else math.nan
+        beyond = levels(pixels) if levels else None
+        return len(stored), (headers[0], in_bands(pixels, combine, beyond)), noise
 
 
 def _stored(image: Image, scratch: IO[bytes]) -> Image:
@@ -177,12 +221,18 @@ def _stored(image: Image, scratch: IO[bytes]) -> Image:
     return header, np.memmap(scratch, np.float32, "r", offset, pixels.shape)
 
 
-def in_bands(images: Sequence[NDArray[np.float32]], combine: Combine) -> NDArray[np.float32]:
-    """Combine images, a band of rows at a time."""
+def in_bands(
+    images: Sequence[NDArray[np.float32]],
+    combine: Combine,
+    levels: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    """Combine images, less their levels, a band of rows at a time."""
     ny, nx = images[0].shape
     rows = max(1, BAND_BYTES // (len(images) * nx * 4))
     combined = np.empty((ny, nx), np.float32)
     for start in range(0, ny, rows):
         band = np.stack([image[start : start + rows] for image in images])
+        if levels is not None:
+            band -= levels[:, np.newaxis, np.newaxis]
         combined[start : start + rows] = combine(band)
     return combined

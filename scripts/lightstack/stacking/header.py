@@ -30,6 +30,7 @@ FRAME_CARDS = frozenset(
         *READ_NOISE_KEYS,
         *("RAWSHA", "PIXSHA", "DARK", "BKGADU", "NOISEADU", "SATURATE", "EGAIN"),
         *("NODATA", "SATFOUND", "BADPIX", "COSMICS", "SKYSTEP", "SKYLIGHT"),
+        *("DARKNOIS", "NDARKS", "FLATNOIS"),
         *("DATE-END", "DATE-AVG", "MJD-AVG", "MJD-END", "EXPOSURE", "LIVETIME", "TIME-OBS"),
         *("DATAMAX", "DATAMIN", "SATLEVEL", "MAXLIN", "PEDESTAL", "CBLACK", "CWHITE"),
     ]

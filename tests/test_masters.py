@@ -1,0 +1,181 @@
+"""Masters have the noise of a mean, leave out what stands out, and know their own noise."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from scripts import calibrate_frame, combine_bias, combine_darks
+from scripts.lightstack.calibration import masters
+from scripts.lightstack.calibration.combining import combined, levels
+from scripts.lightstack.calibration.median import median
+from scripts.lightstack.calibration.noise import noise_of_master
+
+SHAPE = (60, 400)
+
+
+def darks(n: int, noise: float, level: NDArray[np.float64] | float = 100.0) -> NDArray[np.float32]:
+    rng = np.random.default_rng(n)
+    return (level + rng.normal(0, noise, (n, *SHAPE))).astype(np.float32)
+
+
+@pytest.mark.parametrize("n", [5, 6, 8, 15, 30])
+def test_from_five_on_the_noise_is_that_of_a_mean(n: int) -> None:
+    cube = darks(n, 5.0)
+    assert combined(cube).std() < 1.03 * 5 / n**0.5 < 0.95 * median(cube).std()
+
+
+@pytest.mark.parametrize("noise", [0.2, 0.3, 0.5, 0.8])
+def test_whole_numbers_average_where_the_noise_is_less_than_one(noise: float) -> None:
+    level = np.random.default_rng(2).uniform(100, 101, SHAPE)
+    cube = np.round(darks(20, noise, level))
+    best = (cube.mean(axis=0) - level).std()
+    assert (combined(cube) - level).std() < 1.06 * best
+    assert (median(cube) - level).std() > 1.5 * best
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_fewer_than_five_have_their_median(n: int) -> None:
+    cube = darks(n, 5.0)
+    np.testing.assert_array_equal(combined(cube), median(cube))
+
+
+def test_cosmic_rays_and_light_in_one_of_them_leave_no_trace() -> None:
+    cube = darks(8, 5.0)
+    rng = np.random.default_rng(1)
+    rays = rng.random(cube.shape) < 0.002
+    cube[rays] += rng.uniform(40, 60_000, np.count_nonzero(rays)).astype(np.float32)
+    cube[3, :, :150] += np.linspace(2000, 30, 150, dtype=np.float32)
+    master = combined(cube)
+    assert master.std() < 1.1 * 5 / 8**0.5
+    assert np.abs(master - 100).max() < 5.5 * 5 / 8**0.5
+    assert abs(master[:, :150].mean() - master[:, 150:].mean()) < 0.3
+
+
+@pytest.mark.parametrize("drift", [1.0, 10.0, 100.0])
+def test_levels_that_drift_cost_no_noise(drift: float) -> None:
+    cube = darks(9, 2.0)
+    cube += np.random.default_rng(1).normal(0, drift, (9, 1, 1)).astype(np.float32)
+    cube[:, 7] = np.nan
+    found = levels(list(cube))
+    assert np.median(found) == 0
+    master = masters.in_bands(list(cube), combined, found)
+    assert np.nanstd(master) < 1.03 * 2 / 3
+    assert np.nanstd(np.nanmean(np.delete(master, 7, axis=0), axis=1)) < 0.1
+    assert not levels(list(cube[:4])).any()
+
+
+def test_pixels_that_are_noisier_than_others_are_averaged_too() -> None:
+    cube = darks(12, 5.0)
+    hot = np.random.default_rng(3).random(SHAPE) < 0.03
+    cube[:, hot] += np.random.default_rng(4).normal(900, 80, (12, np.count_nonzero(hot)))
+    middle, best = (made[hot].std() for made in (median(cube), cube.mean(axis=0)))
+    assert combined(cube)[hot].std() < 1.1 * best < middle
+
+
+def test_missing_and_saturated_values() -> None:
+    cube = darks(6, 5.0)
+    cube[:, 1, 2] = np.nan
+    cube[1:, 1, 3] = np.nan
+    cube[:3, 1, 4] = np.nan
+    cube[:, 5, 6] = 65535
+    cube[2, 5, 7] = 65535
+    master = combined(cube)
+    assert np.isnan(master[1, 2])
+    assert np.count_nonzero(np.isnan(master)) == 1
+    assert master[1, 3] == cube[0, 1, 3]
+    assert abs(master[1, 4] - 100) < 15
+    assert master[5, 6] == 65535
+    assert abs(master[5, 7] - 100) < 15
+
+
+def test_one_value_that_differs_among_values_without_noise() -> None:
+    cube = np.full((8, *SHAPE), 100, np.float32)
+    cube[2, 3, 4] = 5000
+    np.testing.assert_array_equal(combined(cube), 100)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 20])
+@pytest.mark.parametrize("noise", [0.4, 6.0])
+def test_a_master_tells_its_own_noise(tmp_path: Path, n: int, noise: float) -> None:
+    """Whatever the darks share, be it hot pixels, and whatever level their rows have."""
+    rng = np.random.default_rng(n)
+    shape = (150, 300)
+    pattern = 300 + rng.uniform(0, 1, shape)
+    if n > 1:
+        pattern += np.where(rng.random(shape) < 0.01, 3000, 0) + rng.normal(0, 20, shape)
+    cube = pattern + rng.normal(0, noise, (n, *shape))
+    cube += rng.normal(0, 3 if n >= 5 else 0, (n, 1, 1))
+    cube = np.round(cube)
+    cube[rng.random(cube.shape) < 0.001] = 20_000
+    for number, pixels in enumerate(cube):
+        fits.writeto(tmp_path / f"{number}.fits", pixels.astype(np.uint16))
+    for combine in (combine_darks, combine_bias):
+        master = tmp_path / "work" / f"{combine.__name__}.fits"
+        combine.run([tmp_path / f"{number}.fits" for number in range(n)], master)
+        image, header = fits.getdata(master, header=True)
+        # Of a single one, the pattern counts as well.
+        apart = image - (pattern if n > 1 else 300)
+        true = apart[np.abs(apart - np.median(apart)) < 5 * noise + 1].std()
+        # A median of whole numbers has some more noise than one of any numbers.
+        tolerance = 0.2 if n in (3, 4) and noise < 1 else 0.08
+        assert header["MSTNOISE"] == pytest.approx(true, rel=tolerance)
+        opened = masters.open_master(master)
+        assert opened is not None
+        assert (opened.noise, opened.n_combined) == (header["MSTNOISE"], n)
+
+
+def test_what_tells_no_noise_has_none() -> None:
+    empty = np.full((2, *SHAPE), np.nan, np.float32)
+    assert np.isnan(noise_of_master(list(empty), lambda n: 1 / n))
+    assert noise_of_master([np.full(SHAPE, 7.0, np.float32)] * 2, lambda n: 1 / n) == 0
+
+
+@pytest.mark.parametrize("held", [0, 10**9])
+@pytest.mark.parametrize("band", [1, 4 * SHAPE[1] * 6 * 7])
+def test_bands_and_memory_change_no_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int, band: int
+) -> None:
+    cube = darks(6, 5.0)
+    cube[2, 5, 7] = np.nan
+    paths = []
+    for number, pixels in enumerate(cube):
+        paths.append(tmp_path / f"d{number}.fits")
+        fits.writeto(paths[-1], pixels)
+    combine_darks.run(paths, tmp_path / "at once.fits")
+    monkeypatch.setattr(masters, "BAND_BYTES", band)
+    monkeypatch.setattr(masters, "HELD_BYTES", held)
+    combine_darks.run(paths, tmp_path / "master.fits")
+    assert (tmp_path / "master.fits").read_bytes() == (tmp_path / "at once.fits").read_bytes()
+
+
+def test_a_frame_tells_the_noise_that_its_masters_gave_it(tmp_path: Path) -> None:
+    for number, pixels in enumerate(darks(8, 5.0)):
+        fits.writeto(tmp_path / f"{number}.fits", pixels)
+    paths = [tmp_path / f"{number}.fits" for number in range(8)]
+    master = tmp_path / "master.fits"
+    combine_darks.run(paths, master)
+    light = 400 + np.random.default_rng(1).normal(0, 9, SHAPE).astype(np.float32)
+    fits.writeto(tmp_path / "light.fits", light)
+
+    def cards(**used: Path) -> fits.Header:
+        calibrate_frame.run(
+            tmp_path / "light.fits",
+            tmp_path / "frame.fits",
+            sha256="",
+            masters=used,
+            saturation_limit=65535,
+            doubtful_darks="skip",
+            debug_region=0,
+        )
+        return fits.getheader(tmp_path / "frame.fits")
+
+    for noun in ("dark", "bias"):
+        header = cards(**{noun: master})
+        assert header["DARKNOIS"] == pytest.approx(5 / 8**0.5, rel=0.05)
+        assert header["NDARKS"] == 8
+    assert "DARKNOIS" not in cards()
+    # A dark of the frame's own is no other frame's.
+    assert "DARKNOIS" not in cards(own=tmp_path / "0.fits")
