@@ -192,6 +192,9 @@ def test_the_stacks_are_there_at_first_sight(browser: Browser, report: Path) -> 
     # What is decoded later than the page is missing now and then only.
     decoding = page.locator("img").evaluate_all("images => images.map(image => image.decoding)")
     assert set(decoding) == {"sync"}
+    widths = page.locator("main img").evaluate_all("images => images.map(one => one.naturalWidth)")
+    assert len(widths) > len(NAMES)
+    assert min(widths) > 0
     page.context.close()
 
 
