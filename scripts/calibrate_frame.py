@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,6 @@ from scripts.lightstack.files.unread import NOTES, note
 from scripts.lightstack.job import JobError, job_log
 from scripts.lightstack.raw.bayer import (
     MOSAIC_CARDS,
-    OFFSET_KEYS,
     WEIGHTS,
     bayer_pattern,
     grey_of_mosaic,
@@ -43,10 +42,11 @@ from scripts.lightstack.raw.image import (
     check_usable,
 )
 from scripts.lightstack.raw.images import read_image
-from scripts.lightstack.raw.no_data import blank_blocks, blank_overscan
+from scripts.lightstack.raw.no_data import blank_blocks
 from scripts.lightstack.raw.orientation import turn_header
+from scripts.lightstack.raw.overscan import let_follow, without_overscan
 from scripts.lightstack.raw.saturation import pile_up
-from scripts.lightstack.raw.values import first_number
+from scripts.lightstack.raw.sections import HEADER, Asked
 from scripts.lightstack.text import DOUBT, NO_DARK, has_dark, printable
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ def run(
     cosmic_rays: str = "none",
     debug_region: int,
     fits_extension: str | int = FIRST,
+    overscan_section: str = HEADER,
+    trim_section: str = HEADER,
     unread: Path = NOTES,
 ) -> None:
     """Write a raw frame without dark, bias and flat, or a file that says why it is unusable.
@@ -111,6 +113,8 @@ def run(
         Side of the central square to keep [pixels]; 0 keeps all.
     fits_extension : str or int, optional
         Which image of a FITS file to read: see `lightstack.raw.fits_reader.read_fits`.
+    overscan_section, trim_section : str, optional
+        What was not exposed and what was: see `lightstack.raw.sections.Asked`.
     unread : Path, optional
         Folder for notes of files that cannot be read.
     """
@@ -125,6 +129,7 @@ def run(
             cosmic_rays=cosmic_rays,
             debug_region=debug_region,
             fits_extension=fits_extension,
+            sections=Asked(overscan_section, trim_section),
             unread=unread,
         )
     except UnusableFrameError as error:
@@ -193,6 +198,7 @@ def calibrate(
     cosmic_rays: str,
     debug_region: int,
     fits_extension: str | int,
+    sections: Asked,
     unread: Path,
 ) -> Calibrated:
     """Free a raw frame of dark, bias and flat.
@@ -203,6 +209,8 @@ def calibrate(
         As in `run`.
     debug_region, fits_extension, unread
         As in `run`.
+    sections : Asked
+        What the settings say of the part that was exposed.
 
     Raises
     ------
@@ -210,17 +218,15 @@ def calibrate(
         If there is no usable image in the file; the sentence names it and the cause.
     """
     try:
-        image = read_image(raw, fits_extension)
-        pixels_sha256 = hashlib.sha256(np.ascontiguousarray(image.data).data).hexdigest()
+        image, level, overscan, pixels_sha256 = _read(
+            raw, fits_extension, sections, saturation_limit
+        )
         header = image.header
-        level = _saturation(image, saturation_limit)
-        blank_overscan(image.data, header)
-        blank_blocks(image.data, level)
         region = central_region(image.data.shape, debug_region)
         data = image.data[region]
         check_usable(data)
         saturated = (image.peak[region] >= level) & ~np.isnan(data)
-        opened = _opened(masters, fits_extension, unread)
+        opened = _opened(masters, fits_extension, sections, unread)
         if any(each.pixels.shape != image.data.shape for each in opened.values()):
             raise JobError(f"{raw}: it had another shape when the run began: run again.")
         names, taken_off = _corrected(
@@ -250,17 +256,31 @@ def calibrate(
             note(unread, raw, error)
         told = str(error).removeprefix(f"{raw.name}: ")
         raise UnusableFrameError(f"{raw.name}: {told}") from error
-    _let_follow(header, region)
+    let_follow(header, region[1].start or 0, region[0].start or 0)
     return Calibrated(
         data,
         header,
         saturated,
-        level - taken_off,
+        level - overscan - taken_off,
         image.step,
         names,
         no_data_share,
         pixels_sha256,
     )
+
+
+def _read(
+    raw: Path, extension: str | int, sections: Asked, saturation_limit: float
+) -> tuple[RawImage, float, float, str]:
+    """Read a frame's data; tell its saturation and overscan [ADU], and the pixels' digest."""
+    image = read_image(raw, extension, sections)
+    pixels_sha256 = hashlib.sha256(np.ascontiguousarray(image.data).data).hexdigest()
+    saturation = _saturation(image, saturation_limit)
+    blank_blocks(image.data, saturation)
+    image, level = without_overscan(image)
+    if level:
+        image.header["OSCANADU"] = (level, "[ADU] level of the overscan")
+    return image, saturation, level, pixels_sha256
 
 
 def _saturation(image: RawImage, limit: float) -> float:
@@ -283,7 +303,9 @@ class _Opened:
     n_combined: int = 1
 
 
-def _opened(masters: Mapping[str, Path], extension: str | int, unread: Path) -> dict[str, _Opened]:
+def _opened(
+    masters: Mapping[str, Path], extension: str | int, sections: Asked, unread: Path
+) -> dict[str, _Opened]:
     """Open dark, bias and flat, of those that are there and can be read."""
     found = {}
     for noun in ("dark", "bias", "flat", "bad_pixels"):
@@ -292,7 +314,8 @@ def _opened(masters: Mapping[str, Path], extension: str | int, unread: Path) -> 
     if "own" in masters:
         own = masters["own"]
         try:
-            found["dark"] = _Opened(own.name, RowsInMemory(read_image(own, extension).data))
+            image, _ = without_overscan(read_image(own, extension, sections))
+            found["dark"] = _Opened(own.name, RowsInMemory(image.data))
         except UnusableFrameError as error:
             note(unread, own, error)
     return found
@@ -389,18 +412,6 @@ def _made_grey(
     for key in MOSAIC_CARDS:
         header.remove(key, ignore_missing=True)
     return near_any(saturated)
-
-
-def _let_follow(header: "fits.Header", region: tuple[slice, slice]) -> None:
-    """Let world coordinates and the mosaic's pattern follow when rows and columns are cut off."""
-    rows, columns = region
-    for key, cut in (("CRPIX1", columns.start), ("CRPIX2", rows.start)):
-        value: Any = header.get(key)
-        if cut and isinstance(value, int | float):
-            header[key] = value - cut
-    if bayer_pattern(header) is not None:
-        for keys, cut in zip(OFFSET_KEYS, (columns.start, rows.start), strict=True):
-            header[keys[0]] = round(first_number(header, keys) or 0) + cut
 
 
 if "snakemake" in globals():

@@ -8,13 +8,20 @@ from scripts.lightstack.calibration.masters import readable, write_master
 from scripts.lightstack.files.unread import NOTES
 from scripts.lightstack.job import job_log
 from scripts.lightstack.raw.image import FIRST
+from scripts.lightstack.raw.sections import HEADER, Asked
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
 def run(
-    bias: list[Path], master: Path, *, fits_extension: str | int = FIRST, unread: Path = NOTES
+    bias: list[Path],
+    master: Path,
+    *,
+    fits_extension: str | int = FIRST,
+    overscan_section: str = HEADER,
+    trim_section: str = HEADER,
+    unread: Path = NOTES,
 ) -> None:
     """Write a master bias, of those frames that can be read.
 
@@ -26,10 +33,14 @@ def run(
         FITS file to write: see `lightstack.calibration.masters` [ADU].
     fits_extension : str or int, optional
         Which image of a FITS file to read: see `lightstack.raw.fits_reader.read_fits`.
+    overscan_section, trim_section : str, optional
+        What was not exposed and what was: see `lightstack.raw.sections.Asked`.
     unread : Path, optional
         Folder for notes of files that cannot be read.
     """
-    images = ((image.header, image.data) for _, image in readable(bias, fits_extension, unread))
+    sections = Asked(overscan_section, trim_section)
+    read = readable(bias, fits_extension, unread, sections)
+    images = ((image.header, image.data) for _, image in read)
     write_master(
         images,
         len(bias),

@@ -12,6 +12,7 @@ from scripts.lightstack.files.unread import NOTES
 from scripts.lightstack.job import job_log
 from scripts.lightstack.raw.exposure import exposure_of
 from scripts.lightstack.raw.image import FIRST, RawImage, UnusableFrameError
+from scripts.lightstack.raw.sections import HEADER, Asked
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -30,6 +31,8 @@ def run(
     freed: bool = True,
     saturation_limit: float,
     fits_extension: str | int = FIRST,
+    overscan_section: str = HEADER,
+    trim_section: str = HEADER,
     unread: Path = NOTES,
 ) -> None:
     """Write a master flat, of those flats that can be used.
@@ -51,6 +54,8 @@ def run(
         Raw value from which a pixel is saturated [ADU].
     fits_extension : str or int, optional
         Which image of a FITS file to read: see `lightstack.raw.fits_reader.read_fits`.
+    overscan_section, trim_section : str, optional
+        What was not exposed and what was: see `lightstack.raw.sections.Asked`.
     unread : Path, optional
         Folder for notes of files that cannot be read.
     """
@@ -58,7 +63,7 @@ def run(
     dark = opened[1] if opened else None
     write_master(
         _normalized(
-            readable(flats, fits_extension, unread),
+            readable(flats, fits_extension, unread, Asked(overscan_section, trim_section)),
             dark,
             turned=turned,
             saturation_limit=saturation_limit,

@@ -31,6 +31,7 @@ CARRIED = (
         "FLAT",
         "BADPIX",
         "NODATA",
+        "OSCANADU",
         "SATFOUND",
         "BKGADU",
         "NOISEADU",

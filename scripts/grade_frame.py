@@ -48,6 +48,7 @@ def run(sources: Path, quality: Path, *, frame: str, limits: dict[str, Any]) -> 
         "pixels_sha256": header["PIXSHA"],
         "shape": [header["NY"], header["NX"]],
         "no_data_fraction": header["NODATA"],
+        "overscan_adu": header.get("OSCANADU"),
         "saturation_found_adu": header.get("SATFOUND"),
         "bad_pixels": header.get("BADPIX"),
         "background_adu": header["BKGADU"],

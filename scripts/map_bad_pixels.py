@@ -15,6 +15,7 @@ from scripts.lightstack.files.unread import NOTES
 from scripts.lightstack.job import job_log
 from scripts.lightstack.raw.exposure import Exposure
 from scripts.lightstack.raw.image import FIRST, RawImage
+from scripts.lightstack.raw.sections import HEADER, Asked
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -28,6 +29,8 @@ def run(
     bad: Path,
     *,
     fits_extension: str | int = FIRST,
+    overscan_section: str = HEADER,
+    trim_section: str = HEADER,
     unread: Path = NOTES,
 ) -> None:
     """Write a map of bad pixels.
@@ -43,12 +46,14 @@ def run(
         bad, else 0.
     fits_extension : str or int, optional
         Which image of a FITS file to read: see `lightstack.raw.fits_reader.read_fits`.
+    overscan_section, trim_section : str, optional
+        What was not exposed and what was: see `lightstack.raw.sections.Asked`.
     unread : Path, optional
         Folder for notes of files that cannot be read.
     """
-    images = (
-        _of_dark(dark) if dark is not None else _even(readable(frames, fits_extension, unread))
-    )
+    sections = Asked(overscan_section, trim_section)
+    read = readable(frames, fits_extension, unread, sections)
+    images = _of_dark(dark) if dark is not None else _even(read)
     offered = 1 if dark is not None else len(frames)
     write_master(
         images, offered, bad, median, noun="frames", told=("exposure", "gain"), finish=_marked

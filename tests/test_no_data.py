@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from scripts.lightstack.raw.images import read_image
-from scripts.lightstack.raw.no_data import BLURRED_EDGE, blank_blocks, blank_overscan
+from scripts.lightstack.raw.no_data import BLURRED_EDGE, blank_blocks
 
 SHAPE = (200, 300)
 ROWS, COLUMNS = np.mgrid[: SHAPE[0], : SHAPE[1]]
@@ -122,22 +122,3 @@ def test_a_number_like_others_is_data(tmp_path: Path) -> None:
     data[data < -999] = 0
     fits.writeto(tmp_path / "a.fits", data)
     assert not np.isnan(read_image(tmp_path / "a.fits").data).any()
-
-
-@pytest.mark.parametrize(
-    ("trim", "bias", "kept"),
-    [
-        ("[11:290,1:200]", "[1:10,1:200]", only(slice(None), slice(10, 290))),
-        ("[11:290,3:200]", None, only(slice(2, None), slice(10, 290))),
-        (None, "[291:300,1:200]", only(slice(None), slice(0, 290))),
-        ("[ 17: 316,   1: 200]", "[   4:  13,   1: 200]", only(slice(None))),
-        ("[1:300,1:200]", None, only(slice(None))),
-        ("[UNKNOWN]", 7, only(slice(None))),
-    ],
-)
-def test_overscan_is_no_data_but_for_cards_from_before_a_cut(
-    trim: str | None, bias: object, kept: Mask
-) -> None:
-    data = sky(1000, 20)
-    blank_overscan(data, {"TRIMSEC": trim, "BIASSEC": bias})
-    np.testing.assert_array_equal(np.isfinite(data), kept)

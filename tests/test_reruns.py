@@ -117,6 +117,7 @@ def test_times_play_no_part(night: Path, limit: tuple[str, ...]) -> None:
         ("background_box=40", jobs(5, *FRAME_JOBS)),
         ("doubtful_darks=use", jobs(5, *FRAME_JOBS)),
         ("fits_extension=1", {"combine_darks": 1, **jobs(5, *FRAME_JOBS)}),
+        ("trim_section=none", {"combine_darks": 1, **jobs(5, *FRAME_JOBS)}),
         ("minarea=6", jobs(5, "detect_sources", "grade_frame")),
         ("normalize=none", jobs() | {"select_frames": 0}),
         ("sigma_clip=3", AFTER_STACK),

@@ -21,7 +21,9 @@ from scripts.lightstack.files.frame_file import FAILURE, PixelFile, read_header
 from scripts.lightstack.files.unread import NOTES, note
 from scripts.lightstack.raw.exposure import Exposure, exposure_of
 from scripts.lightstack.raw.image import RawImage, UnusableFrameError
-from scripts.lightstack.raw.images import read_image
+from scripts.lightstack.raw.images import AS_STATED, read_image
+from scripts.lightstack.raw.overscan import without_overscan
+from scripts.lightstack.raw.sections import Asked
 from scripts.lightstack.text import DOUBT, printable
 
 if TYPE_CHECKING:
@@ -149,7 +151,10 @@ def _written(form: str, value: float | str | None) -> str:
 
 
 def readable(
-    paths: Sequence[Path], extension: str | int, unread: Path = NOTES
+    paths: Sequence[Path],
+    extension: str | int,
+    unread: Path = NOTES,
+    sections: Asked = AS_STATED,
 ) -> Iterator[tuple[Path, RawImage]]:
     """Read raw frames; note those that cannot be read, and leave them out.
 
@@ -161,16 +166,18 @@ def readable(
         Which image of a FITS file to read: see `lightstack.raw.fits_reader.read_fits`.
     unread : Path, optional
         Folder for notes of files that cannot be read.
+    sections : Asked, optional
+        What the settings say of the part that was exposed.
 
     Yields
     ------
     (Path, RawImage)
-        All of the shape of the first.
+        All of the shape of the first, freed of their overscan.
     """
     shape: tuple[int, ...] | None = None
     for path in paths:
         try:
-            image = _read(path, extension, shape)
+            image = _read(path, extension, sections, shape)
         except UnusableFrameError as error:
             note(unread, path, error)
             continue
@@ -181,8 +188,10 @@ def readable(
         del image
 
 
-def _read(path: Path, extension: str | int, shape: tuple[int, ...] | None) -> RawImage:
-    image = read_image(path, extension)
+def _read(
+    path: Path, extension: str | int, sections: Asked, shape: tuple[int, ...] | None
+) -> RawImage:
+    image, _ = without_overscan(read_image(path, extension, sections))
     if shape not in (None, image.data.shape):
         raise UnusableFrameError(f"{path.name}: it had another shape when the run began.")
     return image

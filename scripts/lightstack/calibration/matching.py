@@ -63,6 +63,7 @@ SENSOR = (
     Quantity("window", lambda frame: frame.window),
     Quantity("readout mode", lambda frame: frame.readout_mode),
     Quantity("camera", lambda frame: frame.camera),
+    Quantity("overscan", lambda frame: frame.overscan),
 )
 
 SHAPE = SENSOR[0]

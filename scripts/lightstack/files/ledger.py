@@ -17,6 +17,7 @@ COLUMNS = (
     "saturated_fraction",
     "saturation_found_adu",
     "no_data_fraction",
+    "overscan_adu",
     "background_adu",
     "noise_adu",
     "sky_light_adu",

@@ -10,6 +10,7 @@ from scripts.lightstack.planning.frames import Frames
 from scripts.lightstack.planning.master_choice import NOUNS, MasterChoice, choose_masters
 from scripts.lightstack.planning.uses import Known, Uses
 from scripts.lightstack.raw.exposure import Exposure
+from scripts.lightstack.raw.sections import SUBTRACTED
 
 RULES = {
     "combine_darks": "dark",
@@ -173,11 +174,13 @@ def choose_calibration(
         if name not in darks.kind and name not in darks.own
     }
     bias = _chosen(undarkened, usable["bias"], contents, BIAS, "bias", also_used=for_flats.used)
-    for kind in in_need:
+    for kind, taken in in_need.items():
         if kind in for_flats.kind:
             chosen = for_flats.kind[kind]
             pedestals[kind] = Pedestal("bias", chosen, kind in for_flats.turned)
             bias.files[chosen] = for_flats.files[chosen]
+        elif taken.overscan == SUBTRACTED:
+            pedestals[kind] = Pedestal(freed=True)
         else:
             pedestals[kind] = Pedestal()
             flats.told.append(_uncorrected(flats.files[kind]))

@@ -17,8 +17,9 @@ from scripts.lightstack.planning.master_choice import NOUNS
 from scripts.lightstack.planning.uses import Known, Uses
 from scripts.lightstack.raw.exposure import EXPOSURE_CARDS, Exposure, exposure_of
 from scripts.lightstack.raw.image import FIRST, UnreadableFileError, UnusableFrameError
-from scripts.lightstack.raw.images import is_fits_name, read_cards
+from scripts.lightstack.raw.images import AS_STATED, is_fits_name, read_cards
 from scripts.lightstack.raw.roles import LIGHT
+from scripts.lightstack.raw.sections import Asked
 from scripts.lightstack.raw.values import written
 from scripts.lightstack.text import on_one_line
 
@@ -42,6 +43,8 @@ class Looks:
         More cards to look for.
     extension : str or int, optional
         Which image of a FITS file is meant: see `fits_reader.read_fits`.
+    sections : Asked, optional
+        What the settings say of the part that was exposed.
     """
 
     def __init__(
@@ -50,11 +53,12 @@ class Looks:
         cache_path: Path,
         cards: Sequence[str] = (),
         extension: str | int = FIRST,
+        sections: Asked = AS_STATED,
     ) -> None:
         self._contents, self._cache_path, self._cards = contents, cache_path, tuple(cards)
-        self._extension = extension
+        self._reading: dict[str, Any] = {"extension": extension, "sections": sections}
         code = code_digest("scripts/lightstack/planning/inventory.py")
-        self._code = [code, str(extension), *VERSIONS]
+        self._code = [code, str(self._reading), *VERSIONS]
         self._known = self._recall()
         self._entries: dict[str, dict[str, Any]] = {}
 
@@ -78,7 +82,7 @@ class Looks:
         entry = self._entry(path)
         if "damage" not in entry:
             try:
-                read_cards(Path(path), (), with_pixels=True, extension=self._extension)
+                read_cards(Path(path), (), with_pixels=True, **self._reading)
                 entry["damage"] = ""
             except UnusableFrameError as error:
                 entry["damage"] = str(error)
@@ -102,7 +106,7 @@ class Looks:
             ):
                 known = {
                     "sha256": self._contents[path],
-                    **_look(Path(path), self._cards, self._extension),
+                    **_look(Path(path), self._cards, **self._reading),
                 }
             self._entries[path] = dict(known)
         return self._entries[path]
@@ -122,10 +126,10 @@ def _digest(files: object) -> str:
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()
 
 
-def _look(path: Path, more: tuple[str, ...] = (), extension: str | int = FIRST) -> dict[str, Any]:
+def _look(path: Path, more: tuple[str, ...] = (), **reading: Any) -> dict[str, Any]:
     """Look at the header of a file."""
     try:
-        shape, cards, pixel_type = read_cards(path, (*EXPOSURE_CARDS, *more), extension=extension)
+        shape, cards, pixel_type = read_cards(path, (*EXPOSURE_CARDS, *more), **reading)
     except UnusableFrameError as error:
         is_passing = isinstance(error, UnreadableFileError)
         return {"problem": str(error), "passing": is_passing, "cards": dict.fromkeys(more)}
@@ -301,6 +305,7 @@ def overview(uses: Uses, known: Known, calibration: Calibration, groups: Groups)
             f"{_some(len(many), 'light')} with several images in a file: one of them is used, "
             "which fits_extension chooses."
         )
+    lines += _overscans(known)
     mosaics = Counter(light.bayer for light in lights if light.bayer)
     for pattern, count in sorted(mosaics.items()):
         lines.append(
@@ -320,3 +325,17 @@ def overview(uses: Uses, known: Known, calibration: Calibration, groups: Groups)
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
         lines.append(f"Not read, for lightstack does not know their kinds: {kinds}.")
     return [on_one_line(line) for line in lines]
+
+
+def _overscans(known: Known) -> list[str]:
+    """Say why overscan is left as it is, a line for all files that are alike."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(known, key=natural_order):
+        seen = known[path]
+        if isinstance(seen, Exposure) and seen.overscan_problem:
+            found.setdefault(seen.overscan_problem, []).append(path)
+    return [
+        f"Overscan left as it is in {_some(len(paths), 'file')}, such as {paths[0]}: {problem}. "
+        "Set overscan_section and trim_section to where overscan and data are, or to none."
+        for problem, paths in found.items()
+    ]

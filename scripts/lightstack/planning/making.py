@@ -25,6 +25,7 @@ from scripts.lightstack.planning.settings import (
     complete_settings,
 )
 from scripts.lightstack.planning.uses import frames_to_turn, sort_files
+from scripts.lightstack.raw.sections import Asked
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,11 @@ def make_plan(
     )
     contents = raw.digests
     looks = Looks(
-        contents, Path(EXPOSURES), cards_of(settings["group_by"]), settings["fits_extension"]
+        contents,
+        Path(EXPOSURES),
+        cards_of(settings["group_by"]),
+        settings["fits_extension"],
+        Asked(settings["overscan_section"], settings["trim_section"]),
     )
     known = {path: looks.exposure(path) for path in contents}
     lights, darks, bias, flats = (

@@ -64,15 +64,18 @@ class Ingredients:
     per: str = "run"
 
 
+READING = ("fits_extension", "overscan_section", "trim_section")
+"""Settings of how raw files are read."""
+
 RULES = {
-    "combine_darks": Ingredients(("fits_extension",), per="kind"),
-    "combine_bias": Ingredients(("fits_extension",), per="kind"),
+    "combine_darks": Ingredients(READING, per="kind"),
+    "combine_bias": Ingredients(READING, per="kind"),
     "combine_flats": Ingredients(
-        ("saturation_limit", "fits_extension"), ("combine_darks", "combine_bias"), per="kind"
+        ("saturation_limit", *READING), ("combine_darks", "combine_bias"), per="kind"
     ),
-    "map_bad_pixels": Ingredients(("fits_extension",), ("combine_darks",), per="kind"),
+    "map_bad_pixels": Ingredients(READING, ("combine_darks",), per="kind"),
     "calibrate_frame": Ingredients(
-        ("saturation_limit", "doubtful_darks", "cosmic_rays", "debug_region", "fits_extension"),
+        ("saturation_limit", "doubtful_darks", "cosmic_rays", "debug_region", *READING),
         ("combine_darks", "combine_bias", "combine_flats", "map_bad_pixels"),
         per="frame",
     ),

@@ -292,15 +292,16 @@ def _sentence(error: Any) -> str:
             return f"{_shown(value)} must be above {error.validator_value}."
         case "maximum":
             return f"{_shown(value)} is above the largest legal value {error.validator_value}."
-        case "enum":
-            return f"{_shown(value)} is none of {', '.join(map(str, error.validator_value))}."
+        case "enum" | "pattern" if known := error.schema.get("enum", error.schema.get("examples")):
+            return f"{_shown(value)} is none of {', '.join(map(str, known))}."
         case _:
             return f"{error.message}."
 
 
 def _advice(value: object, kind: str) -> str:
     """How to write what was probably meant."""
-    if kind == "text" and isinstance(value, int | float):
+    is_section = isinstance(value, list) and all(":" in str(part) for part in value)
+    if kind == "text" and (isinstance(value, int | float) or is_section):
         return ": write it in quotes"
     if kind == "a list" and isinstance(value, str):
         return f": write it as [{value}]"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from scripts.lightstack.raw import bayer
 from scripts.lightstack.raw.image import IMAGES
 from scripts.lightstack.raw.roles import COUNT_KEYS, TYPE_KEYS, n_combined, role_by_header
+from scripts.lightstack.raw.sections import PROBLEM, STATE, SUBTRACTED
 from scripts.lightstack.raw.values import (
     EXPOSURE_UNITS,
     Cards,
@@ -110,6 +111,9 @@ CALIBRATION_KEYS = (
     ("FLATCOR", "F"),  # IRAF
 )
 
+OVERSCAN_KEYS = ("OVERSCAN", "SUBOSCAN")
+"""In which IRAF and ccdproc say in words that they have subtracted the overscan."""
+
 EXPOSURE_CARDS = tuple(
     dict.fromkeys(
         (
@@ -123,7 +127,7 @@ EXPOSURE_CARDS = tuple(
             *(BINNING_TEXT_KEYS + FILTER_KEYS + WHEEL_KEYS + OBJECT_KEYS + bayer.PATTERN_KEYS),
             *(SECTION_KEYS + CAMERA_KEYS + TELESCOPE_KEYS + DATE_KEYS + TIME_KEYS),
             *(key for key, _ in CALIBRATION_KEYS),
-            *(TYPE_KEYS + COUNT_KEYS),
+            *(TYPE_KEYS + COUNT_KEYS + OVERSCAN_KEYS),
             "PICTTYPE",
             "ROWORDER",
         )
@@ -184,6 +188,11 @@ class Exposure:
         Of the file's numbers, such as uint16; empty if it is not known.
     n_images : int
         How many images the file holds, as far as that was looked at.
+    overscan : str, optional
+        "subtracted" if the overscan is, or was, and "not subtracted" if what the header says of it
+        is not clear.
+    overscan_problem : str
+        What is not clear.
     """
 
     shape: tuple[int, int]
@@ -208,6 +217,8 @@ class Exposure:
     picture: bool = False
     pixel_type: str = ""
     n_images: int = 1
+    overscan: str | None = None
+    overscan_problem: str = ""
 
 
 def exposure_of(
@@ -253,6 +264,8 @@ def exposure_of(
         picture=picture,
         pixel_type=pixel_type,
         n_images=int(first_number(header, (IMAGES,)) or 1),
+        overscan=_overscan(header),
+        overscan_problem=text(header, (PROBLEM,)) or "",
     )
 
 
@@ -314,6 +327,11 @@ def _filter(header: Cards) -> str | None:
     places = [name for key in WHEEL_KEYS if (name := text(header, (key,)))]
     filters = [name for name in places if name.lower() not in OPEN_PLACES]
     return "+".join(filters) or next(iter(places), None)
+
+
+def _overscan(header: Cards) -> str | None:
+    done = any(re.search("overscan|section", text(header, (key,)) or "") for key in OVERSCAN_KEYS)
+    return text(header, (STATE,)) or (SUBTRACTED if done else None)
 
 
 def _orientation(header: Cards) -> str | None:

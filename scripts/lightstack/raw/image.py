@@ -59,6 +59,9 @@ class RawImage:
         Cards that a stack may keep: none of those that describe the file's layout.
     pixel_type : str
         Of the file's numbers, such as uint16.
+    overscan : ndarray of float32, optional
+        Level of each pixel, or of each row or column, that is to be subtracted [ADU]: see
+        `overscan.without_overscan`.
     """
 
     data: NDArray[np.float32]
@@ -67,6 +70,7 @@ class RawImage:
     step: float
     header: "fits.Header"
     pixel_type: str = ""
+    overscan: NDArray[np.float32] | None = None
 
 
 def check_usable(data: NDArray[np.float32]) -> None:

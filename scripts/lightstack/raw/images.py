@@ -1,18 +1,24 @@
 """Raw images of any kind, read as what the pipeline works on."""
 
+import contextlib
 import errno
+from collections.abc import Iterator
 from pathlib import Path
 
 from scripts.lightstack.raw.camera_raws import read_camera_raw
 from scripts.lightstack.raw.fits_reader import read_fits
 from scripts.lightstack.raw.image import FIRST, RawImage, UnusableFrameError, damage, naming
 from scripts.lightstack.raw.names import CAMERA_RAWS
+from scripts.lightstack.raw.overscan import cut, cut_cards
 from scripts.lightstack.raw.pictures import read_picture
 from scripts.lightstack.raw.plain import plain_cards
+from scripts.lightstack.raw.sections import SECTION_CARDS, Asked
 from scripts.lightstack.raw.values import Cards
 
+AS_STATED = Asked()
 
-def read_image(path: Path, extension: str | int = FIRST) -> RawImage:
+
+def read_image(path: Path, extension: str | int = FIRST, sections: Asked = AS_STATED) -> RawImage:
     """Read a FITS, PNG, JPEG or TIFF file, or a raw file of a camera.
 
     Parameters
@@ -21,6 +27,8 @@ def read_image(path: Path, extension: str | int = FIRST) -> RawImage:
         Colours become grey.
     extension : str or int, optional
         Which image of a FITS file to read: see `fits_reader.read_fits`.
+    sections : Asked, optional
+        What the settings say of the part that was exposed, to which the image is cut.
 
     Returns
     -------
@@ -34,7 +42,9 @@ def read_image(path: Path, extension: str | int = FIRST) -> RawImage:
     OSError, MemoryError
         If it is not the file's fault: the machine fails.
     """
-    return _read(path, None, extension)
+    image = _read(path, None, extension)
+    with _naming_file(path):
+        return cut(image, sections)
 
 
 def read_cards(
@@ -43,6 +53,7 @@ def read_cards(
     *,
     with_pixels: bool = False,
     extension: str | int = FIRST,
+    sections: Asked = AS_STATED,
 ) -> tuple[tuple[int, int], Cards, str]:
     """Read an image's shape and some of its cards, but no pixels.
 
@@ -56,24 +67,33 @@ def read_cards(
         Whether to make sure that `read_image` can read the whole file.
     extension : str or int, optional
         As for `read_image`.
+    sections : Asked, optional
+        As for `read_image`.
 
     Returns
     -------
     shape : (int, int)
-        ``(ny, nx)`` [pixels].
+        ``(ny, nx)`` [pixels] of the part that was exposed.
     cards : mapping of str to object
-        Those of the cards that `read_image` finds, among others perhaps.
+        Those of the cards that `read_image` finds, among others perhaps. `sections.STATE` and
+        `sections.PROBLEM` tell what becomes of an overscan, and why nothing does.
     pixel_type : str
         Of the file's numbers, such as uint16.
     """
+    keys = (*keys, *SECTION_CARDS)
     with naming(path):
         plain = plain_cards(path, keys) if is_fits_name(path) else None
     if plain is not None:
-        return plain
-    image = _read(path, keys, extension)
-    if with_pixels:
-        read_image(path, extension)
-    return image.data.shape, image.header, image.pixel_type
+        whole, cards, pixel_type = plain
+    else:
+        image = _read(path, keys, extension)
+        if with_pixels:
+            read_image(path, extension, sections)
+        ny, nx = image.data.shape
+        whole, cards, pixel_type = (ny, nx), image.header, image.pixel_type
+    with _naming_file(path):
+        shape = cut_cards(cards, whole, sections)
+    return shape, cards, pixel_type
 
 
 def _read(path: Path, keys: tuple[str, ...] | None, extension: str | int) -> RawImage:
@@ -83,21 +103,27 @@ def _read(path: Path, keys: tuple[str, ...] | None, extension: str | int) -> Raw
             start = file.read(26)
         if not start:
             raise UnusableFrameError(f"{path.name}: the file is empty.")
-        try:
+        with _naming_file(path):
             if is_fits_name(path):
                 image = read_fits(path, start, keys, extension)
             elif is_camera_raw_name(path):
                 image = read_camera_raw(path, keys)
             else:
                 image = read_picture(path, start, keys)
-        except UnusableFrameError as error:
-            raise UnusableFrameError(f"{path.name}: {error}") from error
-        except Exception as error:
-            if _is_of_the_machine(error):
-                raise
-            # Decoders meet damaged files with exceptions of every kind.
-            raise UnusableFrameError(f"{path.name}: {damage(error)}") from error
     return image
+
+
+@contextlib.contextmanager
+def _naming_file(path: Path) -> Iterator[None]:
+    """Let what speaks against a file say of which one; decoders have exceptions of every kind."""
+    try:
+        yield
+    except UnusableFrameError as error:
+        raise UnusableFrameError(f"{path.name}: {error}") from error
+    except Exception as error:
+        if _is_of_the_machine(error):
+            raise
+        raise UnusableFrameError(f"{path.name}: {damage(error)}") from error
 
 
 def _is_of_the_machine(error: BaseException) -> bool:

@@ -1,6 +1,5 @@
 """Pixels that are no data though the file has numbers there."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -8,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.raw.image import RawImage
-from scripts.lightstack.raw.values import Cards
 
 SENTINELS = (-999.0, -9999.0, -99999.0, -32767.0, -32768.0, -(2.0**31), -1e30, -1e31, -1e32)
 """Numbers that programs write where they have none."""
@@ -40,8 +38,6 @@ at zero, a picture of 8 bits or a JPEG, a block of one value proves nothing."""
 BLURRED_EDGE = 2
 """Pixels about a block that interpolation has mixed with it."""
 
-SECTION = re.compile(r"\s*\[\s*(\d{1,9})\s*:\s*(\d{1,9})\s*,\s*(\d{1,9})\s*:\s*(\d{1,9})\s*\]\s*")
-
 
 def blank_sentinels(image: RawImage) -> None:
     """Put NaN where an image has a number that stands for none, in place.
@@ -62,40 +58,6 @@ def blank_sentinels(image: RawImage) -> None:
         if others.size == 0 or np.fmin.reduce(others) < low / 2:
             return
         image.data[is_low] = image.peak[is_low] = np.nan
-
-
-def blank_overscan(data: NDArray[np.float32], header: Cards) -> None:
-    """Put NaN beside the part of an image that was exposed, in place.
-
-    Parameters
-    ----------
-    data : (ny, nx) ndarray of float32
-        Pixels.
-    header : mapping
-        The cards of which ``TRIMSEC`` tells that part and ``BIASSEC`` another one. Where one of
-        them reaches beyond the image, both are left from before it was cut, and do not count.
-    """
-    stated = [_section(header.get(key), data.shape) for key in ("TRIMSEC", "BIASSEC")]
-    if "outside" in stated:
-        return
-    trim, bias = stated
-    if isinstance(trim, tuple):
-        outside = np.ones(data.shape, bool)
-        outside[trim] = False
-        data[outside] = np.nan
-    elif isinstance(bias, tuple):
-        data[bias] = np.nan
-
-
-def _section(value: object, shape: tuple[int, ...]) -> tuple[slice, slice] | str | None:
-    """Rows and columns of a section; "outside" if the image has no such part."""
-    match = SECTION.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        return None
-    x0, x1, y0, y1 = map(int, match.groups())
-    if not (1 <= x0 <= x1 <= shape[1] and 1 <= y0 <= y1 <= shape[0]):
-        return "outside"
-    return slice(y0 - 1, y1), slice(x0 - 1, x1)
 
 
 def blank_blocks(data: NDArray[np.float32], saturation: float) -> None:
