@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.lightstack.files.alignment_file import problem_of
+from scripts.lightstack.files.frame_file import read_header
 from scripts.lightstack.files.kept_stacks import PREVIOUS, SHOWN_BY, STACKS
 from scripts.lightstack.files.ledger import summary
 from scripts.lightstack.files.records import read_csv, read_json
@@ -13,6 +14,8 @@ from scripts.lightstack.report.criteria import criteria
 from scripts.lightstack.report.notes import notes
 from scripts.lightstack.report.rows import Row, rows_of
 from scripts.lightstack.report.verdicts import advice, verdicts
+from scripts.lightstack.stacking.dark_limit import limited_by_darks
+from scripts.lightstack.stacking.modes import AVERAGES
 from scripts.lightstack.stacking.rejection import blindness
 
 MOST_NAMED = 5
@@ -67,6 +70,7 @@ def outcome(
         lines += advice(rows, settings)
         if "sigma_clip" in settings["modes"]:
             lines += _blind(rows, [name for name in groups if stacked[name]], settings)
+        lines += _limited([files for name, files in groups.items() if stacked[name]])
     wanted = [ledger]
     for name, files in groups.items():
         of_stacks = [*files["stacks"].values(), files["preview"]]
@@ -116,6 +120,16 @@ def _blind(rows: list[Row], groups: list[str], settings: dict[str, Any]) -> list
         return []
     told = blindness(min(counts[name] for name in blind), settings["sigma_clip"])
     return [f"{_listed(blind)}: {told}" if any(blind) else told]
+
+
+def _limited(groups: list[Mapping[str, Any]]) -> list[str]:
+    """Tell in which groups the darks are too few."""
+    lines = []
+    for files in groups:
+        averages = [path for mode, path in files["stacks"].items() if mode in AVERAGES]
+        if averages and (told := limited_by_darks(read_header(Path(averages[0])))):
+            lines.append(told)
+    return lines
 
 
 def _listed(names: list[str]) -> str:

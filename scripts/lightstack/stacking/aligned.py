@@ -52,7 +52,7 @@ class AlignedFrame:
     @property
     def noise(self) -> float:
         """Standard deviation of the sky, before resampling, in units of the stack [ADU]."""
-        return float(self.header["NOISEADU"]) * self._brightening
+        return float(self.header["NOISEADU"]) * self.brightening
 
     @property
     def gain(self) -> float:
@@ -60,15 +60,15 @@ class AlignedFrame:
         gain = first_number(self.header, ("EGAIN",))
         if gain is None or gain < MIN_GAIN:
             return np.inf
-        return gain / self._brightening
+        return gain / self.brightening
 
     @property
     def saturation(self) -> float:
         """Level of its saturated pixels [ADU of the stack]."""
-        return float(self.header["SATURATE"]) * self._brightening
+        return float(self.header["SATURATE"]) * self.brightening
 
     @property
-    def _brightening(self) -> float:
+    def brightening(self) -> float:
         """What resampling multiplies a pixel's value by: the flux scale and the pixels' areas."""
         return self.flux_scale / self.transform.scale**2
 

@@ -16,6 +16,7 @@ from scripts.lightstack.raw.spelling import without_spelling
 from scripts.lightstack.raw.values import exposure_time, first_number
 from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.modes import AVERAGES, OF_THEIR_OWN, clip_mode
+from scripts.lightstack.stacking.propagation import Propagation
 from scripts.lightstack.stacking.times import exposed, in_header, mjd
 from scripts.lightstack.text import printable
 
@@ -96,6 +97,7 @@ def mode_header(
     mode: str,
     frames: Sequence[AlignedFrame],
     weights: NDArray[np.float64],
+    propagation: Propagation,
     *,
     weighted_by: str,
     sigma_clip: float,
@@ -111,6 +113,8 @@ def mode_header(
     frames : sequence of AlignedFrame
     weights : (n,) ndarray of float64
         Of the frames in averages.
+    propagation : Propagation
+        What becomes of their noise.
     weighted_by : str
         The setting that made them.
     sigma_clip : float
@@ -131,9 +135,11 @@ def mode_header(
     if mode != "std":
         lowest = min(frame.saturation for frame in frames)
         header["SATURATE"] = (lowest, "[ADU] a frame may be saturated above")
+    factor = round(propagation.factor_of(mode, len(frames)), 4)
+    header["NOISCORR"] = (factor, "noise on large scales over that of pixels")
     if mode in AVERAGES:
         header["WEIGHTS"] = (weighted_by, "weights of the frames")
-        _set_noise(header, frames, weights)
+        _set_noise(header, frames, weights, propagation)
     return header
 
 
@@ -229,13 +235,21 @@ def _set_dates(header: "fits.Header", frames: Sequence[AlignedFrame]) -> None:
 
 
 def _set_noise(
-    header: "fits.Header", frames: Sequence[AlignedFrame], weights: NDArray[np.float64]
+    header: "fits.Header",
+    frames: Sequence[AlignedFrame],
+    weights: NDArray[np.float64],
+    propagation: Propagation,
 ) -> None:
     """Tell the sky noise, gain and read noise that an average has."""
     shares = (weights / weights.sum()).tolist()
     gains = [frame.gain for frame in frames]
     noise = _root_of_squares(shares, [frame.noise for frame in frames])
+    noise = sqrt(noise**2 + propagation.shared_variance)
     header["NOISEADU"] = (noise, "[ADU] expected noise of the sky")
+    if propagation.n_darks:
+        header["DARKADU"] = (sqrt(propagation.dark_variance), "[ADU] of it from the darks")
+        header["NDARKS"] = (propagation.n_darks, "darks in the master")
+        header["DITHERPX"] = (round(propagation.dither_px, 3), "[px] dither of the frames")
     if inf in gains:
         return
     gain = 1 / fsum(share**2 / gain for share, gain in zip(shares, gains, strict=True))

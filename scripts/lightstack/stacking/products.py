@@ -22,9 +22,11 @@ from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.stacking.aligned import AlignedFrame, aligned_frames, weights_by_noise
 from scripts.lightstack.stacking.bands import Band
 from scripts.lightstack.stacking.combining import count_type
+from scripts.lightstack.stacking.dark_limit import limited_by_darks
 from scripts.lightstack.stacking.gradients import match_skies
 from scripts.lightstack.stacking.header import common_header, mode_header, table_of_frames
 from scripts.lightstack.stacking.modes import AVERAGES, CLIP_MODES
+from scripts.lightstack.stacking.propagation import propagate
 from scripts.lightstack.stacking.rejection import blindness
 from scripts.lightstack.stacking.thumbnails import COVERAGE, Thumbnail, write_thumbnails
 
@@ -112,12 +114,15 @@ class Stacked:
             self.alignment["normalize"],
             "how frames were scaled to the reference",
         )
+        weights = self.options["weights"]
+        propagation = propagate(self.frames, weights)
         return {"": common} | {
             mode: mode_header(
                 common,
                 mode,
                 self.frames,
-                self.options["weights"],
+                weights,
+                propagation,
                 weighted_by=self.weights,
                 sigma_clip=self.sigma_clip,
             )
@@ -197,6 +202,8 @@ def _write(
     frames = stacked.frames
     shape, counts_as = stacked.shape, count_type(len(frames))
     headers = stacked.headers(stacks)
+    for told in {limited_by_darks(headers[mode]) for mode in stacks if mode in AVERAGES} - {""}:
+        log.warning("%s", told)
     coverage = np.empty(shape, counts_as)
     rejected = {mode: np.empty_like(coverage) for mode in CLIP_MODES if mode in stacks}
     small = {mode: Thumbnail(shape) for mode in (*stacks, COVERAGE)}
