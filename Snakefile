@@ -34,7 +34,7 @@ rule all:
     default_target: True
     input:
         stack_files(),
-        SELECTION,
+        selection(),
         LEDGER,
         INVENTORY,
         of_all_groups(PREVIEW),

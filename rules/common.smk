@@ -1,6 +1,7 @@
 """Functions that the rules share: they look up what is planned."""
 
 import math
+import os
 
 from scripts.lightstack.planning.groups import Groups
 from scripts.lightstack.planning.inside_snakemake import group_frames
@@ -118,6 +119,27 @@ def frame_names():
     return list(PLAN.frames)
 
 
+def own_frames():
+    """Names of the frames on which this run works itself."""
+    return [frame for frame in PLAN.frames if frame not in PLAN.joined]
+
+
+def of_frame(pattern, frame):
+    """Path of what a rule makes of a frame, in this run or in that of its night."""
+    folder, name = PLAN.joined.get(frame, ("", frame))
+    return os.path.join(folder, filled(pattern, frame=name))
+
+
+def of_frames(pattern, frames):
+    """One path per frame."""
+    return [of_frame(pattern, frame) for frame in frames]
+
+
+def selection():
+    """What tells that the accepted frames are in the output folder, where they belong there."""
+    return SELECTION if own_frames() else []
+
+
 def frames_to_tune_by():
     """Up to three frames from all parts of the night."""
     names = frame_names()
@@ -127,7 +149,7 @@ def frames_to_tune_by():
 
 def of_all_frames(pattern):
     """One path per frame, in the natural order of the frames, for the jobs that ask for them."""
-    return lambda wildcards: [filled(pattern, frame=frame) for frame in PLAN.frames]
+    return lambda wildcards: of_frames(pattern, PLAN.frames)
 
 
 def of_group(pattern):
@@ -167,9 +189,7 @@ def groups_of_frames_sharing(wildcards):
 
 def of_frames_sharing(pattern):
     """One path per frame that a job aligns."""
-    return lambda wildcards: [
-        filled(pattern, frame=frame) for frame in groups_of_frames_sharing(wildcards)
-    ]
+    return lambda wildcards: of_frames(pattern, groups_of_frames_sharing(wildcards))
 
 
 def alignments_kept(wildcards):
@@ -189,9 +209,7 @@ def frames_on_grid(wildcards):
 
 def of_frames_on_grid(pattern):
     """One path per frame that shares the reference of a job's group."""
-    return lambda wildcards: [
-        filled(pattern, frame=frame) for frame in frames_on_grid(wildcards)
-    ]
+    return lambda wildcards: of_frames(pattern, frames_on_grid(wildcards))
 
 
 def members_of_group(wildcards):

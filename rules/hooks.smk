@@ -13,6 +13,7 @@ from scripts.lightstack.planning.inside_snakemake import (
     is_of_recipe,
     make_again,
 )
+from scripts.lightstack.planning.nights import run_meanwhile
 from scripts.lightstack.planning.recovery import (
     files_to_make_again,
     has_lost_stacks,
@@ -27,7 +28,9 @@ from scripts.lightstack.report.outcome import leftovers, outcome
 from scripts.lightstack.report.tuning import tuning
 
 FOLDER = Path.cwd()
-OWN = [Path(layout.WORK), Path(PLAN.settings["output_dir"])]
+OWN = [Path(layout.WORK)]
+if own_frames():
+    OWN.append(Path(PLAN.settings["output_dir"]))
 
 
 def groups_to_stack_again():
@@ -48,7 +51,7 @@ def groups_to_stack_again():
 def plan_repairs():
     """Let files be made again that are damaged, or of which nothing is known; tell which."""
     made = layout.made_files(
-        PLAN.frames,
+        own_frames(),
         PLAN.raw_files,
         PLAN.settings["modes"],
         PLAN.settings["stack_bands"],
@@ -105,8 +108,11 @@ def prepare():
     Path(here(REPORT_WITHOUT_STACKS)).unlink(missing_ok=True)
     for sentence in TOLD.warnings:
         tell(sentence)
-    n_stacks = len(PLAN.settings["modes"]) * len(GROUPS.stacked)
-    tell(lack_of_space(PLAN.frame_mb, [*OWN, results], n_stacks))
+    n_images = len(PLAN.settings["modes"]) * len(GROUPS.stacked)
+    if PLAN.settings["stack_bands"] > 1:
+        n_images *= 2
+    copies = 2 if own_frames() else 0
+    tell(lack_of_space(PLAN.frame_mb, [*OWN, results], n_images, n_copies=copies))
 
 
 def tell_of_unread_files():
@@ -126,8 +132,8 @@ def write_report_without_stacks():
         run(
             {
                 frame: {
-                    "cleaned": Path(filled(CLEANED, frame=frame)),
-                    "sources": Path(filled(SOURCES, frame=frame)),
+                    "cleaned": Path(of_frame(CLEANED, frame)),
+                    "sources": Path(of_frame(SOURCES, frame)),
                 }
                 for frame in PLAN.frames
             },
@@ -186,6 +192,7 @@ def show_outcome():
     # Snakemake has left the folder of the run by then.
     with contextlib.chdir(FOLDER):
         tell_of_unread_files()
+        tell(run_meanwhile(TOLD.nights))
         current = current_results(groups)
         lines = outcome(
             here(LEDGER), groups, here(REPORT), current=current, settings=PLAN.settings

@@ -4,7 +4,7 @@
 rule tune:
     """Show what detection finds at other settings."""
     input:
-        cleaned=[filled(CLEANED, frame=frame) for frame in frames_to_tune_by()],
+        cleaned=of_frames(CLEANED, frames_to_tune_by()),
     output:
         picture=TUNING,
         table=TUNING_TABLE,

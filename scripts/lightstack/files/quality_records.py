@@ -29,7 +29,8 @@ def read_verdicts(
         their headers, one stays accepted: the one with a dark, then the one whose header tells
         when it was taken, then that of the shortest name. The others are rejected.
     """
-    records = {name: read_json(path) for name, path in quality.items()}
+    # In the run of its night a frame goes without the night's name.
+    records = {name: {**read_json(path), "frame": name} for name, path in quality.items()}
     alike: dict[tuple[str, str], list[str]] = {}
     for name, record in records.items():
         if record["verdict"] == "accepted":

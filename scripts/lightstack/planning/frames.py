@@ -169,7 +169,7 @@ def _clash(name: str, paths: list[Path]) -> str:
 
 def _problem(path: Path, name: str) -> str:
     """Why no job can be made for a file, or an empty string."""
-    problem = _problem_of_name(name)
+    problem = problem_of_name(name)
     try:
         if not problem and path.is_symlink() and not path.exists():
             problem = "a link to a file that does not exist."
@@ -180,7 +180,8 @@ def _problem(path: Path, name: str) -> str:
     return f"{str(path)!r}: {problem}" if problem else ""
 
 
-def _problem_of_name(name: str) -> str:
+def problem_of_name(name: str) -> str:
+    """Say why no frame can have a name, or nothing."""
     if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
         return "the name holds a control character or broken text; rename the file."
     if set("{}<>") & set(name):

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ from scripts.lightstack.planning.fingerprints import fingerprints
 from scripts.lightstack.planning.frames import find_frames
 from scripts.lightstack.planning.groups import cards_of, group_frames
 from scripts.lightstack.planning.inventory import Looks, inventory, ledger_facts, overview
+from scripts.lightstack.planning.joining import join_nights
 from scripts.lightstack.planning.layout import EXPOSURES, FINGERPRINTS, MASTERS, filled
 from scripts.lightstack.planning.master_choice import NOUNS
 from scripts.lightstack.planning.plan import Plan
-from scripts.lightstack.planning.recipes import RULES, Recipes
+from scripts.lightstack.planning.recipes import RULES, Recipes, code_of_frames
 from scripts.lightstack.planning.recovery import frame_mb
 from scripts.lightstack.planning.settings import (
     RAW_FOLDERS,
@@ -42,12 +43,15 @@ class Told:
         What each file is that calibrates, by path: "dark", "bias" or "flat".
     unread : dict of str to Unread
         What jobs of earlier runs could not read, by path.
+    nights : dict of str to str
+        The last run of each night whose frames are stacked, by its folder.
     """
 
     overview: list[str]
-    warnings: list[str]
-    nouns: dict[str, str]
-    unread: dict[str, Unread]
+    warnings: list[str] = field(default_factory=list)
+    nouns: dict[str, str] = field(default_factory=dict)
+    unread: dict[str, Unread] = field(default_factory=dict)
+    nights: dict[str, str] = field(default_factory=dict)
 
 
 def make_plan(
@@ -77,6 +81,9 @@ def make_plan(
         With a sentence, if settings and files do not make a run.
     """
     settings = complete_settings(config)
+    if settings["nights"]:
+        plan, lines, runs = join_nights(config)
+        return plan, Told(lines, nights=runs)
     found = {key: find_frames(settings[key]) for key in RAW_FOLDERS}
     check_folders(settings, found["input_dir"])
     raw = fingerprints(
@@ -122,7 +129,8 @@ def make_plan(
     unread = noted(NOTES)
     recipes = Recipes(
         settings,
-        uses,
+        uses.frames,
+        uses.lights_left_out(),
         as_tried(contents, unread),
         calibration,
         frames_to_turn(uses.frames, known),
@@ -132,8 +140,10 @@ def make_plan(
     )
     plan = Plan(
         run=secrets.token_hex(8),
+        code=code_of_frames(),
         settings=settings,
         frames=frames,
+        joined={},
         contents={frame: contents[path] for frame, path in frames.items()},
         facts={frame: recipes.facts_of(frame) for frame in frames},
         frame_mb=[frame_mb(Path(path)) for path in frames.values()],

@@ -32,10 +32,15 @@ class Plan:
     ----------
     run : str
         Of this run alone, so that no job follows the plan of another.
+    code : str
+        Digest of the code and the packages that make frames what they are.
     settings : dict
         All settings.
     frames : dict of str to str
         Path of each raw frame, by its name, in the natural order of the names.
+    joined : dict of str to list of str
+        By frame of another run, the folder of that run and the frame's name there; these have no
+        jobs of their own.
     contents : dict of str to str
         SHA-256 of each raw frame, by its name.
     facts : dict of str to dict
@@ -74,8 +79,10 @@ class Plan:
     """
 
     run: str
+    code: str
     settings: dict[str, Any]
     frames: dict[str, str]
+    joined: dict[str, list[str]]
     contents: dict[str, str]
     facts: dict[str, dict[str, Any]]
     frame_mb: list[float]

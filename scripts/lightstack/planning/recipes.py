@@ -29,7 +29,7 @@ Whole files
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -38,9 +38,9 @@ from typing import Any
 from scripts.lightstack.digest import VERSIONS, code_digest
 from scripts.lightstack.planning.calibration_choice import RULES as MASTER_RULES
 from scripts.lightstack.planning.calibration_choice import Calibration
+from scripts.lightstack.planning.frames import Frames
 from scripts.lightstack.planning.groups import Groups
-from scripts.lightstack.planning.settings import complete_settings
-from scripts.lightstack.planning.uses import Uses
+from scripts.lightstack.planning.settings import FOLDERS, complete_settings
 from scripts.lightstack.stacking import modes
 
 
@@ -151,6 +151,29 @@ RULES["tune"] = Ingredients(
 )
 
 
+PER_FRAME = [rule for rule, made in RULES.items() if made.per == "frame"]
+"""Rules that have a job for each frame."""
+
+OF_FRAMES = [rule for rule, made in RULES.items() if made.per in ("frame", "kind")]
+"""Rules that make a frame what it is before it is stacked."""
+
+
+def settings_of_frames() -> list[str]:
+    """Name the settings on which it depends what frames are before they are stacked.
+
+    Those that are named nowhere are among them.
+    """
+    of_frames = {name for rule in OF_FRAMES for name in RULES[rule].settings}
+    others = {name for rule, made in RULES.items() for name in made.settings} | {*FOLDERS}
+    others |= {"nights", "group_by", "align_by", "stack_memory_mb", "stack_bands"}
+    return [name for name in complete_settings({}) if name in of_frames or name not in others]
+
+
+def code_of_frames() -> str:
+    """Digest of the code and the packages that make frames what they are."""
+    return _digest([code_digest(f"scripts/{rule}.py") for rule in OF_FRAMES], VERSIONS)
+
+
 class Recipes:
     """Recipes of all jobs of a run.
 
@@ -158,8 +181,10 @@ class Recipes:
     ----------
     settings : dict
         All settings.
-    uses : Uses
-        The raw frames, and what else there is.
+    frames : Frames
+        The lights.
+    left_out : dict of str to str
+        Why a light is not used, by its frame's name.
     contents : dict of str to str
         Fingerprint of each raw file by its path.
     calibration : Calibration
@@ -172,20 +197,25 @@ class Recipes:
         Which frames are stacked together.
     facts : dict of str to dict
         What the ledger tells of frames from their headers.
+    joined : mapping of str to mapping of str to str, optional
+        Recipes of the jobs that other runs have done, by rule, then by frame.
     """
 
     def __init__(
         self,
         settings: dict[str, object],
-        uses: Uses,
+        frames: Frames,
+        left_out: dict[str, str],
         contents: dict[str, str],
         calibration: Calibration,
         turned: set[str],
         inventory: list[dict[str, Any]],
         groups: Groups,
         facts: dict[str, dict[str, str]],
+        joined: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
-        self._settings, self._uses = settings, uses
+        self._settings, self._frames, self._left_out = settings, frames, left_out
+        self._joined = joined or {}
         self._contents, self._calibration = contents, calibration
         self._turned, self._inventory = turned, inventory
         self._groups, self._facts = groups, facts
@@ -225,7 +255,7 @@ class Recipes:
         """Recipes of all jobs of a rule, by what they are for; by "" if it has one job."""
         noun = MASTER_RULES.get(rule, "dark")
         names: dict[str, Iterable[str]] = {
-            "frame": self._uses.frames.paths,
+            "frame": self._frames.paths,
             "kind": self._calibration.files[noun],
             "group": self._groups.stacked,
             "reference": self._groups.aligned,
@@ -248,6 +278,8 @@ class Recipes:
         str
             12 hexadecimal digits.
         """
+        if name in self._joined.get(rule, {}):
+            return self._joined[rule][name]
         return _digest(
             [code_digest(file) for file in self.files_of(rule)],
             VERSIONS,
@@ -267,7 +299,7 @@ class Recipes:
             case "calibrate_frame":
                 own = self._calibration.darks.own.get(name)
                 dark = [Path(own).name, self._contents[own]] if own else None
-                raw = [self._contents[self._uses.frames.paths[name]], dark, self.facts_of(name)]
+                raw = [self._contents[self._frames.paths[name]], dark, self.facts_of(name)]
             case "list_inventory":
                 raw = self._inventory
             case "select_frames":
@@ -277,7 +309,7 @@ class Recipes:
             case "stack_frames":
                 raw = self._groups.members[name]
             case "list_frames":
-                raw = [self._uses.frames.refused, self._uses.lights_left_out(), self._facts]
+                raw = [self._frames.refused, self._left_out, self._facts]
             case "write_report":
                 raw = self.facts_of_report
         return raw
@@ -301,7 +333,7 @@ class Recipes:
             case "group":
                 return self._groups.stacked
             case _ if per_run:
-                return list(self._uses.frames.paths)
+                return list(self._frames.paths)
         return list(self._groups.sharing[shared])
 
     def _kind(self, noun: str, rule: str, name: str) -> str | None:

@@ -74,22 +74,48 @@ def _is_recorded(path: str) -> bool:
         os.close(file)
 
 
-def record_of(path: str) -> str:
-    """Where Snakemake keeps the record of a file."""
+def is_made_by(folder: str, path: str, recipe: str) -> bool:
+    """Whether a file of a run is there, whole, and made by a recipe, as the run's records say.
+
+    Parameters
+    ----------
+    folder : str
+        Folder of the run.
+    path : str
+        The file, as the run names it.
+    recipe : str
+        As in `recipes`.
+    """
+    try:
+        record = read_json(Path(folder, record_of(path, folder)))
+        is_recorded = repr(recipe) in record["params"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return False
+    file = os.path.join(folder, path)  # noqa: PTH118 - for thousands of files
+    return is_recorded and os.path.exists(file) and is_whole(file)  # noqa: PTH110
+
+
+def record_of(path: str, folder: str = ".") -> str:
+    """Where Snakemake keeps the record of a file, below the folder of its run."""
     code = base64.urlsafe_b64encode(path.encode()).decode()
-    length = _longest_name() - 1
+    length = _longest_name(folder) - 1
     parts = [code[first : first + length] for first in range(0, len(code), length)]
     return os.path.join(RECORDS, *(f"@{part}" for part in parts[:-1]), parts[-1])  # noqa: PTH118
 
 
 @cache
-def _longest_name() -> int:
-    return os.pathconf(".", "PC_NAME_MAX")
+def _longest_name(folder: str) -> int:
+    return os.pathconf(folder, "PC_NAME_MAX")
 
 
-def is_locked() -> bool:
-    """Whether Snakemake's lock lies on the working folder: another run may be at work."""
-    return any(Path(".snakemake", "locks").glob("*"))
+def is_locked(folder: str = ".") -> bool:
+    """Whether Snakemake's lock lies on the folder of a run: it may be at work."""
+    return any(Path(folder, ".snakemake", "locks").glob("*"))
+
+
+def has_stopped(folder: str) -> bool:
+    """Whether jobs of a run were killed, and have not been done again."""
+    return any(Path(folder, ".snakemake", "incomplete").glob("*"))
 
 
 def loss_of_records(results: Iterable[str]) -> str:
@@ -159,7 +185,9 @@ def unwritable(folders: Iterable[Path]) -> str:
     return ""
 
 
-def lack_of_space(frames_mb: Sequence[float], made: Iterable[Path], n_stacks: int) -> str:
+def lack_of_space(
+    frames_mb: Sequence[float], made: Iterable[Path], n_images: int, *, n_copies: int = 2
+) -> str:
     """Say that the disk is too small for a run, if it seems so.
 
     Parameters
@@ -168,16 +196,18 @@ def lack_of_space(frames_mb: Sequence[float], made: Iterable[Path], n_stacks: in
         Sizes of the frames as float32 [MB].
     made : iterable of Path
         Folders that the run fills; what they hold is needed no more.
-    n_stacks : int
-        Stacks to be written.
+    n_images : int
+        Images as large as a frame to be written: stacks, and the bands of which they are joined.
+    n_copies : int, optional
+        How many times each frame is kept, cleaned.
 
     Returns
     -------
     str
         A sentence, or an empty string.
     """
-    # Each frame is kept twice, cleaned, and two or so are on their way at a time.
-    needed = 2 * sum(frames_mb) + (n_stacks + 8) * max(frames_mb, default=0)
+    # Two frames or so are on their way at a time.
+    needed = n_copies * sum(frames_mb) + (n_images + 8) * max(frames_mb, default=0)
     found = (
         Path(parent, name).lstat()
         for folder in made

@@ -151,18 +151,28 @@ def complete_settings(given: dict[str, Any]) -> dict[str, Any]:
             problems.append(f"{_shown(key).strip(QUOTES)}: there is no such setting; {hint}")
         elif known[key].get("type") == "number" and _is_nan(value):
             problems.append(f"{key}: not a number.")
-        elif key in FOLDERS and re.search(r"[{}<>\x00-\x1f]", str(value)):
-            problems.append(f"{key}: {_shown(value)} has one of {{ }} < > or a control character.")
+        elif key in (*FOLDERS, "nights"):
+            problems += [
+                f"{key}: {_shown(folder)} has one of {{ }} < > or a control character."
+                for folder in (value if isinstance(value, list) else [value])
+                if re.search(r"[{}<>\x00-\x1f]", str(folder))
+            ]
     if problems:
         raise SettingsError("\n".join(sorted(set(problems))))
     settings = {key: given.get(key, rules["default"]) for key, rules in known.items()}
     for key, rules in known.items():
         if key in FOLDERS:
-            settings[key] = os.path.normpath(os.path.expanduser(settings[key]))  # noqa: PTH111 - it never raises
+            settings[key] = _tidy(settings[key])
+        elif key == "nights":
+            settings[key] = [_tidy(folder) for folder in settings[key]]
         elif rules.get("type") == "integer":
             # 5.0 is an integer in JSON Schema, but not to the functions that get it.
             settings[key] = int(settings[key])
     return settings
+
+
+def _tidy(folder: str) -> str:
+    return os.path.normpath(os.path.expanduser(folder))  # noqa: PTH111 - it never raises
 
 
 @cache
@@ -195,14 +205,14 @@ def check_folders(settings: dict[str, Any], frames: Frames) -> None:
         )
     for key in ("output_dir", "results_dir"):
         for raw in RAW_FOLDERS:
-            _check_apart(key, Path(settings[key]), raw, Path(settings[raw]))
-        _check_apart(key, Path(settings[key]), "the working files in", Path(WORK))
-    _check_apart(
+            check_apart(key, Path(settings[key]), raw, Path(settings[raw]))
+        check_apart(key, Path(settings[key]), "the working files in", Path(WORK))
+    check_apart(
         "output_dir", Path(settings["output_dir"]), "results_dir", Path(settings["results_dir"])
     )
-    _check_apart("input_dir", source, "the working files in", Path(WORK))
+    check_apart("input_dir", source, "the working files in", Path(WORK))
     for other, key in combinations(RAW_FOLDERS, 2):
-        _check_apart(key, Path(settings[key]), other, Path(settings[other]))
+        check_apart(key, Path(settings[key]), other, Path(settings[other]))
     strangers = files_of_others(Path(settings["output_dir"]))
     if strangers:
         raise SettingsError(
@@ -259,7 +269,14 @@ def check_reference(reference: str, frames: Frames) -> None:
     raise SettingsError(f"reference: {cause} Set it to first, best or the name of a frame.")
 
 
-def _check_apart(key: str, folder: Path, other_key: str, other: Path) -> None:
+def check_apart(key: str, folder: Path, other_key: str, other: Path) -> None:
+    """Refuse two folders of which one is inside the other.
+
+    Raises
+    ------
+    SettingsError
+        With a sentence that names both with their settings.
+    """
     first, second = folder.resolve(), other.resolve()
     if first == second or first in second.parents or second in first.parents:
         raise SettingsError(
