@@ -10,9 +10,11 @@ from scripts.lightstack.files.unread import NOTES, noted
 from scripts.lightstack.job import JobError
 from scripts.lightstack.planning.inside_snakemake import (
     has_begun,
+    has_failed,
     is_of_recipe,
     make_again,
 )
+from scripts.lightstack.planning.master_choice import NOUNS
 from scripts.lightstack.planning.nights import run_meanwhile
 from scripts.lightstack.planning.recovery import (
     files_to_make_again,
@@ -26,6 +28,7 @@ from scripts.lightstack.planning.recovery import (
 from scripts.lightstack.planning.slurm_queue import in_the_way, jobs_at_work
 from scripts.lightstack.report.outcome import leftovers, outcome
 from scripts.lightstack.report.tuning import tuning
+from scripts.lightstack.telling import complaints, listed
 
 FOLDER = Path.cwd()
 OWN = [Path(layout.WORK)]
@@ -76,10 +79,7 @@ def plan_repairs():
         raise WorkflowError(f"{error.filename}: {error.strerror}.") from None
     make_again(again)
     if again:
-        more = f" and {len(again) - 3} more" if len(again) > 3 else ""
-        tell(
-            f"{', '.join(again[:3])}{more}: damaged, or of an unknown state; to be made again."
-        )
+        tell(f"unfinished or damaged, and to be made again: {listed(again, 3)}")
 
 
 def objections():
@@ -106,8 +106,6 @@ def prepare():
         sweep(OWN, [results, *(results / group for group in GROUPS.stacked)])
     PLAN.write(Path(layout.PLAN))
     Path(here(REPORT_WITHOUT_STACKS)).unlink(missing_ok=True)
-    for sentence in TOLD.warnings:
-        tell(sentence)
     n_images = len(PLAN.settings["modes"]) * len(GROUPS.stacked)
     if PLAN.settings["stack_bands"] > 1:
         n_images *= 2
@@ -117,10 +115,21 @@ def prepare():
 
 def tell_of_unread_files():
     """Tell of files that jobs could not read: the frames went on without them."""
-    for path, unread in noted(NOTES).items():
-        if path in TOLD.nouns and unread != TOLD.unread.get(path):
-            noun = TOLD.nouns[path]
-            tell(f"this {noun} was not used: {unread.why} The next run tries again.")
+    new = {
+        path: unread.why
+        for path, unread in noted(NOTES).items()
+        if unread != TOLD.unread.get(path)
+    }
+    for noun, (one, several) in NOUNS.items():
+        sentences = [
+            (Path(path).name, why)
+            for path, why in new.items()
+            if TOLD.nouns.get(path) == noun
+        ]
+        for line in complaints(
+            sentences, (f"this {one} was", f"{several} were"), "not used"
+        ):
+            tell(f"{line} The next run tries again.")
 
 
 def write_report_without_stacks():
@@ -195,7 +204,12 @@ def show_outcome():
         tell(run_meanwhile(TOLD.nights))
         current = current_results(groups)
         lines = outcome(
-            here(LEDGER), groups, here(REPORT), current=current, settings=PLAN.settings
+            here(LEDGER),
+            groups,
+            here(REPORT),
+            current=current,
+            settings=PLAN.settings,
+            is_told=has_failed(workflow, "stack_frames", "join_bands"),
         )
         if here(LEDGER) in current and all(
             files["alignment"] in current

@@ -52,6 +52,8 @@ def planned():
     except OSError as error:
         raise WorkflowError(f"{error.filename}: {error.strerror}.") from None
     print(*told.overview, sep="\n", file=sys.stderr)
+    for sentence in told.warnings:
+        tell(sentence)
     # Of this process and of all that it starts, on other machines too.
     os.environ[RUN] = plan.run
     return plan, told

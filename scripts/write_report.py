@@ -124,7 +124,7 @@ def run(
         members = [(number, row) for number, row in enumerate(rows) if row.group == name]
         sections.append(section_of(name, files, members, cleaned, settings))
     if needs_stacks and all(section.problem for section in sections):
-        raise JobError(" ".join(f"{one.name}: {one.problem}" for one in sections))
+        raise JobError("No group could be stacked: logs/stack_frames tells of each why.")
     software: list[str] = next(
         (one.header["software"] for one in sections if one.header["software"]), []
     )

@@ -135,7 +135,7 @@ def test_names_run_nothing_and_ten_failures_are_told(
     assert len(failed) > 40
     assert len(told) < 20
     (more,) = (line for line in lines if line.endswith("for a reason of its own: see the ledger"))
-    assert int(more.split()[0]) >= 20
+    assert int(more.split()[0]) > 5
 
 
 def test_a_dark_that_cannot_be_read_is_told_of(offered: tuple[Run, dict[str, Case]]) -> None:

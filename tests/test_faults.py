@@ -245,7 +245,7 @@ def test_a_process_that_only_plans_changes_nothing(once: Run, finished: Run) -> 
         assert state() == before, mode
         if mode == "--dry-run":
             files = "work/quality/light_0001.json, results/frames.csv"
-            assert f"{files}: damaged, or of an unknown state; to be made again." in run.output
+            assert f"unfinished or damaged, and to be made again: {files}" in run.output
     assert snakemake(folder).results == once.results
     assert not list((folder / "work").rglob("*.part"))
 

@@ -499,7 +499,10 @@ def test_results_of_other_settings_do_not_stay(small_night: Callable[..., Path])
     snakemake(folder)
     assert snakemake(folder, "--config", "modes=[mean]").returncode == 0
     assert [path.name for path in (folder / "results").glob("*.fits")] == ["stack_mean.fits"]
-    assert snakemake(folder, "--config", "min_star_count=5000").returncode == 1
+    failed = snakemake(folder, "--config", "min_star_count=5000")
+    assert failed.returncode == 1
+    assert failed.output.count("frames was accepted: 5 for too few stars") == 1
+    assert "Not there yet" not in failed.output
     left = {path.name for path in (folder / "results").iterdir()}
     lists = {"inventory.csv", "selection.csv", "frames.csv"}
     assert left == {*lists, "alignment.json", "report_without_stacks.html", "previous"}

@@ -75,7 +75,7 @@ def summary(ledger: Path, *, stacked: bool = True) -> list[str]:
     ]
     if undarkened:
         others.append(f"{undarkened} without a dark")
-    state = "stacked" if stacked else "to be stacked"
+    state = "stacked" if stacked or not counts["stacked"] else "to be stacked"
     return [*lines, "; ".join([f"{counts['stacked']} of {len(rows)} frames {state}", *others])]
 
 

@@ -11,6 +11,7 @@ from scripts.lightstack.planning.master_choice import NOUNS, MasterChoice, choos
 from scripts.lightstack.planning.uses import Known, Uses
 from scripts.lightstack.raw.exposure import Exposure
 from scripts.lightstack.raw.sections import SUBTRACTED
+from scripts.lightstack.telling import listed
 
 RULES = {
     "combine_darks": "dark",
@@ -239,8 +240,7 @@ def _is_freed(flat: Exposure) -> bool:
 
 
 def _uncorrected(paths: list[str]) -> str:
-    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
     return (
-        f"Flats from which neither a dark nor a bias is taken off, as none fits them: {paths[0]}"
-        f"{more}. They correct too little."
+        "Flats from which neither a dark nor a bias is taken off, as none fits them: "
+        f"{listed(paths, 1)}. They correct too little."
     )

@@ -28,6 +28,7 @@ from scripts.lightstack.raw.exposure import (
 )
 from scripts.lightstack.raw.spelling import without_spelling
 from scripts.lightstack.raw.values import EXPOSURE_UNITS
+from scripts.lightstack.telling import listed
 
 FOLDER = "folder"
 """Stands in ``group_by`` for the folder in which a frame lies."""
@@ -376,9 +377,9 @@ def told(
     lines = []
     if groups.keys:
         named = [f"{name} ({len(groups.members[name])})" for name in groups.stacked]
-        lines.append(f"Groups by {', '.join(groups.keys)}: {_listed(named)}.")
+        lines.append(f"Groups by {', '.join(groups.keys)}: {listed(named, MOST_GROUPS)}.")
         if alone := [f"{groups.members[name][0]} ({name})" for name in groups.alone]:
-            lines.append(f"Not stacked, alone in their groups: {_listed(alone)}.")
+            lines.append(f"Not stacked, alone in their groups: {listed(alone, MOST_GROUPS)}.")
     mixed = {}
     for name in groups.stacked:
         seen = (known[frames[frame]] for frame in groups.members[name])
@@ -401,8 +402,3 @@ def _warning(mixed: Mapping[str, Mapping[str, list[str]]], keys: tuple[str, ...]
         f"{where} are going to be stacked together that differ in {'; '.join(found)}. To part "
         f"them, set group_by: [{wanted}]."
     )
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - MOST_GROUPS} more" if len(names) > MOST_GROUPS else ""
-    return f"{', '.join(names[:MOST_GROUPS])}{more}"

@@ -111,6 +111,12 @@ def has_begun(workflow: Any) -> bool:
     )
 
 
+def has_failed(workflow: Any, *rules: str) -> bool:
+    """Whether a job of one of these rules has failed in this process's run."""
+    failed = workflow.scheduler.failed if workflow.scheduler is not None else ()
+    return any(rule in rules for job in failed for rule in job.rules)
+
+
 def group_frames(group: str, parts: Callable[[int], int], minutes: Callable[[int], float]) -> None:
     """Submit the steps of many frames at once to a cluster, and all else of one group together.
 

@@ -21,6 +21,7 @@ from scripts.lightstack.raw.images import AS_STATED, is_fits_name, read_cards
 from scripts.lightstack.raw.roles import LIGHT
 from scripts.lightstack.raw.sections import Asked
 from scripts.lightstack.raw.values import written
+from scripts.lightstack.telling import listed
 from scripts.lightstack.text import on_one_line
 
 MOST_NAMED = 3
@@ -313,9 +314,7 @@ def overview(uses: Uses, known: Known, calibration: Calibration, groups: Groups)
             "green and 1/4 blue."
         )
     for cause, paths in uses.causes().items():
-        named = ", ".join(paths[:MOST_NAMED])
-        more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
-        lines.append(f"Not used, {cause}: {named}{more}.")
+        lines.append(f"Not used, {cause}: {listed(paths, MOST_NAMED)}.")
     lines += calibration.told
     counts = sum(
         (Counter(each.unread) for each in (uses.frames, uses.darks, uses.bias, uses.flats)),

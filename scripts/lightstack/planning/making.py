@@ -27,6 +27,7 @@ from scripts.lightstack.planning.settings import (
 )
 from scripts.lightstack.planning.uses import frames_to_turn, sort_files
 from scripts.lightstack.raw.sections import Asked
+from scripts.lightstack.telling import complaints
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Told:
     overview : list of str
         What there is, in a few lines.
     warnings : list of str
-        A sentence for each file that is left out.
+        A sentence for each cause for which files are left out.
     nouns : dict of str to str
         What each file is that calibrates, by path: "dark", "bias" or "flat".
     unread : dict of str to Unread
@@ -171,11 +172,17 @@ def make_plan(
     )
     told = Told(
         overview(uses, known, calibration, groups),
-        [f"this frame is left out: {sentence}" for sentence in uses.frames.refused.values()]
-        + [
-            f"this {NOUNS[noun][0]} is not used: {sentence}"
-            for noun, choice in calibration.masters.items()
-            for sentence in choice.unused
+        [
+            *complaints(uses.frames.refused.items(), ("this frame is", "frames are"), "left out"),
+            *(
+                line
+                for noun, choice in calibration.masters.items()
+                for line in complaints(
+                    ((sentence.partition(":")[0], sentence) for sentence in choice.unused),
+                    (f"this {NOUNS[noun][0]} is", f"{NOUNS[noun][1]} are"),
+                    "not used",
+                )
+            ),
         ],
         {
             path: noun

@@ -17,9 +17,10 @@ from scripts.lightstack.report.verdicts import advice, verdicts
 from scripts.lightstack.stacking.dark_limit import limited_by_darks
 from scripts.lightstack.stacking.modes import AVERAGES
 from scripts.lightstack.stacking.rejection import blindness
+from scripts.lightstack.telling import listed
 
 MOST_NAMED = 5
-"""Leftovers and groups that are told of by name."""
+"""Files and groups that are told of by name."""
 
 
 def outcome(
@@ -29,6 +30,7 @@ def outcome(
     *,
     current: Collection[str],
     settings: dict[str, Any],
+    is_told: bool = False,
 ) -> list[str]:
     """Tell what became of the frames, and which results are there.
 
@@ -43,6 +45,8 @@ def outcome(
         Those of the paths that are there and of the run's frames, settings and code.
     settings : dict
         All settings.
+    is_told : bool, optional
+        Whether a job has told why there are no stacks, where frames are not grouped.
 
     Returns
     -------
@@ -65,23 +69,30 @@ def outcome(
         lines += verdicts(rows, limits)
         all_stacked = all(stacked[name] or name in problems for name in groups)
         lines += summary(Path(ledger), stacked=all_stacked and problems.keys() != groups.keys())
-        lines += _of_groups(rows, groups, problems, stacked)
+        if "" not in groups:
+            lines += _of_groups(rows, groups, problems, stacked)
+        elif not is_told:
+            lines += problems.values()
         lines += dict.fromkeys(note for each in found.values() for note in notes(each))
         lines += advice(rows, settings)
         if "sigma_clip" in settings["modes"]:
             lines += _blind(rows, [name for name in groups if stacked[name]], settings)
         lines += _limited([files for name, files in groups.items() if stacked[name]])
-    wanted = [ledger]
+    wanted = {ledger: True}
     for name, files in groups.items():
-        of_stacks = [*files["stacks"].values(), files["preview"]]
-        wanted += [] if name and name in problems else of_stacks
-    others = [path for path in (*wanted, report) if path not in current]
+        is_due = name not in problems
+        if is_due or not name:
+            wanted |= dict.fromkeys((*files["stacks"].values(), files["preview"]), is_due)
+    wanted[report] = problems.keys() != groups.keys()
+    others = [path for path in wanted if path not in current]
     earlier = [path for path in others if Path(path).exists()]
-    missing = [path for path in others if path not in earlier]
+    missing = [path for path in others if wanted[path] and path not in earlier]
     if earlier:
-        lines.append(f"Of an earlier state of frames, settings or code: {', '.join(earlier)}")
+        lines.append(
+            f"Of an earlier state of frames, settings or code: {listed(earlier, MOST_NAMED)}"
+        )
     if missing:
-        lines.append(f"Not there yet: {', '.join(missing)}")
+        lines.append(f"Not there yet: {listed(missing, MOST_NAMED)}")
     for files in groups.values():
         previous = Path(files["preview"]).parent / PREVIOUS
         if previous.is_dir():
@@ -105,8 +116,8 @@ def _of_groups(
     lines = []
     for name, files in groups.items():
         if name in problems:
-            lines.append(f"{name}: no stacks. {problems[name]}" if name else problems[name])
-        elif name:
+            lines.append(f"{name}: no stacks. {problems[name]}")
+        else:
             state = f"stacked; see {files['preview']}" if stacked[name] else "to be stacked"
             lines.append(f"{name}: {counts[name]} of {offered[name]} frames {state}")
     return lines
@@ -119,7 +130,7 @@ def _blind(rows: list[Row], groups: list[str], settings: dict[str, Any]) -> list
     if not blind:
         return []
     told = blindness(min(counts[name] for name in blind), settings["sigma_clip"])
-    return [f"{_listed(blind)}: {told}" if any(blind) else told]
+    return [f"{listed(blind, MOST_NAMED)}: {told}" if any(blind) else told]
 
 
 def _limited(groups: list[Mapping[str, Any]]) -> list[str]:
@@ -130,11 +141,6 @@ def _limited(groups: list[Mapping[str, Any]]) -> list[str]:
         if averages and (told := limited_by_darks(read_header(Path(averages[0])))):
             lines.append(told)
     return lines
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f"{', '.join(names[:MOST_NAMED])}{more}"
 
 
 def leftovers(results: Path, stacked: Collection[str], aligned: Collection[str]) -> str:
@@ -164,4 +170,6 @@ def leftovers(results: Path, stacked: Collection[str], aligned: Collection[str])
     named = sorted(map(str, found))
     if not named:
         return ""
-    return f"Of an earlier grouping of the frames, and left as they are: {_listed(named)}."
+    return (
+        f"Of an earlier grouping of the frames, and left as they are: {listed(named, MOST_NAMED)}."
+    )

@@ -1,17 +1,17 @@
 """The verdicts of a run in a few lines: frames that share a cause, and values to try."""
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 from scripts.lightstack.report.criteria import Criterion, broken, criteria, limiting
 from scripts.lightstack.report.rows import Row
+from scripts.lightstack.telling import listed, shared_words
 from scripts.lightstack.text import on_one_line
 
-MOST_NAMED = 10
-"""Names in a line, and lines of one kind; of more, only the number is told."""
+MOST_LINES = 10
+"""Lines of one kind; of more, only the number is told."""
 
 FEW_ACCEPTED = 0.5
 """Share of the frames below which other limits are suggested."""
@@ -46,15 +46,14 @@ def verdicts(rows: list[Row], limits: list[Criterion]) -> list[str]:
         names = [on_one_line(row.name) for row in group]
         if len(group) == 1:
             alone[status] += 1
-            if alone[status] <= MOST_NAMED:
+            if alone[status] <= MOST_LINES:
                 lines.append(f"{names[0]}: {status}: {'; '.join(group[0].reasons)}")
             continue
-        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-        lines.append(f"{len(group)} {status}: {cause}: {', '.join(names[:MOST_NAMED])}{more}")
+        lines.append(f"{len(group)} {status}: {cause}: {listed(names)}")
     lines += [
-        f"{count - MOST_NAMED} more {status}, each for a reason of its own: see the ledger"
+        f"{count - MOST_LINES} more {status}, each for a reason of its own: see the ledger"
         for status, count in alone.items()
-        if count > MOST_NAMED
+        if count > MOST_LINES
     ]
     return lines
 
@@ -64,8 +63,7 @@ def _cause(row: Row, limits: list[Criterion]) -> str:
     found = broken(limits, row.values) if row.status == "rejected" else []
     if found:
         return "; ".join(f"{limit.complaint} ({limit.setting} {limit.limit:g})" for limit in found)
-    words = "; ".join(row.reasons).replace(row.name, "...")
-    return re.sub(r"[0-9]+(\.[0-9]+)?", "...", words)
+    return "; ".join(shared_words(reason, row.name) for reason in row.reasons)
 
 
 def advice(rows: list[Row], settings: Mapping[str, Any]) -> list[str]:

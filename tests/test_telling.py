@@ -1,0 +1,29 @@
+"""Tests of what is said of many files in a few lines."""
+
+import pytest
+
+from scripts.lightstack.telling import complaints, listed, shared_words
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence", "words"),
+    [
+        ("light_1", "light_1.fits: the file is empty.", "the file is empty"),
+        ("night/light_1", "light_1.fits.gz: no pixels.", "no pixels"),
+        ("light_1", "several files are called 'light_1'.", "several files are called '…'"),
+        ("a", "a star of 1.5 ADU.", "… star of … ADU"),
+        ("s", "stars are too few", "stars are too few"),
+    ],
+)
+def test_what_is_a_files_own_is_left_out(name: str, sentence: str, words: str) -> None:
+    assert shared_words(sentence, name) == words
+
+
+def test_files_with_one_fault_are_one_line_with_ten_names() -> None:
+    names = [f"dark_{k}.fits" for k in range(12)]
+    sentences = [(name, f"{name}: the file is empty.") for name in names]
+    sentences.insert(3, ("odd.fits", "odd.fits: cannot be read."))
+    many, one = complaints(sentences, ("this dark is", "darks are"), "not used")
+    assert many == f"12 darks are not used: the file is empty: {listed(names)}."
+    assert many.endswith("dark_8.fits, dark_9.fits and 2 more.")
+    assert one == "this dark is not used: odd.fits: cannot be read."
