@@ -83,12 +83,14 @@ def test_settings_that_have_changed_are_named() -> None:
 
 def test_the_plan_tells_how_many_jobs_and_why() -> None:
     plan = Plan()
-    plan.count({"sort": 5, "join": 1, "total": 6})
+    plan.count({"sort": 5, "join": 1, "make": 1, "total": 7})
+    plan.add("make", {"kind": "163c8b12dfa4"}, "Missing output files: b")
     for k in range(4):
         plan.add("sort", {"sample": f"s{k}"}, "Forced execution")
     plan.add("sort", {"sample": "new"}, "Missing output files: a; Input files updated by another")
     assert plan.lines() == [
-        "To be done: 6 jobs",
+        "To be done: 7 jobs",
+        "  make  1 kind     no result yet",
         "  sort  5 samples  4 forced; 1 no result yet (new)",
         "  join  1 job",
     ]

@@ -11,6 +11,9 @@ from snakemake_logger_plugin_brief.words import names, some, table
 MOST_NAMED = 3
 """So many jobs of one reason are named."""
 
+DIGEST = re.compile("[0-9a-f]{12,}")
+"""A name that tells a person nothing."""
+
 FOLLOWS = "follows"
 
 CAUSES = {
@@ -119,7 +122,8 @@ def _told(stage: _Stage) -> tuple[str, str]:
     parted = len(stage.reasons) > 1
     told = []
     for why, which in stage.reasons.items():
-        few = which[0] and len(which) <= MOST_NAMED and why != FOLLOWS
-        named = f" ({names(sorted(which))})" if few else ""
+        known = sorted(name for name in which if name and not DIGEST.fullmatch(name))
+        few = known and len(which) <= MOST_NAMED and why != FOLLOWS
+        named = f" ({names(known)})" if few else ""
         told.append(f"{f'{len(which)} ' if parted else ''}{why}{named}")
     return some(count, stage.noun), "; ".join(told)
