@@ -11,7 +11,7 @@ import pytest
 from astropy.io import fits
 
 from scripts import calibrate_frame, combine_darks
-from scripts.lightstack.calibration import masters, subtraction
+from scripts.lightstack.calibration import masters, pedestals, subtraction
 from scripts.lightstack.calibration.matching import (
     DARKS,
     Match,
@@ -223,7 +223,7 @@ def test_a_single_dark_is_its_own_master(tmp_path: Path, monkeypatch: pytest.Mon
     fits.writeto(tmp_path / "d.fits", pixels, fits.Header([("EXPTIME", 60.0)]))
     fits.writeto(tmp_path / "copy.fits", pixels)
     combine_darks.run([tmp_path / "d.fits", tmp_path / "copy.fits"], tmp_path / "two.fits")
-    monkeypatch.setattr(combine_darks, "combined", None)
+    monkeypatch.setattr(pedestals, "combined", None)
     combine_darks.run([tmp_path / "d.fits"], tmp_path / "one.fits")
     one, two = (fits.getdata(tmp_path / f"{name}.fits") for name in ("one", "two"))
     assert one.tobytes() == two.tobytes()
