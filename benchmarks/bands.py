@@ -55,7 +55,7 @@ def do_job(folder: Path, job: str, options: argparse.Namespace) -> None:
             alignment, cleaned, stacks, thumbnails, stack_memory_mb=1000, **group, **how
         )
     elif job == "seeing":
-        measure_seeing.run(alignment, cleaned, seeing, **group)
+        measure_seeing.run(alignment, cleaned, seeing, **group, **how)
     elif job == "join":
         bands = [folder / f"band_{number}.fits" for number in range(1, count + 1)]
         join_bands.run(alignment, cleaned, bands, stacks, thumbnails, **group, **how)

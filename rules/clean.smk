@@ -144,3 +144,36 @@ rule subtract_background:
         recipe=recipe("subtract_background"),
     script:
         "../scripts/subtract_background.py"
+
+
+if HAS_COLOURS:
+
+    # It reads the raw frame anew: so a run with colours after one without has no more to do.
+    rule clean_colours:
+        """Free the colours of one frame of dark, bias, flat and sky."""
+        input:
+            raw=raw_frame,
+            own=own_dark,
+            dark=master_of("dark"),
+            bias=master_of("bias"),
+            flat=master_of("flat"),
+            bad_pixels=master_of("bad_pixels"),
+            sources=SOURCES,
+        output:
+            colours=COLOURS,
+        log:
+            "logs/clean_colours/{frame}.log",
+        group:
+            "frames"
+        conda:
+            "../envs/lightstack.yaml"
+        resources:
+            mem_mb=memory(7),
+            runtime=minutes(3),
+        params:
+            sha256=content_of_raw_frame,
+            facts=facts_of_raw_frame,
+            settings=settings_of("clean_colours"),
+            recipe=recipe("clean_colours"),
+        script:
+            "../scripts/clean_colours.py"

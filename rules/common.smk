@@ -11,6 +11,7 @@ from scripts.lightstack.planning.layout import (
     BAND,
     CLEANED,
     CALIBRATED,
+    COLOURS,
     INVENTORY,
     LEDGER,
     MASTERS,
@@ -35,6 +36,11 @@ from scripts.lightstack.planning.stack_memory import stack_memory
 from scripts.lightstack.stacking.modes import MEASURING
 
 GROUPS = Groups(**PLAN.groups)
+
+HAS_COLOURS = PLAN.settings["color"] != "gray"
+
+# What is stacked of each frame.
+STACKED = COLOURS if HAS_COLOURS else CLEANED
 
 LIBRARIES_MB = 200
 

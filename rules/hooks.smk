@@ -107,9 +107,11 @@ def prepare():
     PLAN.write(Path(layout.PLAN))
     Path(here(REPORT_WITHOUT_STACKS)).unlink(missing_ok=True)
     n_images = len(PLAN.settings["modes"]) * len(GROUPS.stacked)
+    if HAS_COLOURS:
+        n_images *= 3
     if PLAN.settings["stack_bands"] > 1:
         n_images *= 2
-    copies = 2 if own_frames() else 0
+    copies = 2 + HAS_COLOURS if own_frames() else 0
     tell(lack_of_space(PLAN.frame_mb, [*OWN, results], n_images, n_copies=copies))
 
 

@@ -35,7 +35,7 @@ if PLAN.settings["stack_bands"] == 1:
         """Combine the aligned frames into one image per mode."""
         input:
             alignment=alignment_of_group,
-            cleaned=of_frames_on_grid(CLEANED),
+            cleaned=of_frames_on_grid(STACKED),
         output:
             stacks=stack_files(),
             thumbnails=of_group(THUMBNAILS),
@@ -65,7 +65,7 @@ else:
         """Measure once, for all bands, what a mode has to know of the frames."""
         input:
             alignment=alignment_of_group,
-            cleaned=of_frames_on_grid(CLEANED),
+            cleaned=of_frames_on_grid(STACKED),
         output:
             seeing=temp(of_group(SEEING)),
         log:
@@ -81,6 +81,7 @@ else:
         params:
             frames=frames_on_grid,
             members=members_of_group,
+            settings=settings_of("stack_frames"),
             recipe=recipe("stack_frames"),
         script:
             "../scripts/measure_seeing.py"
@@ -89,7 +90,7 @@ else:
         """Combine some rows of the aligned frames."""
         input:
             alignment=alignment_of_group,
-            cleaned=of_frames_on_grid(CLEANED),
+            cleaned=of_frames_on_grid(STACKED),
             seeing=seeing_if_needed(),
         output:
             band=temp(of_group(BAND)),
@@ -120,7 +121,7 @@ else:
         """Join the bands to one image per mode."""
         input:
             alignment=alignment_of_group,
-            cleaned=of_frames_on_grid(CLEANED),
+            cleaned=of_frames_on_grid(STACKED),
             bands=bands_of_group,
         output:
             stacks=stack_files(),

@@ -129,7 +129,8 @@ def run(
             cosmic_rays=cosmic_rays,
             debug_region=debug_region,
             fits_extension=fits_extension,
-            sections=Asked(overscan_section, trim_section),
+            overscan_section=overscan_section,
+            trim_section=trim_section,
             unread=unread,
         )
     except UnusableFrameError as error:
@@ -142,12 +143,7 @@ def run(
     if turned:
         data, saturated = data[::-1], saturated[::-1]
         turn_header(header, len(data))
-    # They fill their cards: there is no room for comments.
-    header["RAWSHA"] = sha256
-    header["PIXSHA"] = found.pixels_sha256
-    for noun, name in found.names.items():
-        header[noun.upper()] = printable(name)
-    header["NODATA"] = (found.no_data_share, "share of pixels without data, bad ones aside")
+    found.note(sha256)
     header["SATURATE"] = (found.level, "[ADU] level of saturated pixels")
     header["ADUSTEP"] = (adu_step, "[ADU] smallest difference in the raw file")
     write_frame(frame, Frame(np.ascontiguousarray(data), header, saturated))
@@ -186,20 +182,31 @@ class Calibrated:
     no_data_share: float
     pixels_sha256: str
 
+    def note(self, sha256: str) -> None:
+        """Put into the header what the ledger tells, with the digest of the raw file."""
+        # They fill their cards: there is no room for comments.
+        self.header["RAWSHA"] = sha256
+        self.header["PIXSHA"] = self.pixels_sha256
+        for noun, name in self.names.items():
+            self.header[noun.upper()] = printable(name)
+        share = self.no_data_share
+        self.header["NODATA"] = (share, "share of pixels without data, bad ones aside")
+
 
 def calibrate(
     raw: Path,
     masters: Mapping[str, Path],
     *,
-    mirrored: Collection[str],
-    unstated: Mapping[str, str],
+    mirrored: Collection[str] = (),
+    unstated: Mapping[str, str] = MappingProxyType({}),
     saturation_limit: float,
     doubtful_darks: str,
-    cosmic_rays: str,
+    cosmic_rays: str = "none",
     debug_region: int,
-    fits_extension: str | int,
-    sections: Asked,
-    unread: Path,
+    fits_extension: str | int = FIRST,
+    overscan_section: str = HEADER,
+    trim_section: str = HEADER,
+    unread: Path = NOTES,
 ) -> Calibrated:
     """Free a raw frame of dark, bias and flat.
 
@@ -207,16 +214,15 @@ def calibrate(
     ----------
     raw, masters, mirrored, unstated, saturation_limit, doubtful_darks, cosmic_rays
         As in `run`.
-    debug_region, fits_extension, unread
+    debug_region, fits_extension, overscan_section, trim_section, unread
         As in `run`.
-    sections : Asked
-        What the settings say of the part that was exposed.
 
     Raises
     ------
     UnusableFrameError
         If there is no usable image in the file; the sentence names it and the cause.
     """
+    sections = Asked(overscan_section, trim_section)
     try:
         image, level, overscan, pixels_sha256 = _read(
             raw, fits_extension, sections, saturation_limit

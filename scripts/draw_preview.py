@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 from scripts.lightstack.files.atomic import atomic_write
 from scripts.lightstack.files.frame_file import FAILURE, read_header
 from scripts.lightstack.job import job_log
-from scripts.lightstack.report.stretching import faded, scale_of, stretch
+from scripts.lightstack.report.stretching import Scale, faded, scale_of, stretch
+from scripts.lightstack.stacking.colours import WHITE
 from scripts.lightstack.stacking.thumbnails import COVERAGE, read_thumbnails
 from scripts.lightstack.text import text_of
 
@@ -35,17 +36,20 @@ NOTICE_PX, NOTICE_COLUMNS = 900, 70
 
 def mosaic(pictures: dict[str, NDArray[np.uint8]]) -> Image.Image:
     """Set labelled pictures of one size in rows of three."""
-    height, width = next(iter(pictures.values())).shape
+    first = next(iter(pictures.values()))
+    height, width = first.shape[:2]
     columns = min(COLUMNS, len(pictures))
     rows = -(-len(pictures) // columns)
     step_x, step_y = width + GAP_PX, height + LABEL_PX + GAP_PX
-    canvas = Image.new("L", (columns * step_x + GAP_PX, rows * step_y + GAP_PX), 0)
+    canvas = Image.new(
+        "L" if first.ndim == 2 else "RGB", (columns * step_x + GAP_PX, rows * step_y + GAP_PX), 0
+    )
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(size=22)
     for number, (label, picture) in enumerate(pictures.items()):
         x = GAP_PX + number % columns * step_x
         y = GAP_PX + number // columns * step_y
-        draw.text((x + 4, y + LABEL_PX / 2), label, fill=255, font=font, anchor="lm")
+        draw.text((x + 4, y + LABEL_PX / 2), label, fill="white", font=font, anchor="lm")
         canvas.paste(Image.fromarray(picture), (x, y + LABEL_PX))
     return canvas
 
@@ -57,31 +61,49 @@ def panels(
 
     Parameters
     ----------
-    images : dict of str to (ny, nx) ndarray of float
+    images : dict of str to (ny, nx) or (3, ny, nx) ndarray of float
         Stacks by mode [ADU], and how many frames contribute to each pixel.
     header : Header
-        How many frames are stacked, of how many, and which row comes first.
+        How many frames are stacked, of how many, which row comes first, and what makes colours
+        white.
     modes : list of str
         The stacks, in the order in which they are shown.
 
     Returns
     -------
-    dict of str to (ny, nx) ndarray of uint8
+    dict of str to (ny, nx) or (ny, nx, 3) ndarray of uint8
         By label.
+
+    Notes
+    -----
+    Colours are stretched alike, each from its own sky on, so that the sky is grey; before, they
+    are multiplied by what makes the median star white.
     """
     used = header["NCOMBINE"]
     share = images[COVERAGE] / used
+    if share.ndim == 3:
+        share = share.mean(axis=0)[..., np.newaxis]
+        white = np.array([header[card] for card in WHITE])[:, np.newaxis, np.newaxis]
+        images = {mode: image * white for mode, image in images.items() if mode != COVERAGE}
     typical = next((mode for mode in modes if mode not in (*EXTREMES, *OF_SPREAD)), None)
     has_data = typical is not None and np.isfinite(images[typical]).any()
     common = scale_of(images[typical]) if typical is not None and has_data else None
     pictures = {}
     for mode in modes:
-        picture = stretch(images[mode], None if mode in OF_SPREAD else common)
-        picture = faded(picture, share)
+        picture = faded(_drawn(images[mode], None if mode in OF_SPREAD else common), share)
         label = f"{mode}   N = {used} of {header['NOFFERED']} frames"
         # FITS counts rows from the bottom, unless a card says otherwise.
         pictures[label] = picture if header.get("ROWORDER") == "TOP-DOWN" else picture[::-1]
     return pictures
+
+
+def _drawn(image: NDArray[np.floating], scale: Scale | None) -> NDArray[np.uint8]:
+    """Stretch an image, or its three colours alike."""
+    if image.ndim == 2:
+        return stretch(image, scale)
+    if scale is None and np.isfinite(image).any():
+        scale = scale_of(image)
+    return np.stack([stretch(colour, scale) for colour in image], axis=-1)
 
 
 def notice(text: str) -> Image.Image:

@@ -20,6 +20,7 @@ def run(
     *,
     group: str,
     members: list[str],
+    color: str = "gray",
     sigma_clip: float,
     weights: str,
     threads: int,
@@ -28,7 +29,7 @@ def run(
 
     Parameters
     ----------
-    alignment, cleaned, stacks, thumbnails, group, members, sigma_clip, weights, threads
+    alignment, cleaned, stacks, thumbnails, group, members, color, sigma_clip, weights, threads
         As in `products.make_stacks`.
         Of the frames, only the headers are read.
     bands : list of Path
@@ -40,13 +41,14 @@ def run(
         If fewer than two frames are aligned, and there is no other group.
     """
     make_stacks(
-        lambda stacked: joined(bands, stacked.shape),
+        lambda stacked: joined(bands, stacked.n_rows),
         alignment,
         cleaned,
         stacks,
         thumbnails,
         group=group,
         members=members,
+        color=color,
         sigma_clip=sigma_clip,
         weights=weights,
         threads=threads,
@@ -64,6 +66,7 @@ if "snakemake" in globals():
             Path(snakemake.output.thumbnails),
             group=snakemake.wildcards.get("group", ""),
             members=snakemake.params.members,
+            color=settings["color"],
             sigma_clip=settings["sigma_clip"],
             weights=settings["weights"],
             threads=snakemake.threads,

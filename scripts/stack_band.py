@@ -8,7 +8,7 @@ from scripts.lightstack.files.atomic import atomic_write
 from scripts.lightstack.files.band_file import write_band
 from scripts.lightstack.files.records import read_json
 from scripts.lightstack.job import job_log
-from scripts.lightstack.stacking.bands import Bands, rows_of_band
+from scripts.lightstack.stacking.bands import rows_of_band
 from scripts.lightstack.stacking.joining import as_images
 from scripts.lightstack.stacking.modes import measuring_mode
 from scripts.lightstack.stacking.products import Stacked
@@ -28,6 +28,7 @@ def run(
     group: str,
     members: list[str],
     modes: list[str],
+    color: str = "gray",
     sigma_clip: float,
     weights: str,
     stack_memory_mb: int,
@@ -40,7 +41,8 @@ def run(
     alignment : Path
         What `align_frames` wrote.
     cleaned : dict of str to Path
-        What `subtract_background` wrote, by frame: those of the group, and the reference.
+        What `subtract_background` or, for colours, `clean_colours` wrote, by frame: those of the
+        group, and the reference.
     seeing : Path or None
         What `measure_seeing` wrote, where a mode needs it.
     band : Path
@@ -49,7 +51,7 @@ def run(
         Which band, from 1 on, and of how many.
     modes : list of str
         The stacks to make.
-    group, members, sigma_clip, weights, stack_memory_mb, threads
+    group, members, color, sigma_clip, weights, stack_memory_mb, threads
         As in `stack_frames`.
     """
     found = read_json(alignment)
@@ -58,12 +60,16 @@ def run(
         with atomic_write(band) as file:
             write_band(file, 0, [])
         return
-    stacked = Stacked.of(found, cleaned, members, sigma_clip=sigma_clip, weights=weights)
-    rows = rows_of_band(number, count, stacked.shape[0])
-    options = stacked.options
-    if seeing:
-        options |= measuring_mode().read_measured(seeing)
-    bands = Bands(stacked.frames, modes, stack_memory_mb, threads, rows=rows, **options)
+    stacked = Stacked.of(
+        found, cleaned, members, color=color, sigma_clip=sigma_clip, weights=weights
+    )
+    rows = rows_of_band(number, count, stacked.n_rows)
+    measured = (
+        measuring_mode().read_measured(seeing, len(stacked.planes))
+        if seeing
+        else [{} for _ in stacked.planes]
+    )
+    bands = stacked.bands(modes, stack_memory_mb, threads, measured.__getitem__, rows)
     with atomic_write(band) as file:
         write_band(file, rows[1] - rows[0], (as_images(made) for _, made in bands))
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scripts.lightstack.job import job_log
-from scripts.lightstack.stacking.bands import Band, Bands
+from scripts.lightstack.stacking.bands import Band
 from scripts.lightstack.stacking.modes import MEASURING, measuring_mode
 from scripts.lightstack.stacking.products import Stacked, make_stacks
 
@@ -21,6 +21,7 @@ def run(
     *,
     group: str,
     members: list[str],
+    color: str = "gray",
     sigma_clip: float,
     weights: str,
     stack_memory_mb: int,
@@ -30,7 +31,7 @@ def run(
 
     Parameters
     ----------
-    alignment, cleaned, stacks, thumbnails, group, members, sigma_clip, weights, threads
+    alignment, cleaned, stacks, thumbnails, group, members, color, sigma_clip, weights, threads
         As in `products.make_stacks`.
     stack_memory_mb : int
         Memory to use for pixels [MB]; it sets how many rows are stacked at a time, and nothing
@@ -43,10 +44,12 @@ def run(
     """
 
     def bands(stacked: Stacked) -> Iterable[Band]:
-        options = stacked.options
-        if MEASURING in stacks:
-            options |= measuring_mode().measure(stacked.frames, threads)
-        return Bands(stacked.frames, list(stacks), stack_memory_mb, threads, **options)
+        def measured(number: int) -> dict[str, Any]:
+            if MEASURING not in stacks:
+                return {}
+            return measuring_mode().measure(stacked.planes[number], threads)
+
+        return stacked.bands(list(stacks), stack_memory_mb, threads, measured)
 
     make_stacks(
         bands,
@@ -56,6 +59,7 @@ def run(
         thumbnails,
         group=group,
         members=members,
+        color=color,
         sigma_clip=sigma_clip,
         weights=weights,
         threads=threads,
@@ -72,6 +76,7 @@ if "snakemake" in globals():
             Path(snakemake.output.thumbnails),
             group=snakemake.wildcards.get("group", ""),
             members=snakemake.params.members,
+            color=settings["color"],
             sigma_clip=settings["sigma_clip"],
             weights=settings["weights"],
             stack_memory_mb=snakemake.resources.stack_memory_mb,

@@ -76,6 +76,7 @@ def test_a_reader_of_raw_files_reaches_only_what_reads_them(changed_by: Edit) ->
         "combine_flats",
         "map_bad_pixels",
         "calibrate_frame",
+        "clean_colours",
     }
 
 

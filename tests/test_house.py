@@ -15,7 +15,7 @@ FLOORS = (
     {"raw"},
     {"files"},
     {"sky"},
-    {"calibration", "detection"},
+    {"calibration", "detection", "colour"},
     {"alignment"},
     {"stacking"},
     {"planning", "report"},

@@ -15,7 +15,7 @@ from scripts.lightstack.sky.noise import noise_of_sky
 from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.combining import combine
 from scripts.lightstack.stacking.dark_limit import limited_by_darks
-from scripts.lightstack.stacking.header import common_header, mode_header
+from scripts.lightstack.stacking.header import Plane, common_header, mode_header
 from scripts.lightstack.stacking.modes import MODES
 from scripts.lightstack.stacking.propagation import propagate, variance_of_median
 from scripts.lightstack.stacking.resampling import resample
@@ -111,9 +111,8 @@ def test_every_stack_tells_how_interpolation_correlated_its_noise(kind: str, n: 
         found = made.factor_of(mode, n)
         tolerance = 0.025 if mode in ("mean", "median", "sigma_clip") else 0.07
         assert np.sqrt(large / pixel) == pytest.approx(found, rel=tolerance), mode
-        header = mode_header(
-            fits.Header(), mode, used, weights, made, weighted_by="noise", sigma_clip=2.5
-        )
+        plane = Plane(used, weights, made)
+        header = mode_header(fits.Header(), mode, [plane], weighted_by="noise", sigma_clip=2.5)
         assert header["NOISCORR"] == pytest.approx(found, abs=1e-4)
     if kind == "half" and n == 12:
         assert made.factor > 1.15
@@ -133,9 +132,8 @@ def test_noise_of_darks_averages_as_far_as_frames_are_dithered(kind: str) -> Non
     weights = np.ones(12)
     common = common_header(used, used[0])
     assert "DARKNOIS" not in common
-    header = mode_header(
-        common, "mean", used, weights, propagate(used, weights), weighted_by="", sigma_clip=2.5
-    )
+    plane = Plane(used, weights, propagate(used, weights))
+    header = mode_header(common, "mean", [plane], weighted_by="", sigma_clip=2.5)
     stacks = list(stacks_of_noise(used, weights, 6, of_darks=4.0))
     measured = np.sqrt(np.mean([stack["mean"].var() for stack in stacks]))
     # Interpolation lowers what does not lie on whole pixels; the rest is told.

@@ -16,7 +16,7 @@ from snakemake.settings.types import (
     ResourceSettings,
 )
 
-from scripts.lightstack.planning.recipes import RULES
+from scripts.lightstack.planning.recipes import RULES, rules_of
 from tests.conftest import ROOT
 
 IN_RECIPES = {"sha256", "facts", "frames", "refused", "left_out", "rows", "cache", "pictures"}
@@ -29,6 +29,7 @@ def add_what_calibrates(folder: Path) -> None:
     """Let masters of all kinds be used: flats and frames with and without darks."""
     lights = sorted((folder / "data").iterdir())
     for light in lights:
+        fits.setval(light, "BAYERPAT", value="RGGB")
         fits.setval(light, "FILTER", value="R" if light == lights[-1] else "L")
     fits.setval(lights[-1], "EXPTIME", value=300.0)
     for path, kind, exptime, name in (
@@ -73,17 +74,26 @@ def jobs(
     return found
 
 
+IN_GREY_AND_IN_COLOUR = pytest.mark.parametrize(
+    "jobs", [{"color": "gray"}, {"color": "rgb"}], indirect=True
+)
+
+
+@IN_GREY_AND_IN_COLOUR
 def test_each_rule_has_a_recipe_and_each_recipe_a_rule(
-    jobs: dict[str, list[tuple[Any, set[str]]]],
+    jobs: dict[str, list[tuple[Any, set[str]]]], request: pytest.FixtureRequest
 ) -> None:
-    assert set(jobs) == set(RULES)
+    color = request.node.callspec.params["jobs"]["color"]
+    assert set(jobs) == set(rules_of({"color": color}))
 
 
+@IN_GREY_AND_IN_COLOUR
 def test_recipes_use_the_rules_whose_results_are_inputs(
-    jobs: dict[str, list[tuple[Any, set[str]]]],
+    jobs: dict[str, list[tuple[Any, set[str]]]], request: pytest.FixtureRequest
 ) -> None:
+    rules = rules_of({"color": request.node.callspec.params["jobs"]["color"]})
     for rule, found in jobs.items():
-        assert set().union(*(read for _, read in found)) == set(RULES[rule].uses), rule
+        assert set().union(*(read for _, read in found)) == set(rules[rule].uses), rule
 
 
 def test_recipes_have_the_settings_and_values_that_are_parameters(

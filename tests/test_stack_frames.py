@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from scripts import join_bands, measure_seeing, stack_band, stack_frames
 from scripts.lightstack import modules
 from scripts.lightstack.alignment.transform import Transform
-from scripts.lightstack.files.frame_file import read_frame
+from scripts.lightstack.files.frame_file import PixelFile, read_frame
 from scripts.lightstack.files.records import read_json, write_json
 from scripts.lightstack.files.wholeness import is_whole
 from scripts.lightstack.job import JobError
@@ -83,7 +83,7 @@ def stack_in_bands(run: Run, out: Path, count: int, alignment: Path | None = Non
     seeing = out / "work" / "seeing.fits"
     bands = [out / "work" / f"{number}.fits" for number in range(1, count + 1)]
     group: dict[str, Any] = {"group": "", "members": list(read_json(alignment)["frames"])}
-    measure_seeing.run(alignment, cleaned, seeing, threads=2, **group)
+    measure_seeing.run(alignment, cleaned, seeing, **group, **how)
     for number, band in enumerate(bands, 1):
         stack_band.run(
             alignment,
@@ -128,10 +128,10 @@ def test_bands_that_do_not_fit_are_named(simulated: tuple[Run, Night], tmp_path:
     stack_in_bands(simulated[0], tmp_path, 2)
     band = tmp_path / "work" / "2.fits"
     with pytest.raises(JobError, match=r"1\.fits have 320 of 640 rows"):
-        list(joined([band.with_name("1.fits")], (640, 960)))
+        list(joined([band.with_name("1.fits")], 640))
     band.write_bytes(band.read_bytes()[:-5000])
     with pytest.raises(JobError, match=r"2\.fits is damaged"):
-        list(joined([band], (640, 960)))
+        list(joined([band], 640))
 
 
 def test_bands_fit_the_machine(
@@ -194,6 +194,7 @@ def test_the_seeing_is_measured_on_the_frames(simulated: tuple[Run, Night]) -> N
 
 def test_the_level_of_saturated_pixels_is_known(simulated: tuple[Run, Night]) -> None:
     for frame in aligned(simulated[0]):
+        assert isinstance(frame.pixels, PixelFile)
         read = read_frame(frame.pixels.path)
         assert read.saturated.any()
         level = read.header["SATURATE"]
@@ -300,7 +301,7 @@ def test_the_recipe_has_the_modules_that_a_stack_loads(
         package = ROOT / "scripts" / "lightstack"
         paths = {Path(line) for line in told.splitlines() if Path(line).is_relative_to(package)}
         loaded[modes[-1]] = {path for path in paths if path.name != "__init__.py"}
-        files = Recipes({"modes": modes}, *[None] * 8).files_of("stack_frames")  # type: ignore[arg-type]
+        files = Recipes({"modes": modes, "color": "gray"}, *[None] * 8).files_of("stack_frames")  # type: ignore[arg-type]
         in_recipe = {path for file in files for path in modules.reached(ROOT / file)}
         assert loaded[modes[-1]] <= in_recipe
         names = {path.stem for path in in_recipe}

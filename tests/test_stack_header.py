@@ -8,7 +8,7 @@ from astropy.io import fits
 
 from scripts.lightstack.alignment.transform import identity
 from scripts.lightstack.stacking.aligned import AlignedFrame
-from scripts.lightstack.stacking.header import common_header, mode_header
+from scripts.lightstack.stacking.header import Plane, common_header, mode_header
 from scripts.lightstack.stacking.modes import AVERAGES, MODES
 from scripts.lightstack.stacking.propagation import propagate
 from scripts.lightstack.stacking.times import exposed, in_header
@@ -54,16 +54,9 @@ def headers(frames: list[AlignedFrame], weights: list[float] | None = None) -> d
     """Header of each mode; the first frame is the reference."""
     common = common_header(frames, frames[0])
     weight = np.array(weights or [1.0] * len(frames))
+    plane = Plane(frames, weight, propagate(frames, weight))
     return {
-        mode: mode_header(
-            common,
-            mode,
-            frames,
-            weight,
-            propagate(frames, weight),
-            weighted_by="none",
-            sigma_clip=2.5,
-        )
+        mode: mode_header(common, mode, [plane], weighted_by="none", sigma_clip=2.5)
         for mode in MODES
     }
 

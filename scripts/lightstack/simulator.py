@@ -24,6 +24,7 @@ READ_NOISE_ADU = 6.0
 GAIN_E_PER_ADU = 1.5
 TEMPERATURE_C = -10.0
 FULL_SCALE_ADU = 65535
+SKY_COLOURS = (0.6, 1.0, 0.5)
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,13 @@ class Sky:
         Positions [pixels] on an untouched frame: no dither, no rotation.
     flux : (n,) ndarray of float64
         [ADU in one exposure through a clear sky]
+    colours : (n, 3) ndarray of float64, optional
+        What of the flux each star has in red, green and blue; all of it if not given.
     """
 
     xy: NDArray[np.float64]
     flux: NDArray[np.float64]
+    colours: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,14 @@ class Camera:
         Dark signal of one exposure, hot pixels included, without the bias [ADU].
     response : (ny, nx) ndarray of float32, optional
         Share of the light that each pixel shows, as of `make_response`; all of it if not given.
+    pattern : str, optional
+        Colours of the first 2 x 2 pixels in rows, such as RGGB; grey if not given.
     """
 
     shape: tuple[int, int]
     dark: NDArray[np.float32]
     response: NDArray[np.float32] | None = None
+    pattern: str | None = None
 
     def seen(self, light: NDArray[np.float32]) -> NDArray[np.float32]:
         """Weaken light (ny, nx) as the optics and the pixels do [ADU]."""
@@ -83,8 +90,10 @@ class Light:
         Length of the streak that bad guiding makes of each star, along x [pixels].
     transparency : float
         Share of the starlight that comes through.
+    colours : (float, float, float)
+        Share of red, green and blue starlight that comes through, beside the transparency.
     sky_adu : float
-        Level of the sky [ADU].
+        Level of the sky [ADU]; of colours, in green.
     satellite : bool
         Whether a satellite crosses the frame.
     cosmic_rays : int
@@ -98,6 +107,7 @@ class Light:
     theta: float = 0.0
     trail_px: float = 0.0
     transparency: float = 1.0
+    colours: tuple[float, float, float] = (1.0, 1.0, 1.0)
     sky_adu: float = 800.0
     satellite: bool = False
     cosmic_rays: int = 0
@@ -240,16 +250,30 @@ def render_light(rng: Generator, sky: Sky, camera: Camera, light: Light) -> NDAr
     (ny, nx) ndarray of uint16
         [ADU]
     """
-    signal = np.full(camera.shape, light.sky_adu, np.float32)
-    matrix = light.matrix(camera.shape)
-    for (x, y), flux in zip(sky.xy @ matrix[:2, :2].T + matrix[:2, 2], sky.flux, strict=True):
-        add_star(signal, x, y, flux * light.transparency, light)
+    signal = _starlight(sky.flux, light.sky_adu, sky, camera, light)
+    for k, colour in enumerate(camera.pattern or ""):
+        number = "RGB".index(colour)
+        flux = sky.flux if sky.colours is None else sky.flux * sky.colours[:, number]
+        level = light.sky_adu * SKY_COLOURS[number]
+        plane = _starlight(flux * light.colours[number], level, sky, camera, light)
+        signal[k // 2 :: 2, k % 2 :: 2] = plane[k // 2 :: 2, k % 2 :: 2]
     if light.satellite:
         add_satellite(rng, signal)
     image = _read_out(rng, camera.seen(signal) + camera.dark)
     for _ in range(light.cosmic_rays):
         add_cosmic_ray(rng, image)
     return digitize(image)
+
+
+def _starlight(
+    flux: NDArray[np.float64], level: float, sky: Sky, camera: Camera, light: Light
+) -> NDArray[np.float32]:
+    """Light (ny, nx) of the stars, with these fluxes, and of the sky [ADU]."""
+    signal = np.full(camera.shape, level, np.float32)
+    matrix = light.matrix(camera.shape)
+    for (x, y), each in zip(sky.xy @ matrix[:2, :2].T + matrix[:2, 2], flux, strict=True):
+        add_star(signal, x, y, each * light.transparency, light)
+    return signal
 
 
 def render_dark(rng: Generator, camera: Camera) -> NDArray[np.uint16]:
@@ -401,7 +425,8 @@ def write_night(folder: Path, night: Night) -> None:
         rng = np.random.default_rng([night.seed, 1, number])
         pixels = render_light(rng, night.sky, night.camera, light)
         begin = start + timedelta(seconds=number * (EXPTIME_S + 5))
-        _write_raw(folder / "data" / f"{name}.fits", pixels, "Light Frame", begin)
+        path, pattern = folder / "data" / f"{name}.fits", night.camera.pattern
+        _write_raw(path, pixels, "Light Frame", begin, pattern=pattern)
     for number in range(night.n_darks):
         rng = np.random.default_rng([night.seed, 2, number])
         begin = start - timedelta(seconds=(night.n_darks - number) * EXPTIME_S)
@@ -432,6 +457,7 @@ def _write_raw(
     kind: str,
     begin: datetime,
     exptime_s: float = EXPTIME_S,
+    pattern: str | None = None,
 ) -> None:
     from astropy.io import fits
 
@@ -444,6 +470,8 @@ def _write_raw(
         ("YBINNING", 1, ""),
         ("DATE-OBS", begin.isoformat(), "begin of the exposure, UTC"),
     ]
+    if pattern is not None:
+        cards.append(("BAYERPAT", pattern, "colours of the first pixels"))
     path.parent.mkdir(parents=True, exist_ok=True)
     fits.PrimaryHDU(pixels, fits.Header(cards)).writeto(path, overwrite=True)
 

@@ -202,7 +202,9 @@ class PixelFile:
     Parameters
     ----------
     path : Path
-        What `write_frame` wrote.
+        What `write_frame` wrote, or another file that begins with an image of float32.
+    plane : int, optional
+        Which plane of an image with several.
 
     Attributes
     ----------
@@ -210,12 +212,12 @@ class PixelFile:
         ``(ny, nx)`` [pixels].
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, plane: int = 0) -> None:
         self.path = path
         with _naming_damage(path), path.open("rb") as file:
             header = _read_cards(file)
             self.shape: tuple[int, int] = header["NAXIS2"], header["NAXIS1"]
-            self._offset = file.tell()
+            self._offset = file.tell() + 4 * plane * self.shape[0] * self.shape[1]
 
     def read_rows(self, first: int, last: int) -> NDArray[np.float32]:
         """Read rows `first` to `last`, the latter not included.

@@ -1,5 +1,6 @@
 """A stack's FITS file, written a band of rows at a time."""
 
+import math
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -60,19 +61,20 @@ class StackWriter:
         Open for writing, and empty.
     header : astropy.io.fits.Header
         Cards of the image.
-    shape : (int, int)
-        ``(ny, nx)`` [pixels].
+    shape : tuple of int
+        ``(ny, nx)``, or ``(3, ny, nx)`` of an image with colours, one after the other [pixels].
     """
 
-    def __init__(self, file: IO[bytes], header: "fits.Header", shape: tuple[int, int]) -> None:
+    def __init__(self, file: IO[bytes], header: "fits.Header", shape: tuple[int, ...]) -> None:
         from astropy.io import fits
 
-        self._file, self._size, self._datasum = file, 4 * shape[0] * shape[1], 0
+        self._file, self._size, self._datasum = file, 4 * math.prod(shape), 0
         self._header = fits.PrimaryHDU(header=header).header
         self._header["BITPIX"] = -32
-        self._header["NAXIS"] = 2
-        self._header.insert("NAXIS", ("NAXIS1", shape[1]), after=True)
-        self._header.insert("NAXIS1", ("NAXIS2", shape[0]), after=True)
+        self._header["NAXIS"] = len(shape)
+        # The fastest axis is the last one here, and the first one in the header.
+        for axis, length in zip(range(len(shape), 0, -1), shape, strict=True):
+            self._header.insert("NAXIS", (f"NAXIS{axis}", length), after=True)
         add_checksums(self._header, 0)
         file.write(self._header.tostring().encode("ascii"))
 

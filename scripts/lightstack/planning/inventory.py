@@ -268,7 +268,14 @@ def ledger_facts(uses: Uses, known: Known, groups: Groups) -> dict[str, dict[str
     return facts
 
 
-def overview(uses: Uses, known: Known, calibration: Calibration, groups: Groups) -> list[str]:
+def overview(
+    uses: Uses,
+    known: Known,
+    calibration: Calibration,
+    groups: Groups,
+    *,
+    in_colour: bool = False,
+) -> list[str]:
     """Tell in a few lines what is there, and what of it is not used.
 
     Parameters
@@ -281,6 +288,8 @@ def overview(uses: Uses, known: Known, calibration: Calibration, groups: Groups)
         What the frames are calibrated with.
     groups : Groups
         Which frames are stacked together.
+    in_colour : bool, optional
+        Whether stacks have colours.
 
     Returns
     -------
@@ -309,10 +318,8 @@ def overview(uses: Uses, known: Known, calibration: Calibration, groups: Groups)
     lines += _overscans(known)
     mosaics = Counter(light.bayer for light in lights if light.bayer)
     for pattern, count in sorted(mosaics.items()):
-        lines.append(
-            f"{_some(count, 'light')} of a Bayer mosaic ({pattern}): made grey, 1/4 red, 1/2 "
-            "green and 1/4 blue."
-        )
+        made = "stacked in colour" if in_colour else "made grey, 1/4 red, 1/2 green and 1/4 blue"
+        lines.append(f"{_some(count, 'light')} of a Bayer mosaic ({pattern}): {made}.")
     for cause, paths in uses.causes().items():
         lines.append(f"Not used, {cause}: {listed(paths, MOST_NAMED)}.")
     lines += calibration.told

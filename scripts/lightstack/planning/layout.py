@@ -11,9 +11,10 @@ WORK = "work"
 
 CALIBRATED = f"{WORK}/calibrated/{{frame}}.fits"
 CLEANED = f"{WORK}/cleaned/{{frame}}.fits"
+COLOURS = f"{WORK}/colours/{{frame}}.fits"
 SOURCES = f"{WORK}/sources/{{frame}}.fits"
 QUALITY = f"{WORK}/quality/{{frame}}.json"
-OF_EACH_FRAME = (CALIBRATED, CLEANED, SOURCES, QUALITY)
+OF_EACH_FRAME = (CALIBRATED, CLEANED, COLOURS, SOURCES, QUALITY)
 
 MASTERS = {
     "dark": f"{WORK}/masters/darks/{{kind}}.fits",

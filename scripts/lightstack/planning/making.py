@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from scripts.lightstack.planning.settings import (
     check_reference,
     complete_settings,
 )
-from scripts.lightstack.planning.uses import frames_to_turn, sort_files
+from scripts.lightstack.planning.uses import frames_to_turn, sort_files, without_colours
 from scripts.lightstack.raw.sections import Asked
 from scripts.lightstack.telling import complaints
 
@@ -106,6 +106,8 @@ def make_plan(
         (settings[key], found[key].without(raw.unreadable)) for key in RAW_FOLDERS
     )
     uses = sort_files(lights, darks, known, contents, bias=bias, flats=flats)
+    if settings["color"] != "gray":
+        uses = replace(uses, frames=uses.frames.without(without_colours(uses.frames, known)))
     frames = uses.frames.paths
     check_lights(settings, uses)
     check_reference(settings["reference"], uses.frames)
@@ -171,7 +173,7 @@ def make_plan(
         recipes={rule: recipes.of_all(rule) for rule in RULES},
     )
     told = Told(
-        overview(uses, known, calibration, groups),
+        overview(uses, known, calibration, groups, in_colour=settings["color"] != "gray"),
         [
             *complaints(uses.frames.refused.items(), ("this frame is", "frames are"), "left out"),
             *(

@@ -13,13 +13,24 @@ from typing import Any
 
 from scripts.lightstack.files.records import read_json
 from scripts.lightstack.planning.frames import find_frames, problem_of_name
-from scripts.lightstack.planning.layout import CLEANED, PLAN, QUALITY, SOURCES, WORK, filled
+from scripts.lightstack.planning.layout import (
+    CLEANED,
+    COLOURS,
+    PLAN,
+    QUALITY,
+    SOURCES,
+    WORK,
+    filled,
+)
 from scripts.lightstack.planning.recipes import PER_FRAME, settings_of_frames
 from scripts.lightstack.planning.recovery import has_stopped, is_locked, is_made_by
 from scripts.lightstack.planning.settings import SettingsError, check_apart
 
 NEEDED = {CLEANED: "subtract_background", SOURCES: "detect_sources", QUALITY: "grade_frame"}
 """What is read of each frame of a night, and the rule that has made it."""
+
+NEEDED_IN_COLOUR = {**NEEDED, COLOURS: "clean_colours"}
+"""The same where stacks have colours."""
 
 MOST_NAMED = 3
 """Nights of a kind that are told of by name."""
@@ -85,7 +96,7 @@ def read_nights(settings: Mapping[str, Any]) -> list[Night]:
         nights = {}
         for name, folder in zip(names_of(folders), folders, strict=True):
             try:
-                nights[folder] = _read(name, folder)
+                nights[folder] = _read(name, folder, in_colour=settings["color"] != "gray")
             except SettingsError as error:
                 problems.append(f"nights: {error}")
     if problems:
@@ -205,7 +216,7 @@ def _check_places(settings: Mapping[str, Any]) -> None:
         )
 
 
-def _read(name: str, folder: str) -> Night:
+def _read(name: str, folder: str, *, in_colour: bool) -> Night:
     """Read the plan of a night, and see whether it was carried out."""
     try:
         found = read_json(Path(folder, PLAN))
@@ -226,7 +237,12 @@ def _read(name: str, folder: str) -> Night:
         ) from None
     for frame in night.frames:
         _check_name(night, frame)
-    _check_finished(night)
+    if in_colour and night.settings.get("color", "gray") == "gray":
+        raise SettingsError(
+            f"{folder} was run without colours, and color is not gray here. Run it again with "
+            "color: rgb."
+        )
+    _check_finished(night, NEEDED_IN_COLOUR if in_colour else NEEDED)
     return night
 
 
@@ -257,7 +273,7 @@ def _check_name(night: Night, frame: str) -> None:
         raise SettingsError(f"{night.folder}/{PLAN} names a frame {frame!r}, which cannot be one.")
 
 
-def _check_finished(night: Night) -> None:
+def _check_finished(night: Night, needed: Mapping[str, str]) -> None:
     """Refuse a night whose frames are not all as its last run has planned them."""
     if is_locked(night.folder):
         raise SettingsError(
@@ -267,7 +283,7 @@ def _check_finished(night: Night) -> None:
     left = [
         filled(pattern, frame=frame)
         for frame in night.frames
-        for pattern, rule in NEEDED.items()
+        for pattern, rule in needed.items()
         if not is_made_by(night.folder, filled(pattern, frame=frame), night.recipes[rule][frame])
     ]
     if left or has_stopped(night.folder):

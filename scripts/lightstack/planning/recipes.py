@@ -30,7 +30,7 @@ Whole files
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,9 @@ class Ingredients:
 READING = ("fits_extension", "overscan_section", "trim_section")
 """Settings of how raw files are read."""
 
+CALIBRATION = ("saturation_limit", "doubtful_darks", "cosmic_rays", "debug_region", *READING)
+"""Settings by which a frame is read and freed of dark, bias and flat."""
+
 RULES = {
     "combine_darks": Ingredients(READING, per="kind"),
     "combine_bias": Ingredients(READING, per="kind"),
@@ -75,7 +78,7 @@ RULES = {
     ),
     "map_bad_pixels": Ingredients(READING, ("combine_darks",), per="kind"),
     "calibrate_frame": Ingredients(
-        ("saturation_limit", "doubtful_darks", "cosmic_rays", "debug_region", *READING),
+        CALIBRATION,
         ("combine_darks", "combine_bias", "combine_flats", "map_bad_pixels"),
         per="frame",
     ),
@@ -85,6 +88,11 @@ RULES = {
     "detect_sources": Ingredients(
         ("threshold_sigma", "minarea", "smoothing_sigma", "background_box"),
         ("subtract_background",),
+        per="frame",
+    ),
+    "clean_colours": Ingredients(
+        (*CALIBRATION, "background", "background_box"),
+        ("combine_darks", "combine_bias", "combine_flats", "map_bad_pixels", "detect_sources"),
         per="frame",
     ),
     "grade_frame": Ingredients(
@@ -108,7 +116,9 @@ RULES = {
     "list_frames": Ingredients((), ("align_frames", "grade_frame")),
     "list_inventory": Ingredients(),
     "stack_frames": Ingredients(
-        ("sigma_clip", "weights", "modes"), ("align_frames", "subtract_background"), per="group"
+        ("color", "sigma_clip", "weights", "modes"),
+        ("align_frames", "subtract_background"),
+        per="group",
     ),
     "draw_preview": Ingredients(("modes",), ("stack_frames",), per="group"),
 }
@@ -174,6 +184,17 @@ def code_of_frames() -> str:
     return _digest([code_digest(f"scripts/{rule}.py") for rule in OF_FRAMES], VERSIONS)
 
 
+def rules_of(settings: Mapping[str, Any]) -> dict[str, Ingredients]:
+    """Give those of `RULES` that a run with these settings has."""
+    rules = dict(RULES)
+    if settings["color"] == "gray":
+        del rules["clean_colours"]
+    else:
+        stack = rules["stack_frames"]
+        rules["stack_frames"] = replace(stack, uses=("align_frames", "clean_colours"))
+    return rules
+
+
 class Recipes:
     """Recipes of all jobs of a run.
 
@@ -215,7 +236,7 @@ class Recipes:
         joined: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self._settings, self._frames, self._left_out = settings, frames, left_out
-        self._joined = joined or {}
+        self._rules, self._joined = rules_of(settings), joined or {}
         self._contents, self._calibration = contents, calibration
         self._turned, self._inventory = turned, inventory
         self._groups, self._facts = groups, facts
@@ -285,7 +306,7 @@ class Recipes:
             VERSIONS,
             self.settings_of(rule),
             self._raw(rule, name),
-            [self._used(used, rule, name) for used in RULES[rule].uses],
+            [self._used(used, rule, name) for used in self._rules.get(rule, RULES[rule]).uses],
         )
 
     def _raw(self, rule: str, name: str) -> object:
@@ -296,7 +317,7 @@ class Recipes:
                 files = self._calibration.files[MASTER_RULES[rule]][name]
                 facts = self.facts_of_flats(name) if rule == "combine_flats" else None
                 raw = [[self._contents[path] for path in files], facts]
-            case "calibrate_frame":
+            case "calibrate_frame" | "clean_colours":
                 own = self._calibration.darks.own.get(name)
                 dark = [Path(own).name, self._contents[own]] if own else None
                 raw = [self._contents[self._frames.paths[name]], dark, self.facts_of(name)]

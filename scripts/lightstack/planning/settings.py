@@ -242,7 +242,7 @@ def check_lights(settings: dict[str, Any], uses: Uses) -> None:
     Raises
     ------
     SettingsError
-        With a sentence that says what the files are.
+        With a sentence that says what the files are, or that none has colours.
     """
     if not uses.frames.names:
         found = Counter(uses.roles.values())
@@ -250,6 +250,11 @@ def check_lights(settings: dict[str, Any], uses: Uses) -> None:
         raise SettingsError(
             f"input_dir: no light below {settings['input_dir']}; by their headers and folders, "
             f"the files are {named}."
+        )
+    if settings["color"] != "gray" and not uses.frames.paths:
+        raise SettingsError(
+            f"color: no light below {settings['input_dir']} has colours (BAYERPAT in its header). "
+            "Set color to gray."
         )
 
 

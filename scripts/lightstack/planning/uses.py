@@ -13,6 +13,11 @@ from scripts.lightstack.raw.roles import BIAS, DARK, FLAT, LIGHT, STACK, role_by
 Known = Mapping[str, Exposure | str]
 """How each file was taken, by its path, or the sentence that says why it cannot be read."""
 
+NO_COLOURS = (
+    "it has no colours (no BAYERPAT in its header). Set color to gray to stack it, or keep frames "
+    "with and without colours apart."
+)
+
 CAUSES = {
     "rawer": "a rawer file of the same frame is there",
     "copy": "a copy of another file",
@@ -144,6 +149,28 @@ def _of_role(
         if meant != role and roles[path] == role
     ]
     return own | {path: path for path in strays}
+
+
+def without_colours(frames: Frames, known: Known) -> dict[str, str]:
+    """Say of each light that has no colours why it cannot be stacked in colour.
+
+    Parameters
+    ----------
+    frames : Frames
+        The lights.
+    known : mapping
+        How each file was taken.
+
+    Returns
+    -------
+    dict of str to str
+        A sentence by the file's path.
+    """
+    return {
+        path: f"{Path(path).name}: {NO_COLOURS}"
+        for path in frames.paths.values()
+        if isinstance(exposure := known[path], Exposure) and exposure.bayer is None
+    }
 
 
 def frames_to_turn(frames: Frames, known: Known) -> set[str]:

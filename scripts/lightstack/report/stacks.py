@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scripts.lightstack.report import depth
 from scripts.lightstack.report.pictures import Picture, is_top_down, picture_of_counts
 from scripts.lightstack.report.rows import Row
+from scripts.lightstack.stacking.colours import GREY
 from scripts.lightstack.stacking.thumbnails import Thumbnail
 
 if TYPE_CHECKING:
@@ -111,19 +112,30 @@ def look_at_stacks(
                 title = f"Rejected by {mode}"
                 maps.append(_map(title, hdus["REJECTED"].data, header))
             if mode == measured:
-                gain = _gain(mode, hdus[0].data, rows, single, settings)
+                gain = _gain(mode, grey_of(hdus[0]), rows, single, settings)
     texts = {key: str(header[key]).strip() for key in CARDS if header and key in header}
     cards = {key: text for key, text in texts.items() if text}
     software = list(map(str, header["HISTORY"])) if header else []
     return {"cards": cards, "software": software}, maps, gain
 
 
+def grey_of(stack: "fits.PrimaryHDU") -> NDArray[Any]:
+    """Give a stack, or the grey image (ny, nx) of its colours that frames are compared by."""
+    if stack.data.ndim == 2:
+        return np.asarray(stack.data)
+    weights = [float(weight) for weight in stack.header[GREY].split()]
+    grey = sum(weight * colour for weight, colour in zip(weights, stack.data, strict=True))
+    return np.asarray(grey)
+
+
 def _map(title: str, counts: NDArray[np.int16], header: "fits.Header") -> Map:
     """Draw counts per pixel."""
     small = Thumbnail(counts.shape, MAP_PX)
-    small.add(counts.astype(np.float32))
+    small.add(counts.reshape(-1, counts.shape[-1]).astype(np.float32))
     highest = float(counts.max())
-    picture = picture_of_counts(small.image(), highest, first_row_on_top=is_top_down(header))
+    image = small.image()
+    mean = image if image.ndim == 2 else image.mean(axis=0)
+    picture = picture_of_counts(mean, highest, first_row_on_top=is_top_down(header))
     return Map(title, picture, highest, float(counts.mean()))
 
 

@@ -35,7 +35,7 @@ def scale_of(image: NDArray[np.floating]) -> Scale:
 
     Parameters
     ----------
-    image : (ny, nx) ndarray of float
+    image : ndarray of float
         NaN where there is no data; somewhere there is some.
 
     Returns
@@ -88,12 +88,13 @@ def faded(picture: NDArray[np.uint8], share: NDArray[np.floating]) -> NDArray[np
 
     Parameters
     ----------
-    picture : (ny, nx) ndarray of uint8
-    share : (ny, nx) ndarray of float
+    picture : ndarray of uint8
+    share : ndarray of float
         Between 0, where the picture is that grey, and 1, where it stays as it is.
 
     Returns
     -------
-    (ny, nx) ndarray of uint8
+    ndarray of uint8
+        Of the picture's shape.
     """
     return np.round(NO_DATA + share * (picture - float(NO_DATA))).astype(np.uint8)

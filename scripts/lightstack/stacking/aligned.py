@@ -1,26 +1,44 @@
 """Frames on the reference's grid and flux scale."""
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.alignment.transform import Transform
-from scripts.lightstack.files.frame_file import PixelFile, read_header
+from scripts.lightstack.files.frame_file import FAILURE, PixelFile, read_header
+from scripts.lightstack.job import JobError
 from scripts.lightstack.raw.values import first_number
 from scripts.lightstack.sky.surface import Surface
 from scripts.lightstack.stacking.resampling import resample, source_rows
+from scripts.lightstack.text import text_of
 
 if TYPE_CHECKING:
     from astropy.io import fits
 
 MIN_GAIN = 1e-30
 """Electrons per ADU; less is a header's mistake, and the noise of light would be infinite."""
+
+
+class Pixels(Protocol):
+    """An image on disk.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        ``(ny, nx)`` [pixels].
+    """
+
+    shape: tuple[int, int]
+
+    def read_rows(self, first: int, last: int) -> NDArray[np.float32]:
+        """Read rows `first` to `last`, the latter not included [ADU]."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +48,8 @@ class AlignedFrame:
     Parameters
     ----------
     name : str
-    pixels : PixelFile
-        The cleaned frame [ADU].
+    pixels : Pixels
+        The cleaned frame, or one of its colours [ADU].
     header : astropy.io.fits.Header
         Its cards.
     transform : Transform
@@ -40,19 +58,26 @@ class AlignedFrame:
         What brings its fluxes to the reference's.
     sky : Surface, optional
         What is left of its sky, over the grid of the stack [ADU of the stack].
+    colour : str, optional
+        "R", "G" or "B", if it is one colour of a frame.
+    share : float, optional
+        How many pixels of this colour were measured for each pixel of `pixels`.
     """
 
     name: str
-    pixels: PixelFile
+    pixels: Pixels
     header: "fits.Header"
     transform: Transform
     flux_scale: float
     sky: Surface | None = None
+    colour: str = ""
+    share: float = 1.0
 
     @property
     def noise(self) -> float:
         """Standard deviation of the sky, before resampling, in units of the stack [ADU]."""
-        return float(self.header["NOISEADU"]) * self.brightening
+        noise = float(self.header[colour_card("NOISEADU", self.colour)])
+        return noise * self.brightening / math.sqrt(max(self.share, 1.0))
 
     @property
     def gain(self) -> float:
@@ -60,12 +85,13 @@ class AlignedFrame:
         gain = first_number(self.header, ("EGAIN",))
         if gain is None or gain < MIN_GAIN:
             return np.inf
-        return gain / self.brightening
+        return gain * max(self.share, 1.0) / self.brightening
 
     @property
     def saturation(self) -> float:
         """Level of its saturated pixels [ADU of the stack]."""
-        return float(self.header["SATURATE"]) * self.brightening
+        level = float(self.header[colour_card("SATURATE", self.colour)])
+        return level * self.brightening
 
     @property
     def brightening(self) -> float:
@@ -81,6 +107,11 @@ class AlignedFrame:
             out -= self.sky.rows(*rows)
 
 
+def colour_card(card: str, colour: str) -> str:
+    """Name the card that says of a colour what another one says of a grey image."""
+    return card[:7] + colour if colour else card
+
+
 def aligned_frames(alignment: dict[str, Any], cleaned: dict[str, Path]) -> list[AlignedFrame]:
     """Open the frames that are to be stacked.
 
@@ -89,21 +120,28 @@ def aligned_frames(alignment: dict[str, Any], cleaned: dict[str, Path]) -> list[
     alignment : dict
         What `align_frames` found.
     cleaned : dict of str to Path
-        What `subtract_background` wrote, by frame, for those that are wanted if they are aligned,
-        and for the reference.
+        What `subtract_background` or `clean_colours` wrote, by frame, for those that are wanted if
+        they are aligned, and for the reference.
 
     Returns
     -------
     list of AlignedFrame
         In the order of the alignment, which is the natural order of their names.
+
+    Raises
+    ------
+    JobError
+        If the colours of a frame could not be read; the sentence names it.
     """
     reference_shape = PixelFile(cleaned[alignment["reference"]]).shape
     frames = []
     for name in (name for name in alignment["frames"] if name in cleaned):
         entry = alignment["frames"][name]
+        header = read_header(cleaned[name])
+        if FAILURE in header:
+            raise JobError(f"{text_of(header[FAILURE])} Run again, or take the frame away.")
         pixels = PixelFile(cleaned[name])
         transform = Transform.from_json(entry, pixels.shape, reference_shape)
-        header = read_header(cleaned[name])
         frames.append(AlignedFrame(name, pixels, header, transform, entry["flux_scale"]))
     return frames
 

@@ -40,6 +40,8 @@ class Bands:
         How many threads to use; they change nothing but the time.
     rows : (int, int), optional
         The first row to make and the one after the last; default: all.
+    n_kept : int, optional
+        Of how many rows the counts are kept until all are made; default: of those.
     **options
         Further arguments of `combining.combine`.
 
@@ -57,18 +59,20 @@ class Bands:
         threads: int,
         *,
         rows: tuple[int, int] | None = None,
+        n_kept: int | None = None,
         **options: Any,
     ) -> None:
         self._frames, self._modes = frames, modes
         self._memory_mb, self._threads, self._options = memory_mb, threads, options
         self.shape = frames[0].transform.reference_shape
         self._rows = rows or (0, self.shape[0])
+        self._n_kept = n_kept or self._rows[1] - self._rows[0]
 
     def __iter__(self) -> Iterator[Band]:
         """Give the bands, from the first row on."""
         frames, modes, threads, (ny, nx) = self._frames, self._modes, self._threads, self.shape
         margin = max((clip_mode(mode).MARGIN for mode in OF_THEIR_OWN if mode in modes), default=0)
-        height = _height(frames, modes, self._rows, margin, self._memory_mb, threads)
+        height = _height(frames, modes, self._n_kept, margin, self._memory_mb, threads)
         # All bands use the same memory.
         pixels = np.empty(len(frames) * min(height + 2 * margin, ny) * nx, np.float32)
         for start in range(*self._rows, height):
@@ -95,7 +99,7 @@ def rows_of_band(number: int, count: int, ny: int) -> tuple[int, int]:
 def _height(
     frames: Sequence[AlignedFrame],
     modes: Sequence[str],
-    rows: tuple[int, int],
+    n_kept: int,
     margin: int,
     memory_mb: int,
     threads: int,
@@ -112,7 +116,7 @@ def _height(
     )
     counts = 1 + len(set(modes) & set(CLIP_MODES))
     # Those of all rows are kept until the images are written.
-    kept = np.dtype(count_type(len(frames))).itemsize * counts * (rows[1] - rows[0]) * nx
+    kept = np.dtype(count_type(len(frames))).itemsize * counts * n_kept * nx
     free = min(memory_mb * 1_000_000, int(SHARE * machine_bytes())) - kept
     affordable = free // (4 * nx * (len(frames) + 2 * threads + 2 * len(modes) + 3)) - 2 * margin
     return max(1, min(max(tallest, BAND_ROWS - 2 * margin), affordable))

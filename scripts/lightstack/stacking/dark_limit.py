@@ -3,6 +3,9 @@
 import math
 from typing import TYPE_CHECKING
 
+from scripts.lightstack.colour.planes import COLOURS
+from scripts.lightstack.stacking.aligned import colour_card
+
 if TYPE_CHECKING:
     from astropy.io import fits
 
@@ -26,7 +29,12 @@ def limited_by_darks(header: "fits.Header") -> str:
     str
         A sentence, or an empty string.
     """
-    noise, of_darks, number = (header.get(key, 0) for key in ("NOISEADU", "DARKADU", "NDARKS"))
+    pairs = [
+        [header.get(colour_card(key, colour), 0) for key in ("NOISEADU", "DARKADU")]
+        for colour in ("", *COLOURS)
+    ]
+    noise, of_darks = max(pairs, key=lambda pair: pair[1] / pair[0] if pair[0] else 0)
+    number = header.get("NDARKS", 0)
     of_frames = math.sqrt(max(noise**2 - of_darks**2, 0.0))
     if not (of_frames > 0 and number and noise > MOST_ADDED * of_frames):
         return ""

@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from datetime import timedelta
 from importlib.metadata import version
 from math import fsum, inf, sqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack import VERSION
+from scripts.lightstack.colour.planes import COLOURS, MOSAIC
 from scripts.lightstack.raw.exposure import FILTER_KEYS, OBJECT_KEYS, WHEEL_KEYS
 from scripts.lightstack.raw.spelling import without_spelling
 from scripts.lightstack.raw.values import exposure_time, first_number
-from scripts.lightstack.stacking.aligned import AlignedFrame
+from scripts.lightstack.stacking.aligned import AlignedFrame, colour_card
 from scripts.lightstack.stacking.modes import AVERAGES, OF_THEIR_OWN, clip_mode
 from scripts.lightstack.stacking.propagation import Propagation
 from scripts.lightstack.stacking.times import exposed, in_header, mjd
@@ -26,12 +27,17 @@ if TYPE_CHECKING:
 READ_NOISE_KEYS = ("RDNOISE", "READNOIS", "RON", "ENOISE")
 """Cards with the read noise [electrons]."""
 
+OF_COLOURS = ("BKGADU", "NOISEADU", "SATURATE")
+"""Cards that frames have for each of their colours."""
+
 FRAME_CARDS = frozenset(
     [
         *READ_NOISE_KEYS,
         *("RAWSHA", "PIXSHA", "DARK", "BKGADU", "NOISEADU", "SATURATE", "EGAIN"),
         *("NODATA", "SATFOUND", "BADPIX", "COSMICS", "SKYSTEP", "SKYLIGHT", "OSCANADU"),
         *("DARKNOIS", "NDARKS", "FLATNOIS"),
+        *(colour_card(card, colour) for card in OF_COLOURS for colour in COLOURS),
+        MOSAIC,
         *("DATE-END", "DATE-AVG", "MJD-AVG", "MJD-END", "EXPOSURE", "LIVETIME", "TIME-OBS"),
         *("DATAMAX", "DATAMIN", "SATLEVEL", "MAXLIN", "PEDESTAL", "CBLACK", "CWHITE"),
     ]
@@ -92,12 +98,32 @@ def common_header(frames: Sequence[AlignedFrame], reference: AlignedFrame) -> "f
     return header
 
 
+class Plane(NamedTuple):
+    """The frames of a stack, or one of their colours.
+
+    Attributes
+    ----------
+    frames : sequence of AlignedFrame
+    weights : (n,) ndarray of float64
+        Of the frames in averages.
+    propagation : Propagation
+        What becomes of their noise.
+    """
+
+    frames: Sequence[AlignedFrame]
+    weights: NDArray[np.float64]
+    propagation: Propagation
+
+    @property
+    def colour(self) -> str:
+        """R, G or B; empty for grey frames."""
+        return self.frames[0].colour
+
+
 def mode_header(
     common: "fits.Header",
     mode: str,
-    frames: Sequence[AlignedFrame],
-    weights: NDArray[np.float64],
-    propagation: Propagation,
+    planes: Sequence[Plane],
     *,
     weighted_by: str,
     sigma_clip: float,
@@ -110,11 +136,8 @@ def mode_header(
         From `common_header`.
     mode : str
         One of `modes.MODES`.
-    frames : sequence of AlignedFrame
-    weights : (n,) ndarray of float64
-        Of the frames in averages.
-    propagation : Propagation
-        What becomes of their noise.
+    planes : sequence of Plane
+        The frames once, or each of their colours.
     weighted_by : str
         The setting that made them.
     sigma_clip : float
@@ -133,13 +156,18 @@ def mode_header(
     if mode in OF_THEIR_OWN:
         header["CLIPSIG"] = (clip_mode(mode).LIMIT, clip_mode(mode).LIMIT_MEANING)
     if mode != "std":
-        lowest = min(frame.saturation for frame in frames)
-        header["SATURATE"] = (lowest, "[ADU] a frame may be saturated above")
-    factor = round(propagation.factor_of(mode, len(frames)), 4)
-    header["NOISCORR"] = (factor, "noise on large scales over that of pixels")
+        levels = [min(frame.saturation for frame in plane.frames) for plane in planes]
+        header["SATURATE"] = (min(levels), "[ADU] a frame may be saturated above")
+        for plane, level in zip(planes, levels, strict=True):
+            if plane.colour:
+                header[colour_card("SATURATE", plane.colour)] = (level, "[ADU] of one colour")
+    if not planes[0].colour:
+        factor = round(planes[0].propagation.factor_of(mode, len(planes[0].frames)), 4)
+        header["NOISCORR"] = (factor, "noise on large scales over that of pixels")
     if mode in AVERAGES:
         header["WEIGHTS"] = (weighted_by, "weights of the frames")
-        _set_noise(header, frames, weights, propagation)
+        for plane in planes:
+            _set_noise(header, plane)
     return header
 
 
@@ -147,43 +175,50 @@ TEXTS = ("NAME", "SHA256", "DATE_OBS")
 """Columns of the table of frames that are no numbers."""
 
 
-def table_of_frames(
-    frames: Sequence[AlignedFrame], weights: NDArray[np.float64] | None
-) -> NDArray[Any]:
+def table_of_frames(planes: Sequence[Plane], *, weighted: bool) -> NDArray[Any]:
     """List the frames of a stack.
 
     Parameters
     ----------
-    frames : sequence of AlignedFrame
-    weights : (n,) ndarray of float64 or None
-        Their weights, where there are any.
+    planes : sequence of Plane
+        The frames once, or each of their colours.
+    weighted : bool
+        Whether they have weights.
 
     Returns
     -------
     (n,) structured ndarray, big-endian
         ``NAME``, ``SHA256`` of the raw file, ``DATE_OBS``, ``EXPTIME`` [s], ``FLUXSCAL`` (what
         brings its fluxes to the reference's), ``SKYNOISE`` [ADU of the stack] and, with weights,
-        ``WEIGHT`` (the sum of all is one). What a header does not tell is empty or NaN.
+        ``WEIGHT`` (the sum of all is one); of colours, the last three have a value for each. What
+        a header does not tell is empty or NaN.
     """
+    frames = planes[0].frames
     begins = [exposed(frame.header) for frame in frames]
     columns: dict[str, Any] = {
         "NAME": np.array([printable(frame.name) for frame in frames], "S"),
         "SHA256": np.array([str(frame.header.get("RAWSHA", "")) for frame in frames], "S"),
         "DATE_OBS": np.array([in_header(at.begin) if at else "" for at in begins], "S23"),
         "EXPTIME": [exposure_time(frame.header) for frame in frames],
-        "FLUXSCAL": [frame.flux_scale for frame in frames],
-        "SKYNOISE": [frame.noise for frame in frames],
+        "FLUXSCAL": _of_planes([[frame.flux_scale for frame in plane.frames] for plane in planes]),
+        "SKYNOISE": _of_planes([[frame.noise for frame in plane.frames] for plane in planes]),
     }
-    if weights is not None:
-        columns["WEIGHT"] = weights / weights.sum()
+    if weighted:
+        columns["WEIGHT"] = _of_planes([plane.weights / plane.weights.sum() for plane in planes])
     arrays = {
         name: np.asarray(column, None if name in TEXTS else ">f8")
         for name, column in columns.items()
     }
-    table = np.empty(len(frames), [(name, array.dtype) for name, array in arrays.items()])
+    fields = [(name, array.dtype, array.shape[1:]) for name, array in arrays.items()]
+    table = np.empty(len(frames), fields)
     for name, array in arrays.items():
         table[name] = array
     return table
+
+
+def _of_planes(values: Sequence[Any]) -> NDArray[np.float64]:
+    """Give the values (n,) of one plane, or (n, 3) of three."""
+    return np.stack(values, axis=1) if len(values) > 1 else np.asarray(values[0], np.float64)
 
 
 def _shared_cards(frames: Sequence[AlignedFrame], first: AlignedFrame) -> "fits.Header":
@@ -234,30 +269,33 @@ def _set_dates(header: "fits.Header", frames: Sequence[AlignedFrame]) -> None:
     header["MJD-AVG"] = (round(mjd(mean), 8), "[d] the same as MJD")
 
 
-def _set_noise(
-    header: "fits.Header",
-    frames: Sequence[AlignedFrame],
-    weights: NDArray[np.float64],
-    propagation: Propagation,
-) -> None:
-    """Tell the sky noise, gain and read noise that an average has."""
+def _set_noise(header: "fits.Header", plane: Plane) -> None:
+    """Tell the sky noise, gain and read noise that an average has.
+
+    Of a colour, they are those of the light of a star: what its pixels that were not measured
+    have of the noise is that of their neighbours.
+    """
+    frames, weights, propagation = plane
+    colour, spread = plane.colour, 1 / sqrt(min(frames[0].share, 1.0))
     shares = (weights / weights.sum()).tolist()
     gains = [frame.gain for frame in frames]
     noise = _root_of_squares(shares, [frame.noise for frame in frames])
-    noise = sqrt(noise**2 + propagation.shared_variance)
-    header["NOISEADU"] = (noise, "[ADU] expected noise of the sky")
+    noise = spread * sqrt(noise**2 + propagation.shared_variance)
+    header[colour_card("NOISEADU", colour)] = (noise, "[ADU] expected noise of the sky")
     if propagation.n_darks:
-        header["DARKADU"] = (sqrt(propagation.dark_variance), "[ADU] of it from the darks")
+        of_darks = spread * sqrt(propagation.dark_variance)
+        header[colour_card("DARKADU", colour)] = (of_darks, "[ADU] of it from the darks")
         header["NDARKS"] = (propagation.n_darks, "darks in the master")
         header["DITHERPX"] = (round(propagation.dither_px, 3), "[px] dither of the frames")
     if inf in gains:
         return
     gain = 1 / fsum(share**2 / gain for share, gain in zip(shares, gains, strict=True))
-    header["EGAIN"] = (gain, "[e-/ADU] of the average")
+    header[colour_card("EGAIN", colour)] = (gain / spread**2, "[e-/ADU] of the average")
     read_noise = [first_number(frame.header, READ_NOISE_KEYS) for frame in frames]
     in_adu = [noise / gain for noise, gain in zip(read_noise, gains, strict=True) if noise]
     if len(in_adu) == len(frames):
-        header["RDNOISE"] = (gain * _root_of_squares(shares, in_adu), "[e-] of the average")
+        electrons = gain / spread * _root_of_squares(shares, in_adu)
+        header[colour_card("RDNOISE", colour)] = (electrons, "[e-] of the average")
 
 
 def _mean(values: Sequence[float], weights: Sequence[float]) -> float:

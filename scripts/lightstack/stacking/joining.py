@@ -19,8 +19,8 @@ def as_images(made: Combined) -> Images:
     return {**made.images, COVERAGE: made.coverage, **rejected}
 
 
-def joined(files: Iterable[Path], shape: tuple[int, int]) -> Iterator[Band]:
-    """Read bands, from the first row of an image of this shape on.
+def joined(files: Iterable[Path], n_rows: int) -> Iterator[Band]:
+    """Read bands, from the first of so many rows on.
 
     Raises
     ------
@@ -39,6 +39,6 @@ def joined(files: Iterable[Path], shape: tuple[int, int]) -> Iterator[Band]:
             last = row + len(coverage)
             yield (row, last), Combined(images, coverage, rejected)
             row = last
-    if row != shape[0]:
+    if row != n_rows:
         named = ", ".join(map(str, files))
-        raise JobError(f"{named} have {row} of {shape[0]} rows: delete them and run again.")
+        raise JobError(f"{named} have {row} of {n_rows} rows: delete them and run again.")

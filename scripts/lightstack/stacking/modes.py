@@ -5,7 +5,7 @@ of a stack's recipe only where the mode is asked for. Hence they are named here 
 their names.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
@@ -90,10 +90,10 @@ class MeasuringMode(ClipMode, Protocol):
     def measure(self, frames: Any, threads: int) -> dict[str, Any]:
         """Measure on the frames what `combining.combine` is to be given for this mode."""
 
-    def write_measured(self, path: Path, measured: dict[str, Any]) -> None:
-        """Write that to a FITS file."""
+    def write_measured(self, path: Path, planes: Sequence[dict[str, Any]]) -> None:
+        """Write that to a FITS file, for each plane of an image."""
 
-    def read_measured(self, path: Path) -> dict[str, Any]:
+    def read_measured(self, path: Path, n_planes: int) -> list[dict[str, Any]]:
         """Read it again."""
 
 

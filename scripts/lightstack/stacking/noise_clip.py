@@ -127,15 +127,14 @@ def measure(frames: Sequence[AlignedFrame], threads: int) -> dict[str, Any]:
     return {"seeing": seeing, "gain": gain}
 
 
-def write_measured(path: Path, measured: dict[str, Any]) -> None:
-    """Write what `measure` found."""
-    write_seeing(path, measured["seeing"], measured["gain"])
+def write_measured(path: Path, planes: Sequence[dict[str, Any]]) -> None:
+    """Write what `measure` found for each plane."""
+    write_seeing(path, [(measured["seeing"], measured["gain"]) for measured in planes])
 
 
-def read_measured(path: Path) -> dict[str, Any]:
+def read_measured(path: Path, n_planes: int) -> list[dict[str, Any]]:
     """Read what `write_measured` wrote."""
-    seeing, gain = read_seeing(path)
-    return {"seeing": seeing, "gain": gain}
+    return [{"seeing": seeing, "gain": gain} for seeing, gain in read_seeing(path, n_planes)]
 
 
 def clip_rows(

@@ -1,10 +1,11 @@
 """The files of a stack: one per mode, and the thumbnails of all."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,12 @@ from scripts.lightstack.files.stack_file import StackWriter, count_extension, ta
 from scripts.lightstack.job import JobError
 from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.stacking.aligned import AlignedFrame, aligned_frames, weights_by_noise
-from scripts.lightstack.stacking.bands import Band
+from scripts.lightstack.stacking.bands import Band, Bands
+from scripts.lightstack.stacking.colours import Planes, cards_of_colours, planes_of
 from scripts.lightstack.stacking.combining import count_type
 from scripts.lightstack.stacking.dark_limit import limited_by_darks
 from scripts.lightstack.stacking.gradients import match_skies
-from scripts.lightstack.stacking.header import common_header, mode_header, table_of_frames
+from scripts.lightstack.stacking.header import Plane, common_header, mode_header, table_of_frames
 from scripts.lightstack.stacking.modes import AVERAGES, CLIP_MODES
 from scripts.lightstack.stacking.propagation import propagate
 from scripts.lightstack.stacking.rejection import blindness
@@ -44,8 +46,8 @@ class Stacked:
     ----------
     alignment : dict
         What `align_frames` found.
-    frames : sequence of AlignedFrame
-        The frames to stack.
+    planes : tuple of sequences of AlignedFrame
+        The frames to stack: once, or their red, green and blue.
     reference : AlignedFrame
         The one on whose grid they lie; it need not be one of them.
     sigma_clip : float
@@ -53,13 +55,16 @@ class Stacked:
     weights : str
         "noise" weights frames by their inverse variance where values are averaged; "none" takes
         them all alike.
+    cards : dict of str to (object, str)
+        What headers say of colours.
     """
 
     alignment: dict[str, Any]
-    frames: Sequence[AlignedFrame]
+    planes: Planes
     reference: AlignedFrame
     sigma_clip: float
     weights: str
+    cards: dict[str, tuple[Any, str]]
 
     @classmethod
     def of(
@@ -68,6 +73,7 @@ class Stacked:
         cleaned: dict[str, Path],
         members: Iterable[str],
         *,
+        color: str,
         sigma_clip: float,
         weights: str,
     ) -> "Stacked":
@@ -78,9 +84,12 @@ class Stacked:
         alignment : dict
             What `align_frames` found.
         cleaned : dict of str to Path
-            What `subtract_background` wrote, by frame: those of the group, and the reference.
+            What `subtract_background` or, for colours, `clean_colours` wrote, by frame: those of
+            the group, and the reference.
         members : iterable of str
             Frames of the group.
+        color : str
+            "gray", or "rgb" for the three colours.
         sigma_clip, weights
             As the attributes of these names.
         """
@@ -88,41 +97,113 @@ class Stacked:
         wanted = {name: cleaned[name] for name in {*members, reference}}
         aligned = {frame.name: frame for frame in aligned_frames(alignment, wanted)}
         frames = [frame for name, frame in aligned.items() if name in members]
-        stacked = cls(alignment, frames, aligned[reference], sigma_clip, weights)
+        planes: Planes = (frames,)
+        cards: dict[str, tuple[Any, str]] = {}
+        if color != "gray":
+            scaled = alignment["normalize"] != "none"
+            planes = planes_of(frames, reference, cleaned, scaled=scaled)
+            cards = cards_of_colours(frames[0].header, cleaned[reference])
+        stacked = cls(alignment, planes, aligned[reference], sigma_clip, weights, cards)
         if any(frame.header.get("SKYMODEL") != "match" for frame in frames):
             return stacked
-        skies = match_skies(frames, stacked.options["weights"])
-        matched = [replace(frame, sky=sky) for frame, sky in zip(frames, skies, strict=True)]
-        return replace(stacked, frames=matched)
+        return replace(stacked, planes=tuple(stacked.matched(plane) for plane in planes))
+
+    def matched(self, plane: Sequence[AlignedFrame]) -> Sequence[AlignedFrame]:
+        """Match the skies of the frames of a plane."""
+        skies = match_skies(plane, self.weights_of(plane))
+        return [replace(frame, sky=sky) for frame, sky in zip(plane, skies, strict=True)]
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """``(ny, nx)`` of the stacks [pixels]."""
-        return self.reference.transform.reference_shape
+    def frames(self) -> Sequence[AlignedFrame]:
+        """The frames to stack; if they have colours, their red."""
+        return self.planes[0]
 
     @property
-    def options(self) -> dict[str, Any]:
-        """Arguments of `combining.combine`, beside what `modes.MEASURING` measures."""
-        noise = np.array([frame.noise for frame in self.frames])
-        weight = weights_by_noise(noise) if self.weights == "noise" else np.ones(len(noise))
-        return {"weights": weight, "noise": noise, "sigma_clip": self.sigma_clip}
+    def shape(self) -> tuple[int, ...]:
+        """``(ny, nx)``, or ``(3, ny, nx)``, of the stacks [pixels]."""
+        plane = self.reference.transform.reference_shape
+        return plane if len(self.planes) == 1 else (len(self.planes), *plane)
+
+    def weights_of(self, plane: Sequence[AlignedFrame]) -> NDArray[np.float64]:
+        """Weights (n,) of the frames of a plane where values are averaged."""
+        if self.weights == "none":
+            return np.ones(len(plane))
+        return weights_by_noise(np.array([frame.noise for frame in plane]))
+
+    def options(self, plane: Sequence[AlignedFrame]) -> dict[str, Any]:
+        """Arguments of `combining.combine` for a plane, beside what `modes.MEASURING` measures."""
+        return {
+            "weights": self.weights_of(plane),
+            "noise": np.array([frame.noise for frame in plane]),
+            "sigma_clip": self.sigma_clip,
+        }
+
+    def bands(
+        self,
+        modes: Sequence[str],
+        memory_mb: int,
+        threads: int,
+        measured: Callable[[int], dict[str, Any]],
+        rows: tuple[int, int] | None = None,
+    ) -> Iterator[Band]:
+        """Combine the frames, a band at a time.
+
+        Parameters
+        ----------
+        modes, memory_mb, threads
+            As in `bands.Bands`.
+        measured : callable
+            Gives what `modes.MEASURING` has measured on a plane, by its number.
+        rows : (int, int), optional
+            The first row to make and the one after the last, counted on from one plane to the
+            next; default: all.
+        """
+        ny = self.shape[-2]
+        start, stop = rows or (0, self.n_rows)
+        for number, plane in enumerate(self.planes):
+            above = number * ny
+            first, last = max(start - above, 0), min(stop - above, ny)
+            if first < last:
+                options = self.options(plane) | measured(number)
+                bands = Bands(
+                    plane,
+                    modes,
+                    memory_mb,
+                    threads,
+                    rows=(first, last),
+                    n_kept=stop - start,
+                    **options,
+                )
+                for (top, bottom), made in bands:
+                    yield (top + above, bottom + above), made
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of all planes."""
+        return len(self.planes) * self.shape[-2]
+
+    @cached_property
+    def of_planes(self) -> list[Plane]:
+        """What headers tell of the frames of each plane."""
+        weights = [self.weights_of(plane) for plane in self.planes]
+        return [
+            Plane(plane, weight, propagate(plane, weight))
+            for plane, weight in zip(self.planes, weights, strict=True)
+        ]
 
     def headers(self, modes: Iterable[str]) -> "dict[str, fits.Header]":
         """Cards of the stack of each mode, and under "" those that all have."""
         common = common_header(self.frames, self.reference)
+        common.update(self.cards)
         common["NORMALIZ"] = (
             self.alignment["normalize"],
             "how frames were scaled to the reference",
         )
-        weights = self.options["weights"]
-        propagation = propagate(self.frames, weights)
         return {"": common} | {
             mode: mode_header(
                 common,
                 mode,
-                self.frames,
-                weights,
-                propagation,
+                self.of_planes,
                 weighted_by=self.weights,
                 sigma_clip=self.sigma_clip,
             )
@@ -139,6 +220,7 @@ def make_stacks(
     *,
     group: str,
     members: list[str],
+    color: str,
     sigma_clip: float,
     weights: str,
     threads: int,
@@ -148,11 +230,13 @@ def make_stacks(
     Parameters
     ----------
     bands_of : callable
-        Gives the bands of what is stacked, from the first row on.
+        Gives the bands of what is stacked, from the first row on; if there are several planes,
+        their rows are counted on from one to the next.
     alignment : Path
         What `align_frames` wrote.
     cleaned : dict of str to Path
-        What `subtract_background` wrote, by frame: those of the group, and the reference.
+        What `subtract_background` or, for colours, `clean_colours` wrote, by frame: those of the
+        group, and the reference.
     stacks : dict of str to Path
         The file to write for each mode: the stack on the reference's grid [ADU], ``COVERAGE``,
         ``REJECTED`` where values were clipped, and the table ``FRAMES``.
@@ -163,8 +247,8 @@ def make_stacks(
         Name of the group; empty where frames are not grouped.
     members : list of str
         Frames of the group.
-    sigma_clip, weights
-        As the attributes of `Stacked`.
+    color, sigma_clip, weights
+        As in `Stacked.of`.
     threads : int
         How many threads to use; they change nothing but the time.
 
@@ -183,7 +267,9 @@ def make_stacks(
         log.warning("No stacks: %s", problem)
         write_failure(thumbnails, UnusableFrameError(problem), {})
         return
-    stacked = Stacked.of(found, cleaned, members, sigma_clip=sigma_clip, weights=weights)
+    stacked = Stacked.of(
+        found, cleaned, members, color=color, sigma_clip=sigma_clip, weights=weights
+    )
     if "sigma_clip" in stacks and (blind := blindness(len(stacked.frames), sigma_clip)):
         log.warning("%s", blind)
     _write(stacked, bands_of(stacked), stacks, thumbnails, len(members), threads)
@@ -199,12 +285,11 @@ def _write(
     threads: int,
 ) -> None:
     """Write the stacks, a file in a thread, while their bands are made; shrink them."""
-    frames = stacked.frames
-    shape, counts_as = stacked.shape, count_type(len(frames))
+    shape, counts_as = stacked.shape, count_type(len(stacked.frames))
     headers = stacked.headers(stacks)
     for told in {limited_by_darks(headers[mode]) for mode in stacks if mode in AVERAGES} - {""}:
         log.warning("%s", told)
-    coverage = np.empty(shape, counts_as)
+    coverage = np.empty((stacked.n_rows, shape[-1]), counts_as)
     rejected = {mode: np.empty_like(coverage) for mode in CLIP_MODES if mode in stacks}
     small = {mode: Thumbnail(shape) for mode in (*stacks, COVERAGE)}
     with ExitStack() as files:
@@ -224,14 +309,18 @@ def _write(
             small[COVERAGE].add(band.coverage.astype(np.float32))
             for mode, count in band.rejected.items():
                 rejected[mode][slice(*rows)] = count
-        counts = count_extension("COVERAGE", coverage)
+        counts = count_extension("COVERAGE", coverage.reshape(shape))
         plain, weighted = (
-            table_extension("FRAMES", table_of_frames(frames, used))
-            for used in (None, stacked.options["weights"])
+            table_extension("FRAMES", table_of_frames(stacked.of_planes, weighted=has_weights))
+            for has_weights in (False, True)
         )
 
         def finish(mode: str) -> None:
-            clipped = [count_extension("REJECTED", rejected[mode])] if mode in rejected else []
+            clipped = (
+                [count_extension("REJECTED", rejected[mode].reshape(shape))]
+                if mode in rejected
+                else []
+            )
             table = weighted if mode in AVERAGES else plain
             writers[mode].finish([counts, *clipped, table])
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.alignment.transform import inside
 from scripts.lightstack.raw.values import first_number
-from scripts.lightstack.stacking.aligned import AlignedFrame
+from scripts.lightstack.stacking.aligned import AlignedFrame, colour_card
 from scripts.lightstack.stacking.resampling import PHASE_BITS, PHASES, RADIUS, TAPS, WEIGHTS
 from scripts.lightstack.text import DOUBT
 
@@ -224,7 +224,7 @@ def _masters(frames: Sequence[AlignedFrame]) -> dict[_Master, Floats]:
             names = (str(header.get(key, "")).partition(DOUBT)[0] for key in ("DARK", "BIAS"))
             key = _Master(True, " ".join(names), int(first_number(header, ("NDARKS",)) or 1))
             found[key][number] = dark * frame.brightening
-        sky = first_number(header, ("BKGADU",))
+        sky = first_number(header, (colour_card("BKGADU", frame.colour),))
         if share and sky:
             key = _Master(False, str(header.get("FLAT", "")).partition(DOUBT)[0], 0)
             found[key][number] = share * abs(sky) * frame.brightening

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from scripts.lightstack.stacking.centres import find_centres
 from scripts.lightstack.stacking.psf_matching import (
     N_PIXELS,
     REACH,
+    TERMS,
     Seeing,
     Starlight,
     measure_seeing,
@@ -74,27 +74,36 @@ def measure_seeing_on_bands(
     return seeing, gain
 
 
-def write_seeing(path: Path, seeing: Seeing | None, gain: NDArray[np.float64]) -> None:
-    """Write what `measure_seeing_on_bands` found, as a FITS table."""
-    columns: dict[str, NDArray[Any]] = {"GAIN": gain}
-    if seeing is not None:
-        columns |= {
-            "KERNEL": seeing.kernels,
-            "ERROR": seeing.errors,
-            "LINEAR": np.full(gain.size, seeing.linear_below),
-        }
-    fields = [(name, ">f8", column.shape[1:]) for name, column in columns.items()]
-    table = np.empty(gain.size, fields)
-    for name, column in columns.items():
-        table[name] = column
-    write_table(path, table, {})
+Measured = tuple[Seeing | None, NDArray[np.float64]]
+"""The frames' seeing and gains, as `measure_seeing_on_bands` finds them."""
 
 
-def read_seeing(path: Path) -> tuple[Seeing | None, NDArray[np.float64]]:
-    """Read what `write_seeing` wrote."""
-    table = read_table(path)
-    gain = np.ascontiguousarray(table["GAIN"])
-    if "KERNEL" not in (table.dtype.names or ()):
-        return None, gain
-    kernels, errors = (np.ascontiguousarray(table[name]) for name in ("KERNEL", "ERROR"))
-    return Seeing(kernels, errors, float(table["LINEAR"][0])), gain
+def write_seeing(path: Path, planes: Sequence[Measured]) -> None:
+    """Write what `measure_seeing_on_bands` found for each plane, as a FITS table."""
+    n, rows = planes[0][1].size, []
+    fields = [
+        ("GAIN", ">f8"),
+        ("KERNEL", ">f8", (TERMS.shape[1],)),
+        ("ERROR", ">f8"),
+        ("LINEAR", ">f8"),
+    ]
+    for seeing, gain in planes:
+        table = np.full(n, np.nan, fields)
+        table["GAIN"] = gain
+        if seeing is not None:
+            table["KERNEL"], table["ERROR"] = seeing.kernels, seeing.errors
+            table["LINEAR"] = seeing.linear_below
+        rows.append(table)
+    write_table(path, np.concatenate(rows), {})
+
+
+def read_seeing(path: Path, n_planes: int) -> list[Measured]:
+    """Read what `write_seeing` wrote of so many planes."""
+    found: list[Measured] = []
+    for table in np.split(read_table(path), n_planes):
+        gain, kernels, errors = (
+            np.ascontiguousarray(table[name]) for name in ("GAIN", "KERNEL", "ERROR")
+        )
+        linear = float(table["LINEAR"][0])
+        found.append((None if np.isnan(linear) else Seeing(kernels, errors, linear), gain))
+    return found

@@ -24,29 +24,37 @@ class Thumbnail:
 
     Parameters
     ----------
-    shape : (int, int)
-        ``(ny, nx)`` of the image [pixels].
+    shape : tuple of int
+        ``(ny, nx)`` of the image, or ``(3, ny, nx)``, whose rows are counted on from one plane to
+        the next [pixels].
     longest : int
         No side of the thumbnail is longer [pixels].
     """
 
-    def __init__(self, shape: tuple[int, int], longest: int = LONGEST_PX) -> None:
-        self._factor = -(-max(shape) // longest)
-        ny, nx = (max(1, length // self._factor) for length in shape)
-        self._total, self._count = np.zeros((ny, nx)), np.zeros((ny, nx), np.int64)
+    def __init__(self, shape: tuple[int, ...], longest: int = LONGEST_PX) -> None:
+        *planes, self._ny, nx = shape
+        self._factor = -(-max(self._ny, nx) // longest)
+        small = [max(1, length // self._factor) for length in (self._ny, nx)]
+        self._total = np.zeros((*planes, *small))
+        self._count = np.zeros((*planes, *small), np.int64)
         self._row = 0
 
     def add(self, rows: NDArray[np.float32]) -> None:
         """Take the next rows of the image."""
-        _add(rows, self._row, self._factor, self._total, self._count)
-        self._row += len(rows)
+        while len(rows):
+            plane, row = divmod(self._row, self._ny)
+            place = plane if self._total.ndim > 2 else ...
+            of_plane = rows[: self._ny - row]
+            _add(of_plane, row, self._factor, self._total[place], self._count[place])
+            self._row += len(of_plane)
+            rows = rows[len(of_plane) :]
 
     def image(self) -> NDArray[np.float64]:
         """Mean of the pixels of each block; NaN where none has data.
 
         Returns
         -------
-        (my, mx) ndarray of float64
+        (my, mx) or (3, my, mx) ndarray of float64
             Rows and columns that fill no block are left out.
         """
         return np.where(self._count > 0, self._total / np.maximum(self._count, 1), np.nan)

@@ -1,0 +1,143 @@
+"""Free the colours of one frame of dark, bias, flat and sky."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.calibrate_frame import calibrate
+from scripts.lightstack.colour.planes import COLOURS, MOSAIC, whole_colour
+from scripts.lightstack.colour.starlight import add_light, brightest_stars, table_of_stars
+from scripts.lightstack.files.colour_file import write_colours
+from scripts.lightstack.files.frame_file import pass_on_failure, write_failure
+from scripts.lightstack.files.table_file import read_table
+from scripts.lightstack.job import job_log
+from scripts.lightstack.raw.bayer import MOSAIC_CARDS, bayer_pattern
+from scripts.lightstack.raw.image import UnusableFrameError
+from scripts.lightstack.raw.orientation import turn_header
+from scripts.subtract_background import Subtracted, subtract_background
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+log = logging.getLogger(__name__)
+
+SMALLEST_BOX = 4
+"""Side of the mesh's cells on a place of a mosaic, at least [pixels of that place]."""
+
+
+def run(
+    raw: Path,
+    sources: Path,
+    colours: Path,
+    *,
+    sha256: str,
+    masters: Mapping[str, Path],
+    turned: bool = False,
+    background: str = "mesh",
+    background_box: int,
+    **calibration: Any,
+) -> None:
+    """Write the colours of a frame, or a file that says why it is unusable.
+
+    Parameters
+    ----------
+    raw : Path
+        The raw frame.
+    sources : Path
+        What `detect_sources` found in its grey image.
+    colours : Path
+        FITS file to write: a mosaic, whose pattern stands in ``MOSAIC``, or three planes [ADU],
+        and a table of stars with their light in each colour. The level of the sky, its noise and
+        that of saturated pixels [ADU] stand in ``BKGADU``, ``NOISEAD`` and ``SATURAT`` with R, G
+        or B at the end.
+    sha256, masters, turned
+        As in `calibrate_frame`.
+    background, background_box
+        As in `subtract_background`. Each place of a mosaic's pattern, and each plane, has a sky
+        of its own.
+    **calibration
+        Further arguments of `calibrate_frame.calibrate`.
+    """
+    if pass_on_failure(sources, colours):
+        return
+    try:
+        found = calibrate(raw, masters, **calibration)
+    except UnusableFrameError as error:
+        log.warning("Unusable: %s", error)
+        write_failure(colours, error, {"RAWSHA": sha256})
+        return
+    header, pixels = found.header, np.ascontiguousarray(found.data[::-1] if turned else found.data)
+    pattern = bayer_pattern(header)
+    for key in MOSAIC_CARDS:
+        header.remove(key, ignore_missing=True)
+    if pattern is not None:
+        # Of an even number of rows, the last one has the colours of the second.
+        is_swapped = turned and len(pixels) % 2 == 0
+        pattern = pattern[2:] + pattern[:2] if is_swapped else pattern
+    if turned:
+        turn_header(header, len(pixels))
+    found.note(sha256)
+    skies: dict[str, list[Subtracted]] = {colour: [] for colour in COLOURS}
+    for colour, plane in _planes(pixels, pattern):
+        box = background_box if pattern is None else max(background_box // 2, SMALLEST_BOX)
+        skies[colour].append(_without_sky(plane, box, found.step, background, raw))
+    if pattern is not None:
+        header[MOSAIC] = (pattern, "colours of the first 2 x 2 pixels")
+    for colour, each in skies.items():
+        level = float(np.mean([sky.level for sky in each]))
+        noise = float(np.sqrt(np.mean([sky.noise**2 for sky in each])))
+        header[f"BKGADU{colour}"] = (level, "[ADU] level of the sky that was subtracted")
+        header[f"NOISEAD{colour}"] = (noise, "[ADU] standard deviation of the sky")
+        header[f"SATURAT{colour}"] = (found.level - level, "[ADU] level of saturated pixels")
+    header["SKYMODEL"] = (background, "model of the sky that was subtracted")
+    chosen, radius = brightest_stars(read_table(sources))
+    stars = table_of_stars(chosen)
+    for number in range(len(COLOURS)):
+        add_light(stars, number, whole_colour(pixels, pattern, number), radius)
+    write_colours(colours, pixels, header, stars)
+
+
+def _planes(
+    pixels: NDArray[np.float32], pattern: str | None
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Give views of what has a colour of its own, and that colour."""
+    if pattern is None:
+        yield from zip(COLOURS, pixels, strict=True)
+    else:
+        for (row, column), colour in zip(np.ndindex(2, 2), pattern, strict=True):
+            yield colour, pixels[row::2, column::2]
+
+
+def _without_sky(
+    plane: NDArray[np.float32], box: int, step: float, background: str, raw: Path
+) -> Subtracted:
+    """Subtract the sky of a plane, in place."""
+    whole = np.ascontiguousarray(plane)
+    try:
+        sky = subtract_background(whole, box, step, background)
+    except UnusableFrameError as error:
+        log.warning("%s: a colour is left out: %s", raw, error)
+        whole, sky = np.full(plane.shape, np.nan, np.float32), Subtracted(0.0, 0.0, 0.0, 0.0)
+    plane[...] = whole
+    return sky
+
+
+if "snakemake" in globals():
+    with job_log(snakemake):
+        run(
+            Path(snakemake.input.raw),
+            Path(snakemake.input.sources),
+            Path(snakemake.output.colours),
+            sha256=snakemake.params.sha256,
+            masters={
+                noun: Path(path)
+                for noun in ("own", "dark", "bias", "flat", "bad_pixels")
+                if (path := snakemake.input.get(noun))
+            },
+            **snakemake.params.facts,
+            **snakemake.params.settings,
+        )

@@ -1,0 +1,75 @@
+"""The colours of a frame on disk, read a few rows at a time."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lightstack.colour.demosaicing import REACH, colour_of_mosaic
+from scripts.lightstack.files.frame_file import PixelFile
+from scripts.lightstack.raw.values import Cards
+
+COLOURS = "RGB"
+
+MOSAIC = "MOSAIC"
+"""Card of a file with a mosaic: the colours of its first 2 x 2 pixels in rows, such as RGGB."""
+
+
+class MosaicFile:
+    """One colour of a mosaic on disk.
+
+    Parameters
+    ----------
+    path : Path
+        What `clean_colours` wrote.
+    pattern : str
+        Colours of its first 2 x 2 pixels in rows.
+    colour : {0, 1, 2}
+        Red, green or blue.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        ``(ny, nx)`` [pixels].
+    """
+
+    def __init__(self, path: Path, pattern: str, colour: int) -> None:
+        self._pixels, self._pattern, self._colour = PixelFile(path), pattern, colour
+        self.shape = self._pixels.shape
+
+    def read_rows(self, first: int, last: int) -> NDArray[np.float32]:
+        """Read rows as `files.frame_file.PixelFile` does."""
+        if first == last:
+            return np.empty((0, self.shape[1]), np.float32)
+        above, below = max(first - REACH, 0), min(last + REACH, self.shape[0])
+        rows = self._pixels.read_rows(above, below)
+        return colour_of_mosaic(rows, (first, last), self.shape, self._pattern, self._colour)
+
+
+def colour_file(path: Path, header: Cards, colour: int) -> PixelFile | MosaicFile:
+    """Open a colour of a frame.
+
+    Parameters
+    ----------
+    path : Path
+        What `clean_colours` wrote: a mosaic, or three planes.
+    header : mapping
+        Its cards.
+    colour : {0, 1, 2}
+        Red, green or blue.
+    """
+    pattern = header.get(MOSAIC)
+    if isinstance(pattern, str):
+        return MosaicFile(path, pattern, colour)
+    return PixelFile(path, plane=colour)
+
+
+def whole_colour(
+    pixels: NDArray[np.float32], pattern: str | None, colour: int
+) -> NDArray[np.float32]:
+    """Give one colour of a mosaic (ny, nx) of this pattern, or of three planes (3, ny, nx)."""
+    if pattern is None:
+        plane: NDArray[np.float32] = pixels[colour]
+        return plane
+    ny, nx = pixels.shape
+    return colour_of_mosaic(pixels, (0, ny), (ny, nx), pattern, colour)

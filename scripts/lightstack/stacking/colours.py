@@ -1,0 +1,146 @@
+"""The colours of frames: each is stacked as a grey image would be, on the scale of its stars."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lightstack.colour.planes import COLOURS, MOSAIC, colour_file
+from scripts.lightstack.files.colour_file import read_stars
+from scripts.lightstack.raw.colour import LUMA
+from scripts.lightstack.stacking.aligned import AlignedFrame
+
+MOSAIC_GREY = (0.25, 0.5, 0.25)
+"""Shares of red, green and blue pixels in a mosaic, and in the grey that is made of it."""
+
+GREY = "GREY"
+"""Card of a stack: the weights of its colours in the grey image that frames are graded by."""
+
+WHITE = ("WHITER", "WHITEG", "WHITEB")
+"""Cards of a stack: what its colours are multiplied by, so that the median star is white."""
+
+NEAR = 1.5
+"""How far stars are from those of the reference, at most [pixels]."""
+
+FEWEST_STARS = 10
+"""Of fewer, no colour is said to be fainter or brighter than the frame."""
+
+Planes = tuple[Sequence[AlignedFrame], ...]
+
+
+def planes_of(
+    frames: Sequence[AlignedFrame], reference: str, paths: Mapping[str, Path], *, scaled: bool
+) -> Planes:
+    """Open the colours of frames.
+
+    Parameters
+    ----------
+    frames : sequence of AlignedFrame
+    reference : str
+        Name of the one on whose grid they lie.
+    paths : mapping of str to Path
+        What `clean_colours` wrote, by the names of these frames.
+    scaled : bool
+        Whether fluxes are brought to the reference's: of each colour by itself then, for air takes
+        more of blue light than of red.
+
+    Returns
+    -------
+    tuple of sequences of AlignedFrame
+        Red, green and blue.
+    """
+    wanted = read_stars(paths[reference]) if scaled else None
+    planes: tuple[list[AlignedFrame], ...] = ([], [], [])
+    for frame in frames:
+        path = paths[frame.name]
+        scales = _scales(frame, path, wanted)
+        for number, plane in enumerate(planes):
+            plane.append(_of_colour(frame, path, number, scales[number]))
+    return planes
+
+
+def _of_colour(frame: AlignedFrame, path: Path, number: int, scale: float) -> AlignedFrame:
+    """Open a colour of a frame."""
+    return replace(
+        frame,
+        pixels=colour_file(path, frame.header, number),
+        flux_scale=frame.flux_scale * scale,
+        colour=COLOURS[number],
+        share=MOSAIC_GREY[number] if MOSAIC in frame.header else 1.0,
+    )
+
+
+def cards_of_colours(header: Any, reference: Path) -> dict[str, tuple[Any, str]]:
+    """Tell what a stack's header says of its colours.
+
+    Parameters
+    ----------
+    header : mapping
+        Cards of a frame.
+    reference : Path
+        What `clean_colours` wrote of the reference.
+    """
+    cards: dict[str, tuple[Any, str]] = {
+        "PLANES": (COLOURS, "colours along the third axis"),
+        GREY: (" ".join(map(str, grey_weights(header))), "weights of the colours in grey"),
+    }
+    light = read_stars(reference)["light"]
+    light = light[(light > 0).all(axis=1)]
+    white = np.ones(len(COLOURS))
+    if len(light) >= FEWEST_STARS:
+        white = np.median(light[:, 1:2] / light, axis=0)
+    for card, colour, factor in zip(WHITE, ("red", "green", "blue"), white, strict=True):
+        cards[card] = (float(factor), f"factor of {colour} that makes stars white")
+    return cards
+
+
+def grey_weights(header: Any) -> tuple[float, float, float]:
+    """Weights of red, green and blue in the grey image of a frame or stack with this header."""
+    return MOSAIC_GREY if MOSAIC in header else LUMA
+
+
+def _scales(frame: AlignedFrame, path: Path, wanted: NDArray[Any] | None) -> list[float]:
+    """Tell what brings each colour to the reference's beside what brings the grey image to it.
+
+    Parameters
+    ----------
+    frame : AlignedFrame
+    path : Path
+        Its colours.
+    wanted : structured ndarray or None
+        Stars of the reference, if there is anything to be brought to them.
+    """
+    if wanted is None:
+        return [1.0] * len(COLOURS)
+    stars = read_stars(path)
+    weights = grey_weights(frame.header)
+    own, other = _pairs(frame, stars, wanted)
+    light, light_wanted = stars["light"][own], wanted["light"][other]
+    good = (light > 0).all(axis=1) & (light_wanted > 0).all(axis=1)
+    if np.count_nonzero(good) < FEWEST_STARS:
+        return [1.0] * len(COLOURS)
+    parts, parts_wanted = (
+        each / sum(weight * each[:, k : k + 1] for k, weight in enumerate(weights))
+        for each in (light[good], light_wanted[good])
+    )
+    ratio = np.median(parts_wanted / parts, axis=0)
+    return [float(value) for value in ratio]
+
+
+def _pairs(
+    frame: AlignedFrame, stars: NDArray[Any], wanted: NDArray[Any]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Find the stars of a frame that are stars of the reference: their places in both tables."""
+    from scipy.spatial import KDTree
+
+    none = np.empty(0, np.int64)
+    if not (len(stars) and len(wanted)):
+        return none, none
+    here = frame.transform.forward(np.column_stack([stars["x"], stars["y"]]))
+    tree = KDTree(np.column_stack([wanted["x"], wanted["y"]]))
+    _, found = tree.query(here, distance_upper_bound=NEAR)
+    is_found = found < len(wanted)
+    return np.flatnonzero(is_found), found[is_found]

@@ -1,0 +1,200 @@
+"""Colours of a Bayer camera: true, on one scale, without a trace of the mosaic."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sep
+from astropy.io import fits
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.spatial import KDTree
+
+from scripts.lightstack.simulator import Light, Night, Sky, make_camera, write_night
+from tests.conftest import SMALL_SETTINGS, Run, planned_jobs, snakemake, write_settings
+
+SHAPE = (300, 400)
+N_FRAMES = 8
+SETTINGS = {**SMALL_SETTINGS, "background_box": 64, "modes": ["mean", "sigma_clip"]}
+PER_FRAME = ("calibrate_frame", "subtract_background", "detect_sources", "grade_frame")
+
+
+def bayer_night(folder: Path, pattern: str = "GRBG", **settings: object) -> Night:
+    """Write frames of one dithered field; air takes ever more of the blue light, as it sets."""
+    rng = np.random.default_rng(3)
+    x, y = np.meshgrid(np.arange(-16, SHAPE[1] + 17, 33), np.arange(-16, SHAPE[0] + 17, 33))
+    places = np.column_stack([x.ravel(), y.ravel()]) + rng.uniform(-6, 6, (x.size, 2))
+    flux = 10 ** rng.uniform(4, 5, x.size)
+    sky = Sky(places, flux, rng.uniform(0.4, 1.0, (x.size, 3)) * (0.9, 1.0, 0.7))
+    camera = replace(make_camera(rng, SHAPE), pattern=pattern)
+    lights = {}
+    for k in range(N_FRAMES):
+        shift = (float(rng.uniform(-8, 8)), float(rng.uniform(-8, 8))) if k else (0.0, 0.0)
+        lost = k / N_FRAMES
+        lights[f"light_{k + 1}"] = Light(
+            shift=shift, colours=(1 - 0.04 * lost, 1 - 0.08 * lost, 1 - 0.2 * lost)
+        )
+    night = Night(sky, camera, lights)
+    write_night(folder, night)
+    write_settings(folder, **{**SETTINGS, "color": "rgb", **settings})
+    return night
+
+
+@pytest.fixture(scope="module")
+def coloured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Night]:
+    """Run the workflow on a night of a colour camera."""
+    folder = tmp_path_factory.mktemp("colour") / "night"
+    night = bayer_night(folder)
+    run = snakemake(folder)
+    assert run.returncode == 0, run.output
+    return run, night
+
+
+def stack(run: Run, mode: str = "mean") -> tuple[NDArray[np.float32], fits.Header]:
+    with fits.open(run.folder / "results" / f"stack_{mode}.fits") as hdus:
+        return np.ascontiguousarray(hdus[0].data, np.float32), hdus[0].header
+
+
+def within(night: Night) -> NDArray[np.bool_]:
+    """Choose the stars that all frames show."""
+    return np.asarray(((night.sky.xy > 24) & (night.sky.xy < (376, 276))).all(axis=1))
+
+
+def light_of(plane: NDArray[np.float32], xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    light, _, _ = sep.sum_circle(plane, *xy.T, 7.0, bkgann=(9.0, 13.0))
+    return np.asarray(light)
+
+
+def test_stars_have_their_true_colours(coloured: tuple[Run, Night]) -> None:
+    run, night = coloured
+    image, header = stack(run)
+    assert image.shape == (3, *SHAPE)
+    assert header["PLANES"] == "RGB"
+    assert "BAYERPAT" not in header
+    chosen = within(night)
+    sky = night.sky
+    assert sky.colours is not None
+    true = sky.flux[chosen, np.newaxis] * sky.colours[chosen]
+    found = np.stack([light_of(plane, sky.xy[chosen]) for plane in image], axis=1) / true
+    bright = true.min(axis=1) > 8000
+    assert bright.sum() >= 10
+    np.testing.assert_allclose(np.median(found[bright], axis=0), 0.985, atol=0.015)
+    ratios = found[bright][:, [0, 2]] / found[bright][:, 1:2]
+    np.testing.assert_allclose(np.median(ratios, axis=0), 1, atol=0.01)
+    assert np.std(ratios, axis=0).max() < 0.03
+
+
+def test_each_colour_has_the_light_that_its_own_air_took(coloured: tuple[Run, Night]) -> None:
+    run, night = coloured
+    with fits.open(run.folder / "results" / "stack_mean.fits") as hdus:
+        table = hdus["FRAMES"].data
+        weights = np.asarray(table["WEIGHT"])
+        scales = np.asarray(table["FLUXSCAL"])
+    true = [1 / np.array(light.colours) for light in night.lights.values()]
+    np.testing.assert_allclose(scales, true, rtol=0.01)
+    np.testing.assert_allclose(weights.sum(axis=0), 1)
+    assert (weights[0] > weights[-1]).all()
+
+
+def test_the_sky_is_gone_from_each_colour_and_its_noise_is_told(
+    coloured: tuple[Run, Night],
+) -> None:
+    run, night = coloured
+    image, header = stack(run)
+    y, x = np.mgrid[14 : SHAPE[0] - 14 : 9, 14 : SHAPE[1] - 14 : 9]
+    places = np.column_stack([x.ravel(), y.ravel()]).astype(float)
+    empty = places[KDTree(night.sky.xy).query(places)[0] > 14]
+    for plane, colour in zip(image, "RGB", strict=True):
+        noise = header[f"NOISEAD{colour}"]
+        assert abs(np.median(plane)) < noise / 2
+        light, _, _ = sep.sum_circle(plane, *empty.T, 6.0)
+        spread = np.std(light)
+        # A little is lost at the aperture's border, where neighbours share their noise.
+        assert 0.8 < spread / (noise * np.sqrt(np.pi * 36)) < 1.1
+    assert "NOISEADU" not in header
+    assert header["SATURATE"] == min(header[f"SATURAT{colour}"] for colour in "RGB")
+    # As many electrons as frames times a quarter or half of the pixels caught.
+    assert header["EGAINR"] == pytest.approx(1.5 * N_FRAMES / 4, rel=0.05)
+    assert header["EGAING"] == pytest.approx(1.5 * N_FRAMES / 2, rel=0.05)
+
+
+def test_nothing_is_left_of_the_mosaic(coloured: tuple[Run, Night]) -> None:
+    image, _ = stack(coloured[0], "sigma_clip")
+    for plane in image:
+        # Squares of the pattern against each other: a checkerboard would be in their means.
+        inner = plane[16:-16, 16:-16]
+        noise = 1.4826 * np.median(np.abs(inner - np.median(inner)))
+        sites = [np.median(inner[row::2, column::2]) for row, column in np.ndindex(2, 2)]
+        assert np.ptp(sites) < 5 * 1.25 * noise / np.sqrt(inner.size / 4)
+
+
+def test_counts_have_the_planes_of_the_stack(coloured: tuple[Run, Night]) -> None:
+    with fits.open(coloured[0].folder / "results" / "stack_sigma_clip.fits") as hdus:
+        hdus.verify("exception")
+        coverage, rejected = hdus["COVERAGE"].data, hdus["REJECTED"].data
+        assert coverage.shape == rejected.shape == hdus[0].data.shape
+        assert coverage.max() == N_FRAMES
+        assert (np.isnan(hdus[0].data) == (coverage == 0)).all()
+
+
+def test_the_preview_has_a_grey_sky_and_white_stars(coloured: tuple[Run, Night]) -> None:
+    run, night = coloured
+    with Image.open(run.folder / "results" / "preview.png") as picture:
+        assert picture.mode == "RGB"
+        pixels = np.asarray(picture, float)[44 : 44 + SHAPE[0], 8 : 8 + SHAPE[1]][::-1]
+    sky = np.median(pixels, axis=(0, 1))
+    assert np.ptp(sky) <= 4
+    x, y = np.rint(night.sky.xy[within(night)]).astype(int).T
+    stars = np.median(pixels[y, x] - sky, axis=0)
+    assert stars.min() > 30
+    assert np.ptp(stars) < 0.15 * stars.max()
+    assert (run.folder / "results" / "report.html").is_file()
+
+
+def test_bands_and_cores_change_no_byte(coloured: tuple[Run, Night], tmp_path: Path) -> None:
+    bayer_night(tmp_path, stack_bands=4, stack_memory_mb=1)
+    run = snakemake(tmp_path, cores=1)
+    assert run.returncode == 0, run.output
+    for name, content in coloured[0].results.items():
+        if name.endswith((".fits", "preview.png")):
+            assert run.results[name] == content, name
+
+
+def test_a_grey_night_has_no_job_for_colours(tmp_path: Path) -> None:
+    bayer_night(tmp_path, color="gray")
+    run = snakemake(tmp_path, "-n")
+    assert "clean_colours" not in planned_jobs(run)
+
+
+def test_colours_come_and_go_without_a_look_at_the_grey_frames(
+    coloured: tuple[Run, Night],
+) -> None:
+    run, _ = coloured
+    after = {"stack_frames": 1, "draw_preview": 1, "write_report": 1, "all": 1}
+    assert planned_jobs(snakemake(run.folder, "-n")) == {}
+    grey = planned_jobs(snakemake(run.folder, "-n", "--config", "color=gray"))
+    assert grey == after
+    box = planned_jobs(snakemake(run.folder, "-n", "--config", "background_box=48"))
+    assert box["clean_colours"] == N_FRAMES
+
+
+def test_a_frame_without_colours_is_named_and_the_others_are_stacked(tmp_path: Path) -> None:
+    bayer_night(tmp_path)
+    fits.delval(tmp_path / "data" / "light_3.fits", "BAYERPAT")
+    run = snakemake(tmp_path)
+    assert run.returncode == 0, run.output
+    row = run.ledger["light_3"]
+    assert row["status"] == "failed"
+    assert "light_3.fits: it has no colours" in row["reasons"]
+    assert "color to gray" in row["reasons"]
+    assert stack(run)[1]["NCOMBINE"] == N_FRAMES - 1
+
+
+def test_a_night_without_any_colour_is_told_before_a_job(
+    small_night: Callable[..., Path],
+) -> None:
+    run = snakemake(small_night(color="rgb"))
+    assert run.returncode != 0
+    assert "color: no light below data has colours" in run.output
