@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,7 @@ def saturated(value: float) -> NDArray[np.float32]:
 
 GOOD: dict[str, Callable[[], NDArray[np.float32]]] = {
     **{
-        f"level {level} noise {noise}": lambda level=level, noise=noise: sky(level, noise)  # type: ignore[misc]
+        f"level {level} noise {noise}": partial(sky, level, noise)
         for level in (0, 0.3, 1, 3)
         for noise in (0.2, 0.5, 1, 3)
     },

@@ -50,7 +50,7 @@ def frames(kind: str, n: int, seed: int = 1, **cards: float | str) -> list[Align
         header = fits.Header([("NOISEADU", rng.uniform(6, 10)), ("SATURATE", 6e4)])
         header.update(cards)
         transform = Transform(matrix(kind, number, rng), SHAPE, SHAPE)
-        made.append(AlignedFrame(f"{number}", None, header, transform, 1.0))  # type: ignore[arg-type]
+        made.append(AlignedFrame(f"{number}", None, header, transform, 1.0))  # type: ignore[arg-type] # its pixels play no part
     return made
 
 

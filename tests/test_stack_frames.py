@@ -301,7 +301,7 @@ def test_the_recipe_has_the_modules_that_a_stack_loads(
         package = ROOT / "scripts" / "lightstack"
         paths = {Path(line) for line in told.splitlines() if Path(line).is_relative_to(package)}
         loaded[modes[-1]] = {path for path in paths if path.name != "__init__.py"}
-        files = Recipes({"modes": modes, "color": "gray"}, *[None] * 8).files_of("stack_frames")  # type: ignore[arg-type]
+        files = Recipes({"modes": modes, "color": "gray"}, *[None] * 8).files_of("stack_frames")  # type: ignore[arg-type] # settings alone tell
         in_recipe = {path for file in files for path in modules.reached(ROOT / file)}
         assert loaded[modes[-1]] <= in_recipe
         names = {path.stem for path in in_recipe}

@@ -72,7 +72,7 @@ def test_what_arrives_during_a_run_is_noticed_after_it(tmp_path: Path) -> None:
     next(passes)
     (tmp_path / "a.fits").unlink()
     next(passes)
-    passes.close()  # type: ignore[attr-defined]
+    passes.close()
 
 
 def frames(night: Path) -> dict[str, str]:

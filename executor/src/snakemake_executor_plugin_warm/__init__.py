@@ -24,7 +24,7 @@ PREAMBLE_MODULES = ("snakemake.iocontainers", "snakemake.io", "snakemake.logging
 
 
 @dataclass
-class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]
+class ExecutorSettings(ExecutorSettingsBase):
     """Settings of the executor: ``--warm-…`` on the command line, ``warm-…`` in a profile."""
 
     preload: list[str] = field(
@@ -102,7 +102,7 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]
         return {name: value for name, _, value in named}
 
 
-class Executor(LocalExecutor):  # type: ignore[misc]
+class Executor(LocalExecutor):
     """Runs jobs as the local executor does, and Python scripts in forked children."""
 
     def __post_init__(self) -> None:

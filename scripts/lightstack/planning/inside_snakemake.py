@@ -138,7 +138,7 @@ def group_frames(group: str, parts: Callable[[int], int], minutes: Callable[[int
 
     of_users = DAG.update_groups
 
-    class FramesJob(GroupJob):  # type: ignore[misc]
+    class FramesJob(GroupJob):
         """The steps of some frames."""
 
         _resources: dict[str, Any] | None

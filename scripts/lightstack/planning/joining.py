@@ -56,7 +56,7 @@ def join_nights(config: dict[str, Any]) -> tuple[Plan, list[str], dict[str, str]
     )
     frames = Frames(
         {
-            frame: os.path.join(folder, filled(CLEANED, frame=name))  # noqa: PTH118
+            frame: os.path.join(folder, filled(CLEANED, frame=name))
             for frame, (folder, name) in joined.items()
         },
         _of_all(nights, "refused"),
@@ -152,7 +152,7 @@ def _inventory(nights: Sequence[Night], groups: Groups) -> list[dict[str, Any]]:
         rows += [
             {
                 **row,
-                "file": os.path.join(night.folder, row["file"]),  # noqa: PTH118
+                "file": os.path.join(night.folder, row["file"]),
                 "group": groups.of_frame.get(frame_of.get(row["file"], "")),
             }
             for row in night.inventory

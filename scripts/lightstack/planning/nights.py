@@ -68,7 +68,7 @@ class Night:
 
     def path(self, pattern: str, frame: str) -> str:
         """Where a file of one of its frames lies."""
-        return os.path.join(self.folder, filled(pattern, frame=frame))  # noqa: PTH118
+        return os.path.join(self.folder, filled(pattern, frame=frame))
 
 
 def read_nights(settings: Mapping[str, Any]) -> list[Night]:
@@ -178,7 +178,7 @@ def run_meanwhile(runs: Mapping[str, str]) -> str:
 
 def names_of(folders: Sequence[str]) -> list[str]:
     """Name nights by the ends of their paths, as much of each as tells them apart."""
-    parts = [Path(os.path.abspath(folder)).parts[1:] for folder in folders]  # noqa: PTH100
+    parts = [Path(os.path.abspath(folder)).parts[1:] for folder in folders]
     for depth in range(1, max(map(len, parts), default=0)):
         if len({each[-depth:] for each in parts}) == len(parts):
             return ["/".join(each[-depth:]) for each in parts]

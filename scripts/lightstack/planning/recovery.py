@@ -55,11 +55,11 @@ def has_lost_stacks(thumbnails: str, alignment: str, group: str, stacks: Iterabl
     stacks : iterable of str
         Paths of its stacks.
     """
-    if not (os.path.exists(thumbnails) and os.path.exists(alignment) and is_whole(alignment)):  # noqa: PTH110
+    if not (os.path.exists(thumbnails) and os.path.exists(alignment) and is_whole(alignment)):
         return False
     if problem_of(read_json(Path(alignment)), group):
         return False
-    return not all(os.path.exists(path) and is_whole(path) for path in stacks)  # noqa: PTH110
+    return not all(os.path.exists(path) and is_whole(path) for path in stacks)
 
 
 def _is_recorded(path: str) -> bool:
@@ -91,8 +91,8 @@ def is_made_by(folder: str, path: str, recipe: str) -> bool:
         is_recorded = repr(recipe) in record["params"]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return False
-    file = os.path.join(folder, path)  # noqa: PTH118 - for thousands of files
-    return is_recorded and os.path.exists(file) and is_whole(file)  # noqa: PTH110
+    file = os.path.join(folder, path)
+    return is_recorded and os.path.exists(file) and is_whole(file)
 
 
 def record_of(path: str, folder: str = ".") -> str:
@@ -100,7 +100,7 @@ def record_of(path: str, folder: str = ".") -> str:
     code = base64.urlsafe_b64encode(path.encode()).decode()
     length = _longest_name(folder) - 1
     parts = [code[first : first + length] for first in range(0, len(code), length)]
-    return os.path.join(RECORDS, *(f"@{part}" for part in parts[:-1]), parts[-1])  # noqa: PTH118
+    return os.path.join(RECORDS, *(f"@{part}" for part in parts[:-1]), parts[-1])
 
 
 @cache

@@ -4,7 +4,7 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import chdir
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def _states(folders: list[Path]) -> dict[str, tuple[int, int]]:
     return states
 
 
-def arrivals(folders: list[Path]) -> Iterator[None]:
+def arrivals(folders: list[Path]) -> Generator[None, None, None]:
     """Yield at the start and whenever files in folders have changed since and are finished."""
     from watchfiles import watch
 

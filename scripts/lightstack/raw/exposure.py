@@ -82,7 +82,7 @@ FILTER_KEYS = ("FILTER", "FILTERS", "FILTNAME", "FILT-1")
 WHEEL_KEYS = ("FILTER1", "FILTER2", "FILTER3")
 """Cards of wheels behind each other, most of which stand at an open place."""
 
-OPEN_PLACES = frozenset("clear open air none empty vacio free".split())  # noqa: SIM905
+OPEN_PLACES = frozenset("clear open air none empty vacio free".split())
 
 OBJECT_KEYS = ("OBJECT", "OBJNAME", "TARGET", "TARGNAME")
 

@@ -48,7 +48,7 @@ WORDS = {
 """Words for each role, in English and as French, German, Spanish, Italian programs have them."""
 
 FILLERS = frozenset(
-    "master frame frames field fields image images exposure exposures raw raws sub subs library "  # noqa: SIM905
+    "master frame frames field fields image images exposure exposures raw raws sub subs library "
     "gain iso bin binning temp session night cali cal lum lumi luminance red green blue clear sii "
     "oiii nii halpha hbeta".split()
 )

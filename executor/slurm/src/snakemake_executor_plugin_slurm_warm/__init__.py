@@ -25,14 +25,14 @@ def _preset(name: str, value: object) -> Any:
 
 
 @dataclass
-class ExecutorSettings(SlurmSettings):  # type: ignore[misc]
+class ExecutorSettings(SlurmSettings):
     """The settings of the Slurm executor: ``--slurm-warm-…`` on the command line."""
 
     init_seconds_before_status_checks: int = _preset("init_seconds_before_status_checks", 20)
     status_command: str = _preset("status_command", "squeue")
 
 
-class Executor(SlurmExecutor):  # type: ignore[misc]
+class Executor(SlurmExecutor):
     """Submits jobs and groups, each as one Snakemake that runs all of it on its node."""
 
     def __post_init__(self, test_mode: bool = False) -> None:
