@@ -96,7 +96,7 @@ class Groups:
 
     Parameters
     ----------
-    keys : tuple of str
+    keys : list of str
         By what frames are parted; empty if they are not: one group without a name has all then.
     members : dict of str to list of str
         Frames of each group, in their order.
@@ -105,7 +105,7 @@ class Groups:
         groups do.
     """
 
-    keys: tuple[str, ...] = ()
+    keys: list[str] = field(default_factory=list)
     members: dict[str, list[str]] = field(default_factory=dict)
     shared: dict[str, str] = field(default_factory=dict)
 
@@ -193,7 +193,7 @@ def group_frames(
     keys = tuple(dict.fromkeys(map(key_of, group_by)))
     common = _keys_of_references(keys, align_by)
     if not keys:
-        return Groups((), {"": list(frames)}, {"": ""})
+        return Groups([], {"": list(frames)}, {"": ""})
     values = {
         frame: [_value(key, frame, known[path], cards(path)) for key in keys]
         for frame, path in frames.items()
@@ -213,7 +213,9 @@ def group_frames(
     places = [keys.index(key) for key in common]
     fewer = {frame: [stated[place] for place in places] for frame, stated in values.items()}
     references = _named(common, fewer)
-    return Groups(keys, members, {name: references[some[0]] for name, some in members.items()})
+    return Groups(
+        list(keys), members, {name: references[some[0]] for name, some in members.items()}
+    )
 
 
 def _keys_of_references(keys: tuple[str, ...], align_by: Sequence[str] | None) -> tuple[str, ...]:
@@ -390,7 +392,7 @@ def told(
     return lines
 
 
-def _warning(mixed: Mapping[str, Mapping[str, list[str]]], keys: tuple[str, ...]) -> str:
+def _warning(mixed: Mapping[str, Mapping[str, list[str]]], keys: Sequence[str]) -> str:
     """Say in what frames differ that are stacked together, and how to part them."""
     name, found = next(iter(mixed.items()))
     where = f"In the group {name}, frames" if name else "Frames"
