@@ -13,6 +13,7 @@ from scripts.lightstack.planning.inside_snakemake import (
     has_failed,
     is_of_recipe,
     make_again,
+    try_once,
 )
 from scripts.lightstack.planning.master_choice import NOUNS
 from scripts.lightstack.planning.nights import run_meanwhile
@@ -106,13 +107,25 @@ def prepare():
         sweep(OWN, [results, *(results / group for group in GROUPS.stacked)])
     PLAN.write(Path(layout.PLAN))
     Path(here(REPORT_WITHOUT_STACKS)).unlink(missing_ok=True)
-    n_images = len(PLAN.settings["modes"]) * len(GROUPS.stacked)
-    if HAS_COLOURS:
-        n_images *= 3
-    if PLAN.settings["stack_bands"] > 1:
-        n_images *= 2
-    copies = 2 + HAS_COLOURS if own_frames() else 0
-    tell(lack_of_space(PLAN.frame_mb, [*OWN, results], n_images, n_copies=copies))
+    planes = 3 if HAS_COLOURS else 1
+    tell(
+        lack_of_space(
+            PLAN.frame_mb,
+            [*OWN, results],
+            len(PLAN.settings["modes"]) * len(GROUPS.stacked) * planes,
+            n_copies=2 + HAS_COLOURS if own_frames() else 0,
+            in_bands=PLAN.settings["stack_bands"] > 1,
+        )
+    )
+
+
+def is_in_vain(job):
+    """Whether a job that failed would fail again: its group has too few frames for a stack."""
+    if job.rule.name not in ("stack_frames", "join_bands"):
+        return False
+    alignment = Path(job.input.alignment)
+    found = read_json(alignment) if alignment.exists() else {}
+    return problem_of(found, group_of(job.wildcards)) is not None
 
 
 def tell_of_unread_files():
@@ -227,6 +240,7 @@ def show_outcome():
 if workflow.is_main_process:
     tell(in_the_way(jobs_at_work(FOLDER)))
     plan_repairs()
+    try_once(is_in_vain)
     # Snakemake's own hooks are silent where there was nothing to be done.
     atexit.register(show_outcome)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -384,10 +385,10 @@ def test_lack_of_space_is_foreseen(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     raw.touch()
     usage = shutil.disk_usage(tmp_path)
 
-    def told(raw_bytes: int, free: int) -> str:
+    def told(raw_bytes: int, free: int, **options: Any) -> str:
         os.truncate(raw, raw_bytes)
         monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free))
-        return lack_of_space([frame_mb(raw)], [], 6)
+        return lack_of_space([frame_mb(raw)], [], 6, **options)
 
     assert (
         told(1_000_000_000, 30_000_000_000)
@@ -396,6 +397,8 @@ def test_lack_of_space_is_foreseen(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     )
     assert told(1_000_000_000, 33_000_000_000) == ""
     assert "about 32.0 MB of disk in" in told(1_000_000, 30_000)
+    assert told(1_000_000_000, 33_000_000_000, in_bands=True).startswith("This run needs about 44")
+    assert "needs about 28.0 MB" in told(1_000_000, 30_000, n_copies=0)
     assert "of which 0.0 MB" not in told(1_000_000, 300_000)
 
 

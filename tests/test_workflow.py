@@ -390,6 +390,16 @@ def test_too_few_frames_is_one_sentence_and_a_ledger(
     assert f"Report: {run.folder / 'results' / 'report.html'}" in again.output
 
 
+def test_a_stack_of_too_few_frames_is_not_tried_again(small_night: Callable[..., Path]) -> None:
+    folder = small_night(min_star_count=10_000)
+    run = snakemake(folder, "--retries", "2", "--verbose")
+    assert run.returncode == 1
+    assert "Trying to restart job" not in run.output
+    run = snakemake(folder, "--retries", "2", "--verbose", "--config", "stack_bands=2")
+    assert run.returncode == 1
+    assert "Trying to restart job" not in run.output
+
+
 def test_snakemakes_own_report_has_what_people_look_at(simulated: tuple[Run, Night]) -> None:
     run, _ = simulated
     report = run.folder / "snakemake.html"

@@ -1,9 +1,9 @@
 """What the workflow needs of Snakemake's inside, all of it in one place.
 
 Snakemake's language has no word for these: that recipes decide and time stamps do not, that a file
-is to be made again, which state a file is of, whether a run has begun, how many frames are
-submitted to a cluster at once. Written for and tested with the version in
-``envs/requirements.txt``.
+is to be made again, which state a file is of, whether a run has begun, which jobs are not tried
+again, how many frames are submitted to a cluster at once. Written for and tested with the version
+in ``envs/requirements.txt``.
 """
 
 import atexit
@@ -115,6 +115,14 @@ def has_failed(workflow: Any, *rules: str) -> bool:
     """Whether a job of one of these rules has failed in this process's run."""
     failed = workflow.scheduler.failed if workflow.scheduler is not None else ()
     return any(rule in rules for job in failed for rule in job.rules)
+
+
+def try_once(is_in_vain: Callable[[Any], bool]) -> None:
+    """Do not try failed jobs again for which that is in vain, as ``--retries`` would have it."""
+    from snakemake.jobs import Job
+
+    allowed = Job.restart_times.fget
+    Job.restart_times = property(lambda job: 0 if is_in_vain(job) else allowed(job))
 
 
 def group_frames(group: str, parts: Callable[[int], int], minutes: Callable[[int], float]) -> None:

@@ -186,7 +186,12 @@ def unwritable(folders: Iterable[Path]) -> str:
 
 
 def lack_of_space(
-    frames_mb: Sequence[float], made: Iterable[Path], n_images: int, *, n_copies: int = 2
+    frames_mb: Sequence[float],
+    made: Iterable[Path],
+    n_stacks: int,
+    *,
+    n_copies: int = 2,
+    in_bands: bool = False,
 ) -> str:
     """Say that the disk is too small for a run, if it seems so.
 
@@ -196,10 +201,12 @@ def lack_of_space(
         Sizes of the frames as float32 [MB].
     made : iterable of Path
         Folders that the run fills; what they hold is needed no more.
-    n_images : int
-        Images as large as a frame to be written: stacks, and the bands of which they are joined.
+    n_stacks : int
+        Stacks to be written.
     n_copies : int, optional
         How many times each frame is kept, cleaned.
+    in_bands : bool, optional
+        Whether stacks are joined of bands, which are there until then.
 
     Returns
     -------
@@ -207,7 +214,8 @@ def lack_of_space(
         A sentence, or an empty string.
     """
     # Two frames or so are on their way at a time.
-    needed = n_copies * sum(frames_mb) + (n_images + 8) * max(frames_mb, default=0)
+    n_images = n_stacks * (2 if in_bands else 1) + 8
+    needed = n_copies * sum(frames_mb) + n_images * max(frames_mb, default=0)
     found = (
         Path(parent, name).lstat()
         for folder in made
