@@ -230,6 +230,18 @@ def test_a_setting_changes(night: Path, config: str, expected: dict[str, int]) -
     assert planned(night, config) == {rule: count for rule, count in expected.items() if count}
 
 
+def test_stacks_of_groups_in_bands_have_the_bytes_of_one_job(night: Path) -> None:
+    before = Run(night, 0, "").results
+    for path in (night / "results").glob("*/stack_median.fits"):
+        path.unlink()
+    run = snakemake(night, "--config", "stack_bands=3")
+    assert run.returncode == 0, run.output
+    assert len(list((night / "logs" / "stack_band").glob("*/*.log"))) == 9
+    assert run.results == before
+    assert not list((night / "work" / "stacks").glob("*/band_*"))
+    assert planned(night) == {}
+
+
 @pytest.mark.parametrize("damage", [None, b"", b"SIMPLE"])
 def test_a_lost_stack_is_made_again(night: Path, damage: bytes | None) -> None:
     path = stack(night, "Target_A_L", "median")
