@@ -32,6 +32,7 @@ from scripts.lightstack.raw.bayer import (
     grey_of_mosaic,
     near_any,
 )
+from scripts.lightstack.raw.colour import LUMA, Weights
 from scripts.lightstack.raw.exposure import exposure_of
 from scripts.lightstack.raw.image import (
     FIRST,
@@ -206,6 +207,7 @@ def calibrate(
     fits_extension: str | int = FIRST,
     overscan_section: str = HEADER,
     trim_section: str = HEADER,
+    weights: Weights = LUMA,
     unread: Path = NOTES,
 ) -> Calibrated:
     """Free a raw frame of dark, bias and flat.
@@ -216,6 +218,8 @@ def calibrate(
         As in `run`.
     debug_region, fits_extension, overscan_section, trim_section, unread
         As in `run`.
+    weights : (float, float, float), optional
+        Of red, green and blue where pixels have all three.
 
     Raises
     ------
@@ -225,14 +229,14 @@ def calibrate(
     sections = Asked(overscan_section, trim_section)
     try:
         image, level, overscan, pixels_sha256 = _read(
-            raw, fits_extension, sections, saturation_limit
+            raw, fits_extension, sections, weights, saturation_limit
         )
         header = image.header
         region = central_region(image.data.shape, debug_region)
         data = image.data[region]
         check_usable(data)
         saturated = (image.peak[region] >= level) & ~np.isnan(data)
-        opened = _opened(masters, fits_extension, sections, unread)
+        opened = _opened(masters, fits_extension, sections, weights, unread)
         if any(each.pixels.shape != image.data.shape for each in opened.values()):
             raise JobError(f"{raw}: it had another shape when the run began: run again.")
         names, taken_off = _corrected(
@@ -276,10 +280,14 @@ def calibrate(
 
 
 def _read(
-    raw: Path, extension: str | int, sections: Asked, saturation_limit: float
+    raw: Path,
+    extension: str | int,
+    sections: Asked,
+    weights: Weights,
+    saturation_limit: float,
 ) -> tuple[RawImage, float, float, str]:
     """Read a frame's data; tell its saturation and overscan [ADU], and the pixels' digest."""
-    image = read_image(raw, extension, sections)
+    image = read_image(raw, extension, sections, weights)
     pixels_sha256 = hashlib.sha256(np.ascontiguousarray(image.data).data).hexdigest()
     saturation = _saturation(image, saturation_limit)
     blank_blocks(image.data, saturation)
@@ -310,7 +318,11 @@ class _Opened:
 
 
 def _opened(
-    masters: Mapping[str, Path], extension: str | int, sections: Asked, unread: Path
+    masters: Mapping[str, Path],
+    extension: str | int,
+    sections: Asked,
+    weights: Weights,
+    unread: Path,
 ) -> dict[str, _Opened]:
     """Open dark, bias and flat, of those that are there and can be read."""
     found = {}
@@ -320,7 +332,7 @@ def _opened(
     if "own" in masters:
         own = masters["own"]
         try:
-            image, _ = without_overscan(read_image(own, extension, sections))
+            image, _ = without_overscan(read_image(own, extension, sections, weights))
             found["dark"] = _Opened(own.name, RowsInMemory(image.data))
         except UnusableFrameError as error:
             note(unread, own, error)

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.calibrate_frame import calibrate
+from scripts.calibrate_frame import Calibrated, calibrate
 from scripts.lightstack.colour.planes import COLOURS, MOSAIC, whole_colour
 from scripts.lightstack.colour.starlight import add_light, brightest_stars, table_of_stars
 from scripts.lightstack.files.colour_file import write_colours
 from scripts.lightstack.files.frame_file import pass_on_failure, write_failure
 from scripts.lightstack.files.table_file import read_table
 from scripts.lightstack.job import job_log
-from scripts.lightstack.raw.bayer import MOSAIC_CARDS, bayer_pattern
+from scripts.lightstack.raw.bayer import MOSAIC_CARDS, PATTERN_KEYS, bayer_pattern
+from scripts.lightstack.raw.colour import ALONE
 from scripts.lightstack.raw.image import UnusableFrameError
+from scripts.lightstack.raw.images import read_cards
 from scripts.lightstack.raw.orientation import turn_header
 from scripts.subtract_background import Subtracted, subtract_background
 
@@ -65,21 +67,23 @@ def run(
     if pass_on_failure(sources, colours):
         return
     try:
-        found = calibrate(raw, masters, **calibration)
+        found, pixels = _calibrated(raw, masters, calibration)
     except UnusableFrameError as error:
         log.warning("Unusable: %s", error)
         write_failure(colours, error, {"RAWSHA": sha256})
         return
-    header, pixels = found.header, np.ascontiguousarray(found.data[::-1] if turned else found.data)
+    header = found.header
+    pixels = np.ascontiguousarray(pixels[..., ::-1, :] if turned else pixels)
+    ny = pixels.shape[-2]
     pattern = bayer_pattern(header)
     for key in MOSAIC_CARDS:
         header.remove(key, ignore_missing=True)
     if pattern is not None:
         # Of an even number of rows, the last one has the colours of the second.
-        is_swapped = turned and len(pixels) % 2 == 0
+        is_swapped = turned and ny % 2 == 0
         pattern = pattern[2:] + pattern[:2] if is_swapped else pattern
     if turned:
-        turn_header(header, len(pixels))
+        turn_header(header, ny)
     found.note(sha256)
     skies: dict[str, list[Subtracted]] = {colour: [] for colour in COLOURS}
     for colour, plane in _planes(pixels, pattern):
@@ -99,6 +103,41 @@ def run(
     for number in range(len(COLOURS)):
         add_light(stars, number, whole_colour(pixels, pattern, number), radius)
     write_colours(colours, pixels, header, stars)
+
+
+def _calibrated(
+    raw: Path, masters: Mapping[str, Path], calibration: Mapping[str, Any]
+) -> tuple[Calibrated, NDArray[np.float32]]:
+    """Calibrate a mosaic (ny, nx), or red, green and blue (3, ny, nx) one after the other.
+
+    Of three colours, one that shows nothing has no data. Masters of colour pictures are grey: what
+    they take off is right for the sum of the colours.
+    """
+    reading = {
+        key.removeprefix("fits_"): value
+        for key, value in calibration.items()
+        if key == "fits_extension"
+    }
+    if bayer_pattern(read_cards(raw, PATTERN_KEYS, **reading)[1]) is not None:
+        found = calibrate(raw, masters, **calibration)
+        return found, found.data
+    planes: list[Calibrated | None] = []
+    problem = UnusableFrameError(f"{raw.name}: no colour has data.")
+    for weights in ALONE:
+        try:
+            planes.append(calibrate(raw, masters, weights=weights, **calibration))
+        except UnusableFrameError as error:
+            log.warning("A colour is left out: %s", error)
+            planes.append(None)
+            problem = error
+    first = next(filter(None, planes), None)
+    if first is None:
+        raise problem
+    pixels = np.full((len(COLOURS), *first.data.shape), np.nan, np.float32)
+    for plane, calibrated in zip(pixels, planes, strict=True):
+        if calibrated is not None:
+            plane[...] = calibrated.data
+    return first, pixels
 
 
 def _planes(

@@ -1,19 +1,24 @@
 """Colours of a Bayer camera: true, on one scale, without a trace of the mosaic."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import sep
+import tifffile
 from astropy.io import fits
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.spatial import KDTree
 
+from scripts.lightstack.colour.demosaicing import colour_of_mosaic
 from scripts.lightstack.simulator import Light, Night, Sky, make_camera, write_night
 from tests.conftest import SMALL_SETTINGS, Run, planned_jobs, snakemake, write_settings
+from tests.dng import write_dng
 
 SHAPE = (300, 400)
 N_FRAMES = 8
@@ -178,6 +183,52 @@ def test_colours_come_and_go_without_a_look_at_the_grey_frames(
     assert grey == after
     box = planned_jobs(snakemake(run.folder, "-n", "--config", "background_box=48"))
     assert box["clean_colours"] == N_FRAMES
+
+
+def in_three_planes(mosaic: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Develop a mosaic, as a camera or another program does."""
+    pixels = mosaic.astype(np.float32)
+    colours = [colour_of_mosaic(pixels, (0, SHAPE[0]), SHAPE, "GRBG", k) for k in range(3)]
+    return np.clip(np.rint(np.stack(colours)), 0, 65535).astype(np.uint16)
+
+
+def as_other_files(folder: Path, kind: str) -> None:
+    """Replace the lights by files of another kind with the same light."""
+    for light in sorted((folder / "data").iterdir()):
+        mosaic, header = fits.getdata(light), fits.getheader(light)
+        light.unlink()
+        planes = in_three_planes(mosaic)
+        match kind:
+            case "planes.fits":
+                header.remove("BAYERPAT")
+                fits.writeto(light, planes, header)
+            case "tif":
+                tifffile.imwrite(light.with_suffix(".tif"), np.moveaxis(planes, 0, -1))
+            case "png":
+                pixels = np.ascontiguousarray(np.moveaxis(planes, 0, -1))
+                light.with_suffix(".png").write_bytes(imagecodecs.png_encode(pixels))
+            case "dng":
+                write_dng(light.with_suffix(".dng"), mosaic, pattern="GRBG", black=0, white=65535)
+
+
+@pytest.mark.parametrize("kind", ["planes.fits", "tif", "png", "dng"])
+def test_colours_of_files_of_all_kinds_are_stacked(tmp_path: Path, kind: str) -> None:
+    night = bayer_night(tmp_path, modes=["mean"])
+    shutil.rmtree(tmp_path / "darkfield")
+    as_other_files(tmp_path, kind)
+    for light in sorted((tmp_path / "data").iterdir())[4:]:
+        light.unlink()
+    run = snakemake(tmp_path)
+    assert run.returncode == 0, run.output
+    image, _ = stack(run)
+    chosen = within(night)
+    sky = night.sky
+    assert sky.colours is not None
+    true = sky.flux[chosen, np.newaxis] * sky.colours[chosen]
+    found = np.stack([light_of(plane, sky.xy[chosen]) for plane in image], axis=1) / true
+    np.testing.assert_allclose(np.median(found, axis=0), 0.98, atol=0.03)
+    with Image.open(tmp_path / "results" / "preview.png") as picture:
+        assert picture.mode == "RGB"
 
 
 def test_a_frame_without_colours_is_named_and_the_others_are_stacked(tmp_path: Path) -> None:

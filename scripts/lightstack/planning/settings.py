@@ -253,8 +253,8 @@ def check_lights(settings: dict[str, Any], uses: Uses) -> None:
         )
     if settings["color"] != "gray" and not uses.frames.paths:
         raise SettingsError(
-            f"color: no light below {settings['input_dir']} has colours (BAYERPAT in its header). "
-            "Set color to gray."
+            f"color: no light below {settings['input_dir']} has colours (three planes, or "
+            "BAYERPAT in its header). Set color to gray."
         )
 
 

@@ -14,8 +14,8 @@ Known = Mapping[str, Exposure | str]
 """How each file was taken, by its path, or the sentence that says why it cannot be read."""
 
 NO_COLOURS = (
-    "it has no colours (no BAYERPAT in its header). Set color to gray to stack it, or keep frames "
-    "with and without colours apart."
+    "it has no colours (one plane, and no BAYERPAT in its header). Set color to gray to stack it, "
+    "or keep frames with and without colours apart."
 )
 
 CAUSES = {
@@ -169,7 +169,9 @@ def without_colours(frames: Frames, known: Known) -> dict[str, str]:
     return {
         path: f"{Path(path).name}: {NO_COLOURS}"
         for path in frames.paths.values()
-        if isinstance(exposure := known[path], Exposure) and exposure.bayer is None
+        if isinstance(exposure := known[path], Exposure)
+        and exposure.bayer is None
+        and exposure.n_planes == 1
     }
 
 

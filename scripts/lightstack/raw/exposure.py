@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from scripts.lightstack.raw import bayer
-from scripts.lightstack.raw.image import IMAGES
+from scripts.lightstack.raw.image import IMAGES, PLANES
 from scripts.lightstack.raw.roles import COUNT_KEYS, TYPE_KEYS, n_combined, role_by_header
 from scripts.lightstack.raw.sections import PROBLEM, STATE, SUBTRACTED
 from scripts.lightstack.raw.values import (
@@ -188,6 +188,8 @@ class Exposure:
         Of the file's numbers, such as uint16; empty if it is not known.
     n_images : int
         How many images the file holds, as far as that was looked at.
+    n_planes : int
+        3 if pixels have three colours each, else 1.
     overscan : str, optional
         "subtracted" if the overscan is, or was, and "not subtracted" if what the header says of it
         is not clear.
@@ -217,6 +219,7 @@ class Exposure:
     picture: bool = False
     pixel_type: str = ""
     n_images: int = 1
+    n_planes: int = 1
     overscan: str | None = None
     overscan_problem: str = ""
 
@@ -264,6 +267,7 @@ def exposure_of(
         picture=picture,
         pixel_type=pixel_type,
         n_images=int(first_number(header, (IMAGES,)) or 1),
+        n_planes=int(first_number(header, (PLANES,)) or 1),
         overscan=_overscan(header),
         overscan_problem=text(header, (PROBLEM,)) or "",
     )

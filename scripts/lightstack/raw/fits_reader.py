@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.raw.bayer import MOSAIC_CARDS
 from scripts.lightstack.raw.cards import clean_header, pixel_type
-from scripts.lightstack.raw.colour import add_colour
+from scripts.lightstack.raw.colour import LUMA, Weights, add_colour
 from scripts.lightstack.raw.image import (
     FIRST,
     IMAGES,
     MAX_PIXELS,
+    PLANES,
     TRUNCATED,
     RawImage,
     UnusableFrameError,
@@ -57,7 +58,11 @@ _PIXEL_TYPES = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8
 
 
 def read_fits(
-    path: Path, start: bytes, keys: tuple[str, ...] | None, extension: str | int = FIRST
+    path: Path,
+    start: bytes,
+    keys: tuple[str, ...] | None,
+    extension: str | int = FIRST,
+    weights: Weights = LUMA,
 ) -> RawImage:
     """Read an image of a FITS file, grey or of three colours, or only these of its cards.
 
@@ -72,6 +77,8 @@ def read_fits(
     extension : str or int
         Which image to read if there are several: `FIRST`, one's ``EXTNAME``, or its number in the
         file as astropy counts, 0 being the primary one.
+    weights : (float, float, float), optional
+        Of red, green and blue in a grey.
 
     Raises
     ------
@@ -93,7 +100,7 @@ def read_fits(
                 images = _list_images(file)
                 file.seek(0)
             wanted = _number(images, extension)
-            image = _read_image(file, path.stat().st_size, keys, wanted, zipped=zipped)
+            image = _read_image(file, path.stat().st_size, keys, wanted, weights, zipped=zipped)
             if keys is not None:
                 image.header[IMAGES] = max(1, len(images))
             if zipped and keys is None:
@@ -125,7 +132,13 @@ def _number(images: list[tuple[int, str]], extension: str | int) -> int | None:
 
 
 def _read_image(
-    file: RawFile, size: int, keys: tuple[str, ...] | None, wanted: int | None, *, zipped: bool
+    file: RawFile,
+    size: int,
+    keys: tuple[str, ...] | None,
+    wanted: int | None,
+    weights: Weights,
+    *,
+    zipped: bool,
 ) -> RawImage:
     """Read the image of this number, or the first; the file takes so many bytes on the disk."""
     seen: list[str] = []
@@ -156,12 +169,13 @@ def _read_image(
                 clean.remove(key, ignore_missing=True)
             scaling = _Scaling.of(header, "Z" if tiled else "")
             if keys is not None:
+                clean[PLANES] = n_planes
                 return without_data(plane, clean, pixel_type(scaling.dtype.name, scaling.zero))
             if tiled:
                 whole = _Tiled(content, header, file.read(n_bytes))
-                images = _read_tiles(whole, n_planes, plane, scaling)
+                images = _read_tiles(whole, n_planes, plane, scaling, weights)
             else:
-                images = _read_pixels(file, n_planes, plane, scaling)
+                images = _read_pixels(file, n_planes, plane, scaling, weights)
             grey, peak = images if n_planes == 3 else images * 2
             image = RawImage(grey, peak, scaling.ceiling, scaling.step, clean)
             blank_sentinels(image)
@@ -324,7 +338,11 @@ class _Scaling:
 
 
 def _read_pixels(
-    file: RawFile, n_planes: int, shape: tuple[int, int], scaling: _Scaling
+    file: RawFile,
+    n_planes: int,
+    shape: tuple[int, int],
+    scaling: _Scaling,
+    weights: Weights,
 ) -> list[NDArray[np.float32]]:
     """Read an image some rows at a time: the grey one, and of colours also the brightest."""
     images = [np.empty(shape, np.float32) for _ in range(_images(n_planes))]
@@ -337,7 +355,7 @@ def _read_pixels(
             if len(content) < size:
                 raise UnusableFrameError(TRUNCATED)
             raw = np.frombuffer(content, scaling.dtype).reshape(bands[0].shape)
-            _take(number, raw, scaling, bands)
+            _take(number, raw, scaling, bands, weights)
     return images
 
 
@@ -347,7 +365,11 @@ def _images(n_planes: int) -> int:
 
 
 def _take(
-    number: int, raw: NDArray[Any], scaling: _Scaling, images: list[NDArray[np.float32]]
+    number: int,
+    raw: NDArray[Any],
+    scaling: _Scaling,
+    images: list[NDArray[np.float32]],
+    weights: Weights,
 ) -> None:
     """Put a plane of the file, or rows of it, into the images that are made of it."""
     if len(images) == 1:
@@ -356,7 +378,7 @@ def _take(
     grey, peak = images
     colour = np.empty_like(grey)
     scaling.apply(raw, colour)
-    add_colour(number, colour, grey, peak)
+    add_colour(number, colour, grey, peak, weights)
 
 
 @dataclass(frozen=True)
@@ -369,7 +391,11 @@ class _Tiled:
 
 
 def _read_tiles(
-    tiled: _Tiled, n_planes: int, shape: tuple[int, int], scaling: _Scaling
+    tiled: _Tiled,
+    n_planes: int,
+    shape: tuple[int, int],
+    scaling: _Scaling,
+    weights: Weights,
 ) -> list[NDArray[np.float32]]:
     """Decompress a tile-compressed image; return what `_read_pixels` does."""
     from astropy.io import fits
@@ -390,6 +416,6 @@ def _read_tiles(
         with fits.open(io.BytesIO(whole), do_not_scale_image_data=True) as hdus:
             planes = hdus[1].data.reshape(n_planes, *shape)
         for number, raw in enumerate(planes):
-            _take(number, raw, scaling, list(out))
+            _take(number, raw, scaling, list(out), weights)
 
     return list(computed_apart(decompress, (_images(n_planes), *shape), len(whole)))

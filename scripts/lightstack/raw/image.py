@@ -28,6 +28,10 @@ IMAGES = "N_IMAGES"
 """Card that tells how many images a file holds."""
 
 
+PLANES = "N_PLANES"
+"""Card that tells that an image has three colours at each pixel."""
+
+
 FIRST = "first"
 """Chooses the first image of a FITS file, and not the one of a name or a number."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scripts.lightstack.raw.camera_raws import read_camera_raw
+from scripts.lightstack.raw.colour import LUMA, Weights
 from scripts.lightstack.raw.fits_reader import read_fits
 from scripts.lightstack.raw.image import FIRST, RawImage, UnusableFrameError, damage, naming
 from scripts.lightstack.raw.names import CAMERA_RAWS
@@ -18,7 +19,12 @@ from scripts.lightstack.raw.values import Cards
 AS_STATED = Asked()
 
 
-def read_image(path: Path, extension: str | int = FIRST, sections: Asked = AS_STATED) -> RawImage:
+def read_image(
+    path: Path,
+    extension: str | int = FIRST,
+    sections: Asked = AS_STATED,
+    weights: Weights = LUMA,
+) -> RawImage:
     """Read a FITS, PNG, JPEG or TIFF file, or a raw file of a camera.
 
     Parameters
@@ -29,6 +35,8 @@ def read_image(path: Path, extension: str | int = FIRST, sections: Asked = AS_ST
         Which image of a FITS file to read: see `fits_reader.read_fits`.
     sections : Asked, optional
         What the settings say of the part that was exposed, to which the image is cut.
+    weights : (float, float, float), optional
+        Of red, green and blue in a grey: see `colour.ALONE`. Mosaics stay as they are.
 
     Returns
     -------
@@ -42,7 +50,7 @@ def read_image(path: Path, extension: str | int = FIRST, sections: Asked = AS_ST
     OSError, MemoryError
         If it is not the file's fault: the machine fails.
     """
-    image = _read(path, None, extension)
+    image = _read(path, None, extension, weights)
     with _naming_file(path):
         return cut(image, sections)
 
@@ -96,7 +104,12 @@ def read_cards(
     return shape, cards, pixel_type
 
 
-def _read(path: Path, keys: tuple[str, ...] | None, extension: str | int) -> RawImage:
+def _read(
+    path: Path,
+    keys: tuple[str, ...] | None,
+    extension: str | int,
+    weights: Weights = LUMA,
+) -> RawImage:
     """Read an image, or only these cards: it has no data then."""
     with naming(path):
         with path.open("rb") as file:
@@ -105,11 +118,11 @@ def _read(path: Path, keys: tuple[str, ...] | None, extension: str | int) -> Raw
             raise UnusableFrameError(f"{path.name}: the file is empty.")
         with _naming_file(path):
             if is_fits_name(path):
-                image = read_fits(path, start, keys, extension)
+                image = read_fits(path, start, keys, extension, weights)
             elif is_camera_raw_name(path):
                 image = read_camera_raw(path, keys)
             else:
-                image = read_picture(path, start, keys)
+                image = read_picture(path, start, keys, weights)
     return image
 
 

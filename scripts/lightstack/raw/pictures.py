@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.raw.colour import add_colour
+from scripts.lightstack.raw.colour import LUMA, Weights, add_colour
 from scripts.lightstack.raw.image import (
     IMAGES,
     MAX_PIXELS,
+    PLANES,
     TRUNCATED,
     RawImage,
     UnusableFrameError,
@@ -45,11 +46,16 @@ MAX_PAGES = 100
 
 LONGEST_NAME = 60
 
+GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "F")
+"""How Pillow calls what has no colours."""
+
 TRANSPOSED = (5, 7)
 """Orientations whose rows are columns."""
 
 
-def read_picture(path: Path, start: bytes, keys: tuple[str, ...] | None) -> RawImage:
+def read_picture(
+    path: Path, start: bytes, keys: tuple[str, ...] | None, weights: Weights = LUMA
+) -> RawImage:
     """Read a PNG, JPEG or TIFF file; parameters and exceptions as in `fits_reader.read_fits`."""
     from astropy.io import fits
     from PIL import Image, UnidentifiedImageError
@@ -57,7 +63,7 @@ def read_picture(path: Path, start: bytes, keys: tuple[str, ...] | None) -> RawI
     if start.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
         if keys is not None:
             return without_data(*_tiff_look(path))
-        return _grey(*_tiff_content(path))
+        return _grey(*_tiff_content(path), weights)
     # The size is checked here, before any decoding, by this project's own bound.
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
     with warnings.catch_warnings(action="ignore"):
@@ -72,6 +78,8 @@ def read_picture(path: Path, start: bytes, keys: tuple[str, ...] | None) -> RawI
             check_density(picture.size[::-1], path.stat().st_size)
             if keys is not None:
                 cards = fits.Header(list(_exif_cards(picture).items()))
+                if picture.mode not in GREY_MODES:
+                    cards[PLANES] = 3
                 is_deep = picture.format == "PNG" and start[24] == 16
                 shape = _upright_shape(picture.size[::-1], _orientation(picture))
                 return without_data(shape, cards, "uint16" if is_deep else "uint8")
@@ -85,7 +93,7 @@ def read_picture(path: Path, start: bytes, keys: tuple[str, ...] | None) -> RawI
                 pixels = _pillow_pixels(picture)
             cards = _exif_cards(picture)
             pixels = _upright(pixels, _orientation(picture))
-    return _grey(pixels, cards)
+    return _grey(pixels, cards, weights)
 
 
 def _orientation(picture: "PillowImage.Image") -> int:
@@ -135,6 +143,8 @@ def _tiff_look(path: Path) -> tuple[tuple[int, int], "fits.Header", str]:
         pixel_type = "" if page.dtype is None else page.dtype.name
         shape = _upright_shape((page.imagelength, page.imagewidth), _tiff_orientation(page))
         cards = {**tiff_cards(page), IMAGES: count}
+        if page.samplesperpixel >= 3 or page.photometric == tifffile.PHOTOMETRIC.PALETTE:
+            cards[PLANES] = 3
         return shape, fits.Header(list(cards.items())), pixel_type
 
 
@@ -286,7 +296,9 @@ def _cards_of(exif: Mapping[int, Any], model: object) -> dict[str, Any]:
     return cards
 
 
-def _grey(pixels: NDArray[Any], cards: dict[str, Any] | None = None) -> RawImage:
+def _grey(
+    pixels: NDArray[Any], cards: dict[str, Any] | None = None, weights: Weights = LUMA
+) -> RawImage:
     """Turn grey, grey + alpha, RGB or RGBA pixels into a frame; transparent ones are no data."""
     from astropy.io import fits
 
@@ -302,7 +314,7 @@ def _grey(pixels: NDArray[Any], cards: dict[str, Any] | None = None) -> RawImage
             grey[...] = pixels[..., 0]
         else:
             for number in range(3):
-                add_colour(number, pixels[..., number].astype(np.float32), grey, peak)
+                add_colour(number, pixels[..., number].astype(np.float32), grey, peak, weights)
     no_data = ~np.isfinite(grey)
     if pixels.shape[2] in (2, 4):
         no_data |= pixels[..., -1] == 0
