@@ -1,7 +1,7 @@
 """Join the bands of a stack that several jobs made to one image per mode."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scripts.lightstack.job import job_log
 from scripts.lightstack.stacking.joining import joined
@@ -17,23 +17,18 @@ def run(
     bands: list[Path],
     stacks: dict[str, Path],
     thumbnails: Path,
-    *,
-    group: str,
-    members: list[str],
-    color: str = "gray",
-    sigma_clip: float,
-    weights: str,
-    threads: int,
+    **what: Any,
 ) -> None:
     """Write one FITS file per mode: what `stack_frames` would write, to the byte.
 
     Parameters
     ----------
-    alignment, cleaned, stacks, thumbnails, group, members, color, sigma_clip, weights, threads
-        As in `products.make_stacks`.
-        Of the frames, only the headers are read.
+    alignment, cleaned, stacks, thumbnails
+        As in `products.make_stacks`. Of the frames, only the headers are read.
     bands : list of Path
         What `stack_band` wrote, from the first row of the image on.
+    what
+        What is stacked, and how: see `products.make_stacks`.
 
     Raises
     ------
@@ -46,12 +41,7 @@ def run(
         cleaned,
         stacks,
         thumbnails,
-        group=group,
-        members=members,
-        color=color,
-        sigma_clip=sigma_clip,
-        weights=weights,
-        threads=threads,
+        **what,
     )
 
 

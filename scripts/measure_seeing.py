@@ -1,12 +1,10 @@
 """Measure once, for all bands of a stack, what the mode "noise_clip" has to know of the frames."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scripts.lightstack.files.alignment_file import problem_of
-from scripts.lightstack.files.records import read_json
 from scripts.lightstack.files.table_file import write_table
 from scripts.lightstack.job import job_log
 from scripts.lightstack.stacking.modes import measuring_mode
@@ -21,12 +19,8 @@ def run(
     cleaned: dict[str, Path],
     seeing: Path,
     *,
-    group: str,
-    members: list[str],
-    color: str = "gray",
-    sigma_clip: float,
-    weights: str,
     threads: int,
+    **what: Any,
 ) -> None:
     """Write the seeing.
 
@@ -39,19 +33,15 @@ def run(
         group, and the reference.
     seeing : Path
         The FITS table to write; without rows, where nothing can be stacked.
-    group, members, color, sigma_clip, weights
-        As in `stack_frames`.
     threads : int
         How many threads to use; they change nothing but the time.
+    what
+        What is stacked, and how: see `products.make_stacks`.
     """
-    found = read_json(alignment)
-    if problem_of(found, group):
-        # It is told once, by the job that joins the bands.
+    stacked = Stacked.read(alignment, cleaned, **what)
+    if stacked is None:
         write_table(seeing, np.empty(0, [("GAIN", ">f8")]), {})
         return
-    stacked = Stacked.of(
-        found, cleaned, members, color=color, sigma_clip=sigma_clip, weights=weights
-    )
     measured = [measuring_mode().measure(plane, threads) for plane in stacked.planes]
     measuring_mode().write_measured(seeing, measured)
 

@@ -1,12 +1,10 @@
 """Combine some rows of the aligned frames: a band of a stack that several jobs make."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from scripts.lightstack.files.alignment_file import problem_of
 from scripts.lightstack.files.atomic import atomic_write
 from scripts.lightstack.files.band_file import write_band
-from scripts.lightstack.files.records import read_json
 from scripts.lightstack.job import job_log
 from scripts.lightstack.stacking.bands import rows_of_band
 from scripts.lightstack.stacking.joining import as_images
@@ -25,14 +23,10 @@ def run(
     *,
     number: int,
     count: int,
-    group: str,
-    members: list[str],
     modes: list[str],
-    color: str = "gray",
-    sigma_clip: float,
-    weights: str,
     stack_memory_mb: int,
     threads: int,
+    **what: Any,
 ) -> None:
     """Write a band.
 
@@ -51,18 +45,16 @@ def run(
         Which band, from 1 on, and of how many.
     modes : list of str
         The stacks to make.
-    group, members, color, sigma_clip, weights, stack_memory_mb, threads
+    stack_memory_mb, threads
         As in `stack_frames`.
+    what
+        What is stacked, and how: see `products.make_stacks`.
     """
-    found = read_json(alignment)
-    if problem_of(found, group):
-        # It is told once, by the job that joins the bands.
+    stacked = Stacked.read(alignment, cleaned, **what)
+    if stacked is None:
         with atomic_write(band) as file:
             write_band(file, 0, [])
         return
-    stacked = Stacked.of(
-        found, cleaned, members, color=color, sigma_clip=sigma_clip, weights=weights
-    )
     rows = rows_of_band(number, count, stacked.n_rows)
     measured = (
         measuring_mode().read_measured(seeing, len(stacked.planes))

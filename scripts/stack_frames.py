@@ -19,23 +19,21 @@ def run(
     stacks: dict[str, Path],
     thumbnails: Path,
     *,
-    group: str,
-    members: list[str],
-    color: str = "gray",
-    sigma_clip: float,
-    weights: str,
     stack_memory_mb: int,
     threads: int,
+    **what: Any,
 ) -> None:
     """Write one FITS file per mode.
 
     Parameters
     ----------
-    alignment, cleaned, stacks, thumbnails, group, members, color, sigma_clip, weights, threads
+    alignment, cleaned, stacks, thumbnails, threads
         As in `products.make_stacks`.
     stack_memory_mb : int
         Memory to use for pixels [MB]; it sets how many rows are stacked at a time, and nothing
         else.
+    what
+        What is stacked, and how: see `products.make_stacks`.
 
     Raises
     ------
@@ -57,12 +55,8 @@ def run(
         cleaned,
         stacks,
         thumbnails,
-        group=group,
-        members=members,
-        color=color,
-        sigma_clip=sigma_clip,
-        weights=weights,
         threads=threads,
+        **what,
     )
 
 

@@ -73,7 +73,7 @@ class Stacked:
         cleaned: dict[str, Path],
         members: Iterable[str],
         *,
-        color: str,
+        color: str = "gray",
         sigma_clip: float,
         weights: str,
     ) -> "Stacked":
@@ -107,6 +107,33 @@ class Stacked:
         if any(frame.header.get("SKYMODEL") != "match" for frame in frames):
             return stacked
         return replace(stacked, planes=tuple(stacked.matched(plane) for plane in planes))
+
+    @classmethod
+    def read(
+        cls,
+        alignment: Path,
+        cleaned: dict[str, Path],
+        *,
+        group: str,
+        members: Iterable[str],
+        **how: Any,
+    ) -> "Stacked | None":
+        """Open the frames of a group for a part of the work.
+
+        Parameters
+        ----------
+        alignment, cleaned, group, members
+            As in `make_stacks`.
+        how
+            As in `of`.
+
+        Returns
+        -------
+        Stacked or None
+            None if the group cannot be stacked: it is told once, by the job that writes the files.
+        """
+        found = read_json(alignment)
+        return None if problem_of(found, group) else cls.of(found, cleaned, members, **how)
 
     def matched(self, plane: Sequence[AlignedFrame]) -> Sequence[AlignedFrame]:
         """Match the skies of the frames of a plane."""
@@ -220,7 +247,7 @@ def make_stacks(
     *,
     group: str,
     members: list[str],
-    color: str,
+    color: str = "gray",
     sigma_clip: float,
     weights: str,
     threads: int,
