@@ -17,7 +17,8 @@ def pair_weights(match: Match, frame: Stars, reference: Stars) -> Floats:
 
     Centroids err by ``sqrt(floor**2 + (fwhm * noise / flux)**2)``; the floor and the noise are
     those that the residuals show. The centroid's error is that of a background-limited star
-    (King 1983, PASP 95, 163), the weight of outliers that of Geman & McClure (1987).
+    (King 1983, PASP 95, 163), the weight of outliers that of Geman & McClure (1987) for a scale of
+    two standard deviations; for floor and noise none counts as more than three.
 
     Parameters
     ----------

@@ -52,7 +52,19 @@ RICHER_MODELS = (
 """What may replace a similarity, in this order."""
 
 N_ERRORS = 2
-"""By how many standard errors a richer model has to be better."""
+"""By how many standard errors a richer model has to be better.
+
+CART's rule asks for one. A model too many is paid for in corners without stars, so here it is two.
+"""
+
+LEAST_GAIN = 1e-3
+"""Gain [variances of a pair] below which two models are the same but for rounding."""
+
+LARGEST_MISFIT = 5.0**2
+"""Misfit [variances of a pair] of a wrong pair: how wrong it is says nothing of a model."""
+
+PAIRS_PER_TERM = 4
+"""Fewest pairs for each coefficient of an axis: of five folds, four still have three for each."""
 
 
 def fit(model: Model, like: Transform, xy: Floats, target: Floats, weight: Floats) -> Transform:
@@ -100,20 +112,20 @@ def predicts_better(
     Five folds, and a number of standard errors (Breiman et al. 1984, CART, section 3.4.3).
     Parameters as in `fit`.
     """
-    if len(xy) < 4 * (max(richer.terms, 2) + richer.radial):
+    if len(xy) < PAIRS_PER_TERM * (max(richer.terms, 2) + richer.radial):
         return False
 
     def misfit(model: Model, used: NDArray[np.bool_], held: NDArray[np.bool_]) -> Floats:
         fitted = fit(model, like, xy[used], target[used], weight[used])
         squared = np.sum((fitted.forward(xy[held]) - target[held]) ** 2, axis=1)
-        return np.asarray(np.minimum(weight[held] * squared, 25), np.float64)
+        return np.asarray(np.minimum(weight[held] * squared, LARGEST_MISFIT), np.float64)
 
     def gain(used: NDArray[np.bool_], held: NDArray[np.bool_]) -> Floats:
         return misfit(poorer, used, held) - misfit(richer, used, held)
 
     def stands_out(gain: Floats) -> bool:
         error = gain.std() / np.sqrt(len(gain))
-        return bool(gain.mean() > max(1e-3, N_ERRORS * error))
+        return bool(gain.mean() > max(LEAST_GAIN, N_ERRORS * error))
 
     everything = np.ones(len(xy), bool)
     if not stands_out(gain(everything, everything)):

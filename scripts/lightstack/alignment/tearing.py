@@ -95,6 +95,7 @@ def _displaced(
     likelihood[fewer < LEAST_OF_OTHER * more] = -np.inf
     share = np.maximum(share, share_target)
     first, last = np.unravel_index(int(np.argmax(likelihood)), likelihood.shape)
+    # As many ranges are tried along two axes, with two maps each.
     if likelihood[first, last] < np.log(4 * likelihood.size / CHANCE):
         return None
     return {

@@ -27,7 +27,11 @@ SOURCE = np.dtype(
 )
 
 SHAPE_WINDOW = 1.2
-"""Width of the window for the shape over that of a typical star."""
+"""Width of the window for the shape over that of a typical star.
+
+The widest, seeing most of the wings, that adds no noise: of simulated stars of FWHM 3.5 pixels,
+widths scatter alike from 0.8 to 1.2, by a third more at 1.5 and twice as much at 2.
+"""
 
 WINGS = 1.057
 """What this window makes of the width of a star, between two profiles.

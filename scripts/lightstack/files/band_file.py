@@ -21,7 +21,7 @@ BLOCK = 2880
 """A FITS file consists of blocks of so many bytes."""
 
 CHUNK_BYTES = 8e6
-"""Read at a time (tuned: `benchmarks/bands.py`)."""
+"""Read at a time; tuned with `benchmarks.bands`."""
 
 Images = dict[str, NDArray[Any]]
 
