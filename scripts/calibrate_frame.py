@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -11,17 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.calibration.bad_pixels import find_bad_pixels
 from scripts.lightstack.calibration.cosmic_rays import find_cosmic_rays
 from scripts.lightstack.calibration.division import divide
 from scripts.lightstack.calibration.masters import open_master
 from scripts.lightstack.calibration.repair import repair, small_gaps
-from scripts.lightstack.calibration.subtraction import (
-    Region,
-    Rows,
-    RowsInMemory,
-    subtract,
-    subtract_if_it_suits,
-)
+from scripts.lightstack.calibration.subtraction import Region, Rows, RowsInMemory
+from scripts.lightstack.calibration.taken_off import Opened, Scaling, TakenOff, take_off
 from scripts.lightstack.files.frame_file import Frame, write_failure, write_frame
 from scripts.lightstack.files.unread import NOTES, note
 from scripts.lightstack.job import JobError, job_log
@@ -48,7 +44,7 @@ from scripts.lightstack.raw.orientation import turn_header
 from scripts.lightstack.raw.overscan import let_follow, without_overscan
 from scripts.lightstack.raw.saturation import pile_up
 from scripts.lightstack.raw.sections import HEADER, Asked
-from scripts.lightstack.text import DOUBT, NO_DARK, has_dark, printable
+from scripts.lightstack.text import DOUBT, printable
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -66,7 +62,10 @@ def run(
     turned: bool = False,
     mirrored: Collection[str] = (),
     unstated: Mapping[str, str] = MappingProxyType({}),
+    dark_factor: float | None = None,
+    finds_sharp_pixels: bool = False,
     saturation_limit: float,
+    dark_scaling: str = "none",
     doubtful_darks: str,
     cosmic_rays: str = "none",
     debug_region: int,
@@ -93,18 +92,25 @@ def run(
         Digest of the raw frame, for the ledger.
     masters : dict of str to Path
         What to use: "own", the dark of the frame's name, the masters "dark", "bias" and "flat",
-        and the map "bad_pixels"; those that are not there are left out. A bias counts where there
-        is no dark.
+        and the map "bad_pixels"; those that are not there are left out. What does harm is not
+        used, but the next of "own", "dark" and "bias".
     turned : bool
         Whether the frame's rows are to be put into the other order.
     mirrored : collection of str
-        For which of "dark", "bias", "flat" and "bad_pixels" the rows run the other way than the
-        raw frame's.
+        For which of "own", "dark", "bias", "flat" and "bad_pixels" the rows run the other way
+        than the raw frame's.
     unstated : dict of str to str
         What the headers of the frame and one of these leave open, for the ledger.
+    dark_factor : float, optional
+        Exposure of the frame over that of its dark, if that is to be scaled. What it was scaled by
+        stands in ``DARKFAC`` then.
+    finds_sharp_pixels : bool, optional
+        Whether bad pixels are looked for in the frame itself if its dark would do harm.
     saturation_limit : float
         Raw value from which a pixel is saturated [ADU, as `lightstack.raw.scale` has them], unless
         the frame's own pixels pile up below.
+    dark_scaling : str, optional
+        "optimize" looks for the factor that leaves the least noise.
     doubtful_darks : str
         "skip" leaves out a dark that makes the frame worse; "use" takes it nonetheless.
     cosmic_rays : str
@@ -125,7 +131,10 @@ def run(
             masters,
             mirrored=mirrored,
             unstated=unstated,
+            dark_factor=dark_factor,
+            finds_sharp_pixels=finds_sharp_pixels,
             saturation_limit=saturation_limit,
+            dark_scaling=dark_scaling,
             doubtful_darks=doubtful_darks,
             cosmic_rays=cosmic_rays,
             debug_region=debug_region,
@@ -200,7 +209,10 @@ def calibrate(
     *,
     mirrored: Collection[str] = (),
     unstated: Mapping[str, str] = MappingProxyType({}),
+    dark_factor: float | None = None,
+    finds_sharp_pixels: bool = False,
     saturation_limit: float,
+    dark_scaling: str = "none",
     doubtful_darks: str,
     cosmic_rays: str = "none",
     debug_region: int,
@@ -214,9 +226,11 @@ def calibrate(
 
     Parameters
     ----------
-    raw, masters, mirrored, unstated, saturation_limit, doubtful_darks, cosmic_rays
+    raw, masters, mirrored, unstated, dark_factor, finds_sharp_pixels, saturation_limit
         As in `run`.
-    debug_region, fits_extension, overscan_section, trim_section, unread
+    dark_scaling, doubtful_darks, cosmic_rays, debug_region, fits_extension, overscan_section
+        As in `run`.
+    trim_section, unread
         As in `run`.
     weights : (float, float, float), optional
         Of red, green and blue where pixels have all three.
@@ -236,30 +250,42 @@ def calibrate(
         data = image.data[region]
         check_usable(data)
         saturated = (image.peak[region] >= level) & ~np.isnan(data)
-        opened = _opened(masters, fits_extension, sections, weights, unread)
+        opened = _opened(masters, mirrored, fits_extension, sections, weights, unread)
         if any(each.pixels.shape != image.data.shape for each in opened.values()):
             raise JobError(f"{raw}: it had another shape when the run began: run again.")
-        names, taken_off = _corrected(
+        is_mosaic = bayer_pattern(header) is not None
+        saturation = level - overscan
+        optimize = dark_scaling == "optimize"
+        taken = take_off(
             data,
             region,
             opened,
-            mirrored,
             unstated,
-            period=1 if bayer_pattern(header) is None else 2,
+            None if dark_factor is None else Scaling(dark_factor, optimize, saturation),
+            period=2 if is_mosaic else 1,
             at_any_price=doubtful_darks == "use",
         )
+        names = dict(taken.names)
+        if "flat" in opened:
+            flat = opened["flat"]
+            divide(data, flat.pixels, region, is_turned=flat.is_turned)
+            names["flat"] = DOUBT.join(filter(None, [flat.name, unstated.get("flat", "")]))
         no_data_share = np.count_nonzero(np.isnan(data)) / data.size
-        if "bad_pixels" in opened:
-            header["BADPIX"] = (
-                _blank_bad_pixels(data, saturated, opened, region, mirrored),
-                "pixels that are known to be bad",
-            )
+        bad: NDArray[np.bool_] | None = None
+        if finds_sharp_pixels and not taken.is_dark:
+            # A map that is made of the dark tells of another sensor's pixels.
+            bad = find_bad_pixels(data, is_mosaic=is_mosaic)
+        elif "bad_pixels" in opened:
+            bad = _marked(opened["bad_pixels"].in_order, region)
+        if bad is not None:
+            data[bad], saturated[bad] = np.nan, False
+            header["BADPIX"] = (int(np.count_nonzero(bad)), "pixels that are known to be bad")
         if cosmic_rays == "lacosmic":
             _blank_cosmic_rays(data, saturated, header, raw)
-        _tell_noise(header, opened, names)
+        _tell_of_masters(header, taken, opened.get("flat"))
         if opened:
             check_usable(data)
-        if "dark" not in opened:
+        if not {"own", "dark"} & set(opened):
             log.warning("There is no dark for %s: it goes on without.", raw)
     except UnusableFrameError as error:
         if isinstance(error, UnreadableFileError):
@@ -271,7 +297,7 @@ def calibrate(
         data,
         header,
         saturated,
-        level - overscan - taken_off,
+        saturation - taken.level,
         image.step,
         names,
         no_data_share,
@@ -307,100 +333,43 @@ def _saturation(image: RawImage, limit: float) -> float:
     return top
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """A dark, bias or flat, and its name for the ledger."""
-
-    name: str
-    pixels: Rows
-    noise: float = 0.0
-    n_combined: int = 1
-
-
 def _opened(
     masters: Mapping[str, Path],
+    mirrored: Collection[str],
     extension: str | int,
     sections: Asked,
     weights: Weights,
     unread: Path,
-) -> dict[str, _Opened]:
-    """Open dark, bias and flat, of those that are there and can be read."""
+) -> dict[str, Opened]:
+    """Open what is there and can be read."""
     found = {}
     for noun in ("dark", "bias", "flat", "bad_pixels"):
         if noun in masters and (master := open_master(masters[noun])):
-            found[noun] = _Opened(*master)
+            found[noun] = Opened(*master)
     if "own" in masters:
         own = masters["own"]
         try:
             image, _ = without_overscan(read_image(own, extension, sections, weights))
-            found["dark"] = _Opened(own.name, RowsInMemory(image.data))
+            found["own"] = Opened(own.name, RowsInMemory(image.data))
         except UnusableFrameError as error:
             note(unread, own, error)
-    return found
+    return {noun: replace(each, is_turned=noun in mirrored) for noun, each in found.items()}
 
 
-def _corrected(
-    data: NDArray[np.float32],
-    region: Region,
-    opened: Mapping[str, _Opened],
-    mirrored: Collection[str],
-    unstated: Mapping[str, str],
-    *,
-    period: int,
-    at_any_price: bool,
-) -> tuple[dict[str, str], float]:
-    """Take off dark or bias and divide by the flat, in place; tell their names and the level."""
-    told = {
-        noun: [each.name, unstated.get(noun, "")]
-        for noun, each in opened.items()
-        if noun != "bad_pixels" and (noun != "bias" or "dark" not in opened)
-    }
-    level = 0.0
-    if "dark" in opened:
-        done = subtract_if_it_suits(
-            data,
-            opened["dark"].pixels,
-            region,
-            is_turned="dark" in mirrored,
-            period=period,
-            at_any_price=at_any_price,
-        )
-        level = done.level
-        named = told["dark"] if done.is_used else [NO_DARK, opened["dark"].name]
-        told["dark"] = [*named, *done.doubts]
-    elif "bias" in opened:
-        level = subtract(data, opened["bias"].pixels, region, is_turned="bias" in mirrored)
-    if "flat" in opened:
-        divide(data, opened["flat"].pixels, region, is_turned="flat" in mirrored)
-    names = {noun: DOUBT.join(filter(None, parts)) for noun, parts in told.items()}
-    return {"dark": NO_DARK, **names}, level
+def _tell_of_masters(header: "fits.Header", taken: TakenOff, flat: Opened | None) -> None:
+    """Tell the factor of the dark, and the noise of masters: all that they calibrate share it."""
+    if taken.factor is not None:
+        header["DARKFAC"] = (taken.factor, "factor of the dark beyond its bias")
+    if taken.used and taken.used.noise > 0:
+        header["DARKNOIS"] = (taken.used.noise, "[ADU] noise of the master dark or bias")
+        header["NDARKS"] = (taken.used.n_combined, "darks or bias frames in that master")
+    if flat and flat.noise > 0:
+        header["FLATNOIS"] = (flat.noise, "noise of the master flat, share of the light")
 
 
-def _tell_noise(
-    header: "fits.Header", opened: Mapping[str, _Opened], names: Mapping[str, str]
-) -> None:
-    """Tell which noise the masters have given to the frame: all that they calibrate share it."""
-    used = "dark" if has_dark(names["dark"]) else "bias"
-    if used in names and opened[used].noise > 0:
-        header["DARKNOIS"] = (opened[used].noise, "[ADU] noise of the master dark or bias")
-        header["NDARKS"] = (opened[used].n_combined, "darks or bias frames in that master")
-    if "flat" in names and opened["flat"].noise > 0:
-        header["FLATNOIS"] = (opened["flat"].noise, "noise of the master flat, share of the light")
-
-
-def _blank_bad_pixels(
-    data: NDArray[np.float32],
-    saturated: NDArray[np.bool_],
-    opened: Mapping[str, _Opened],
-    region: Region,
-    mirrored: Collection[str],
-) -> int:
-    """Put NaN where the map has bad pixels, in place; count them."""
-    marks = opened["bad_pixels"].pixels
-    whole = marks.read_rows(0, marks.shape[0]) > 0
-    bad = (whole[::-1] if "bad_pixels" in mirrored else whole)[region]
-    data[bad], saturated[bad] = np.nan, False
-    return int(np.count_nonzero(bad))
+def _marked(marks: Rows, region: Region) -> NDArray[np.bool_]:
+    """Read where a map has bad pixels."""
+    return np.asarray((marks.read_rows(0, marks.shape[0]) > 0)[region])
 
 
 def _blank_cosmic_rays(

@@ -27,6 +27,7 @@ CARRIED = (
         "RAWSHA",
         "PIXSHA",
         "DARK",
+        "DARKFAC",
         "BIAS",
         "FLAT",
         "BADPIX",

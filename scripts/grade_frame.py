@@ -50,6 +50,7 @@ def run(sources: Path, quality: Path, *, frame: str, limits: dict[str, Any]) -> 
         "no_data_fraction": header["NODATA"],
         "overscan_adu": header.get("OSCANADU"),
         "saturation_found_adu": header.get("SATFOUND"),
+        "dark_factor": header.get("DARKFAC"),
         "bad_pixels": header.get("BADPIX"),
         "background_adu": header["BKGADU"],
         "noise_adu": header["NOISEADU"],

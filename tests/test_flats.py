@@ -172,12 +172,15 @@ def test_flats_are_freed_of_a_dark_of_their_exposure_else_of_the_bias() -> None:
     ]
 
 
-def test_a_bias_is_for_frames_without_a_dark() -> None:
+def test_a_bias_is_for_frames_without_a_dark_or_whose_dark_does_harm() -> None:
     bias = {"b": replace(PLAIN, exptime=0.0, filter=None)}
     lights = {"a": PLAIN, "b2": replace(PLAIN, exptime=300.0)}
     found = chosen(lights, {}, bias, {"d": PLAIN})
     assert [*found.darks.kind] == ["a"]
-    assert [*found.bias.kind] == ["b2"]
+    assert {*found.bias.kind} == {"a", "b2"}
+    # Who has a dark misses no bias.
+    other = {"b": replace(PLAIN, exptime=0.0, gain=5.0)}
+    assert [*chosen(lights, {}, other, {"d": PLAIN}).bias.without] == ["b2"]
 
 
 def night_behind_dusty_optics(folder: Path, **changes: Any) -> Run:

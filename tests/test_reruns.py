@@ -116,6 +116,7 @@ def test_times_play_no_part(night: Path, limit: tuple[str, ...]) -> None:
     [
         ("background_box=40", jobs(5, *FRAME_JOBS)),
         ("doubtful_darks=use", jobs(5, *FRAME_JOBS)),
+        ("dark_scaling=exposure", jobs(5, *FRAME_JOBS)),
         ("fits_extension=1", {"combine_darks": 1, **jobs(5, *FRAME_JOBS)}),
         ("trim_section=none", {"combine_darks": 1, **jobs(5, *FRAME_JOBS)}),
         ("minarea=6", jobs(5, "detect_sources", "grade_frame")),
@@ -187,8 +188,8 @@ def test_two_frames_swap_their_pixels(night: Path) -> None:
 
 
 def test_a_dark_arrives_or_goes(night: Path) -> None:
-    # All but the fifth light use the masters.
-    expected = jobs(4, *FRAME_JOBS) | {"combine_darks": 1} | INVENTORY
+    # The fifth light has a dark of its own, in whose place the master would come.
+    expected = jobs(5, *FRAME_JOBS) | {"combine_darks": 1} | INVENTORY
     copy_of(night / "darkfield" / "dark_01.fits", night / "darkfield" / "dark_99.fits")
     assert planned(night) == expected
     (night / "darkfield" / "dark_99.fits").unlink()

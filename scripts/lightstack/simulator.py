@@ -137,6 +137,7 @@ class Night:
     n_darks: int = 5
     n_bias: int = 0
     n_flats: int = 0
+    dark_exptime_s: float = EXPTIME_S
     seed: int = 1
     bad: dict[str, str] = field(default_factory=dict)
 
@@ -276,9 +277,11 @@ def _starlight(
     return signal
 
 
-def render_dark(rng: Generator, camera: Camera) -> NDArray[np.uint16]:
-    """Expose one dark frame: (ny, nx) [ADU]."""
-    return digitize(_read_out(rng, camera.dark.copy()))
+def render_dark(
+    rng: Generator, camera: Camera, exptime_s: float = EXPTIME_S
+) -> NDArray[np.uint16]:
+    """Expose one dark frame for so long [s]: (ny, nx) [ADU]."""
+    return digitize(_read_out(rng, camera.dark * np.float32(exptime_s / EXPTIME_S)))
 
 
 def render_bias(rng: Generator, camera: Camera) -> NDArray[np.uint16]:
@@ -429,9 +432,11 @@ def write_night(folder: Path, night: Night) -> None:
         _write_raw(path, pixels, "Light Frame", begin, pattern=pattern)
     for number in range(night.n_darks):
         rng = np.random.default_rng([night.seed, 2, number])
-        begin = start - timedelta(seconds=(night.n_darks - number) * EXPTIME_S)
+        exptime_s = night.dark_exptime_s
+        begin = start - timedelta(seconds=(night.n_darks - number) * exptime_s)
         path = folder / "darkfield" / f"dark_{number + 1:02d}.fits"
-        _write_raw(path, render_dark(rng, night.camera), "Dark Frame", begin)
+        pixels = render_dark(rng, night.camera, exptime_s)
+        _write_raw(path, pixels, "Dark Frame", begin, exptime_s)
     for number in range(night.n_bias):
         rng = np.random.default_rng([night.seed, 3, number])
         path = folder / "bias" / f"bias_{number + 1:02d}.fits"

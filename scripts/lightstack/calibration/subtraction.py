@@ -1,5 +1,6 @@
 """Subtracting a dark from a frame, some rows at a time, if the pixels tell that it suits."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -66,6 +67,7 @@ def subtract_if_it_suits(
     is_turned: bool,
     period: int,
     at_any_price: bool,
+    worse: Sequence[str] = (),
 ) -> Subtracted:
     """Subtract a dark in place, unless it makes the frame worse.
 
@@ -77,6 +79,8 @@ def subtract_if_it_suits(
         As in `suspicions.sampling`.
     at_any_price : bool
         Whether it is subtracted nonetheless.
+    worse : sequence of str, optional
+        What speaks against it already.
 
     Returns
     -------
@@ -85,7 +89,7 @@ def subtract_if_it_suits(
     step = sampling((data.shape[0], data.shape[1]), period)
     some = data[::step, ::step].copy()
     some_of_dark = sample_of_rows(dark, region, step, is_turned=is_turned)
-    worse = harms(some, some_of_dark)
+    worse = [*worse, *harms(some, some_of_dark)]
     if worse and not at_any_price:
         return Subtracted(is_used=False, level=0.0, doubts=worse)
     level = subtract(data, dark, region, is_turned=is_turned)

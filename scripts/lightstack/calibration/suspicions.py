@@ -66,7 +66,7 @@ def harms(before: NDArray[np.float32], dark: NDArray[np.float32]) -> list[str]:
     if not np.isfinite(after).any():
         return []
     found = []
-    noise_before, noise_after = _noise(before), _noise(after)
+    noise_before, noise_after = noise_of(before), noise_of(after)
     for axis, lines in ((1, "rows"), (0, "columns")):
         old, new = _bands(before, axis), _bands(after, axis)
         scatter = 1.25 * noise_before / math.sqrt(before.shape[axis])
@@ -98,7 +98,7 @@ def suspicions(before: NDArray[np.float32], dark: NDArray[np.float32]) -> list[s
     if not np.isfinite(after).any():
         return []
     found = []
-    noise = _noise(after)
+    noise = noise_of(after)
     sky, level = float(np.nanmedian(before)), float(np.nanmedian(dark))
     if level > sky + noise:
         found.append(f"the dark is brighter than the frame, {level:.0f} against {sky:.0f} ADU")
@@ -108,8 +108,8 @@ def suspicions(before: NDArray[np.float32], dark: NDArray[np.float32]) -> list[s
     return found
 
 
-def _noise(data: NDArray[np.float32]) -> float:
-    """Scatter between neighbours in a row, free of gradients and stars [ADU]."""
+def noise_of(data: NDArray[np.float32]) -> float:
+    """Scatter between neighbours in a row of an image (ny, nx), free of gradients [ADU]."""
     steps = np.abs(np.diff(data, axis=1))
     steps = steps[np.isfinite(steps)]
     return float(1.4826 * np.median(steps) / math.sqrt(2)) if steps.size else 0.0

@@ -22,6 +22,7 @@ COLUMNS = (
     "noise_adu",
     "sky_light_adu",
     "dark",
+    "dark_factor",
     "bias",
     "flat",
     "bad_pixels",

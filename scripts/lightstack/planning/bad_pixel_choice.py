@@ -61,12 +61,14 @@ def choose_maps(
         return choice
     sensors: dict[tuple[object, ...], list[str]] = {}
     for name, frame in lights.items():
+        if name in darks.own:
+            continue
         if name in darks.kind:
             if bad_pixels == "all":
                 kind = f"dark_{darks.kind[name]}"
                 choice.kind[name], choice.files[kind] = kind, []
                 choice.darks[kind] = darks.kind[name]
-        elif name not in darks.own and not DARKS.come_too_late(frame):
+        elif not DARKS.come_too_late(frame):
             sensors.setdefault(_sensor(frame), []).append(name)
     for names in sensors.values():
         # Frames that arrive are later ones, whatever they are called.

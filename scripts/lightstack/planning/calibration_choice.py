@@ -55,6 +55,8 @@ class Calibration:
     pedestals : dict of str to Pedestal
         What is taken off the flats, by their kind.
     bad_pixels : BadPixelChoice
+    finds_sharp_pixels : bool
+        Whether bad pixels are looked for in a frame itself whose dark does harm.
     """
 
     darks: DarkChoice = field(default_factory=DarkChoice)
@@ -62,6 +64,7 @@ class Calibration:
     flats: MasterChoice = field(default_factory=MasterChoice)
     pedestals: dict[str, Pedestal] = field(default_factory=dict)
     bad_pixels: BadPixelChoice = field(default_factory=BadPixelChoice)
+    finds_sharp_pixels: bool = False
 
     @property
     def masters(self) -> dict[str, MasterChoice]:
@@ -90,8 +93,13 @@ class Calibration:
         mirrored = [noun for noun, choice in self.masters.items() if frame in choice.turned]
         if "dark" in mirrored and self.bad_pixels.kind.get(frame) in self.bad_pixels.darks:
             mirrored.append("bad_pixels")
+        if frame in self.darks.own_turned:
+            mirrored.append("own")
+        has_dark = frame in self.darks.kind or frame in self.darks.own
         return {
             "mirrored": mirrored,
+            "dark_factor": self.darks.factors.get(frame),
+            "finds_sharp_pixels": has_dark and self.finds_sharp_pixels,
             "unstated": {
                 noun: choice.unstated[frame]
                 for noun, choice in self.masters.items()
@@ -121,6 +129,7 @@ def choose_calibration(
     temperature_tolerance: float,
     damage: Callable[[str], str],
     bad_pixels: str = "none",
+    dark_scaling: str = "none",
 ) -> Calibration:
     """Choose what each frame is calibrated with.
 
@@ -138,11 +147,14 @@ def choose_calibration(
         Tells why the pixels of a file cannot be read, or nothing: one that cannot is not chosen.
     bad_pixels : str, optional
         As in `choose_maps`.
+    dark_scaling : str, optional
+        As in `dark_scaling.scale_darks`.
 
     Returns
     -------
     Calibration
-        A bias is for frames without a dark, which has the bias in it, and for flats.
+        A bias is for flats, for frames without a dark, which has the bias in it, or whose dark is
+        scaled or does harm.
     """
     usable, unused = {}, {}
     for noun, frames in (("bias", uses.bias), ("flat", uses.flats)):
@@ -156,7 +168,15 @@ def choose_calibration(
     raw = {path: usable["flat"][path] for path in sorted(flats.used)}
     raw = {path: taken for path, taken in raw.items() if not _is_freed(taken)}
     darks = choose_darks(
-        uses.frames, uses.darks, known, contents, temperature_tolerance, damage, flats=raw
+        uses.frames,
+        uses.darks,
+        known,
+        contents,
+        temperature_tolerance,
+        damage,
+        flats=raw,
+        bias=usable["bias"],
+        dark_scaling=dark_scaling,
     )
     pedestals = {
         kind: pedestal
@@ -169,12 +189,15 @@ def choose_calibration(
         if kind not in pedestals
     }
     for_flats = _chosen(in_need, usable["bias"], contents, BIAS, "bias")
-    undarkened = {
-        name: taken
-        for name, taken in lights.items()
-        if name not in darks.kind and name not in darks.own
-    }
-    bias = _chosen(undarkened, usable["bias"], contents, BIAS, "bias", also_used=for_flats.used)
+    darkened = {*darks.kind, *darks.own}
+    in_reserve, in_need_of_bias = (
+        {name: taken for name, taken in lights.items() if (name in darkened) == has_dark}
+        for has_dark in (True, False)
+    )
+    for_darkened = _chosen(in_reserve, usable["bias"], contents, BIAS, "bias")
+    also_used = for_flats.used | for_darkened.used
+    bias = _chosen(in_need_of_bias, usable["bias"], contents, BIAS, "bias", also_used=also_used)
+    bias.add(for_darkened)
     for kind, taken in in_need.items():
         if kind in for_flats.kind:
             chosen = for_flats.kind[kind]
@@ -188,7 +211,7 @@ def choose_calibration(
     bias.unused.extend(unused["bias"])
     flats.unused.extend(unused["flat"])
     maps = choose_maps(lights, uses.frames.paths, darks, contents, bad_pixels)
-    return Calibration(darks, bias, flats, pedestals, maps)
+    return Calibration(darks, bias, flats, pedestals, maps, bad_pixels != "none")
 
 
 def _chosen(

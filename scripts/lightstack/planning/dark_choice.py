@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 
 from scripts.lightstack.calibration.matching import DARKS, Difference, differences, is_turned, told
+from scripts.lightstack.planning.dark_scaling import scale_darks
 from scripts.lightstack.planning.frames import Frames
 from scripts.lightstack.planning.master_choice import NOUNS, MasterChoice, choose_masters
 from scripts.lightstack.planning.uses import Known
@@ -24,11 +25,17 @@ class DarkChoice(MasterChoice):
         How the darks were taken that no frame has for itself, by path.
     of_flats : MasterChoice
         The darks of flats, by the flats' paths.
+    own_turned : set of str
+        Frames whose own dark has its rows in the other order.
+    factors : dict of str to float
+        Exposure of a frame over its dark's, by frame, where the dark is scaled.
     """
 
     own: dict[str, str] = field(default_factory=dict)
     shared: dict[str, Exposure] = field(default_factory=dict)
     of_flats: MasterChoice = field(default_factory=MasterChoice)
+    own_turned: set[str] = field(default_factory=set)
+    factors: dict[str, float] = field(default_factory=dict)
 
     @property
     def used(self) -> set[str]:
@@ -44,8 +51,11 @@ def choose_darks(
     temperature_tolerance: float,
     damage: Callable[[str], str],
     flats: Mapping[str, Exposure] = MappingProxyType({}),
+    *,
+    bias: Mapping[str, Exposure] = MappingProxyType({}),
+    dark_scaling: str = "none",
 ) -> DarkChoice:
-    """Choose for each frame the dark with its name, else the closest master that matches.
+    """Choose for each frame the dark with its name, and the closest master that matches.
 
     Parameters
     ----------
@@ -62,10 +72,15 @@ def choose_darks(
         Tells why the pixels of a dark cannot be read, or nothing: one that cannot is not chosen.
     flats : mapping of str to Exposure
         How flats were taken that need darks, by path.
+    bias : mapping of str to Exposure, optional
+        How bias frames were taken, by path.
+    dark_scaling : str, optional
+        As in `dark_scaling.scale_darks`.
 
     Returns
     -------
     DarkChoice
+        A frame with a dark of its own has a master, too, for the case that its dark does harm.
     """
     unused = [*darks.refused.values()]
     idle: dict[str, str] = {}
@@ -95,15 +110,21 @@ def choose_darks(
     }
     settings = contents, DARKS, temperature_tolerance
     of_flats = choose_masters(flats, shared, *settings, nouns=NOUNS["dark"])
+    scaling = scale_darks(lights, shared, bias, dark_scaling, temperature_tolerance, own)
+    with_own = {name: frame for name, frame in lights.items() if name in own}
+    in_reserve = choose_masters(with_own, shared, *settings, nouns=NOUNS["dark"])
     choice = choose_masters(
-        lights,
+        scaling.frames,
         shared,
         *settings,
         nouns=NOUNS["dark"],
         needless=own,
-        also_used=of_flats.used,
+        also_used=of_flats.used | in_reserve.used,
     )
-    choice.turned.update(turned)
+    choice.add(in_reserve)
+    for name, why in scaling.refused.items():
+        choice.without[name] = f"{choice.without[name]}; not scaled, {why}"
+    choice.told.extend(scaling.told)
     choice.unused.extend(unused)
     choice.idle.update(idle)
     lines = [
@@ -116,4 +137,11 @@ def choose_darks(
     ]
     choice.told[:0] = lines
     inherited = {each.name: getattr(choice, each.name) for each in fields(choice)}
-    return DarkChoice(**inherited, own=own, shared=shared, of_flats=of_flats)
+    return DarkChoice(
+        **inherited,
+        own=own,
+        shared=shared,
+        of_flats=of_flats,
+        own_turned=turned,
+        factors=scaling.factors,
+    )

@@ -118,6 +118,7 @@ def make_plan(
         settings["dark_temperature_tolerance"],
         looks.damage,
         settings["bad_pixels"],
+        settings["dark_scaling"],
     )
     groups = group_frames(
         frames,

@@ -74,6 +74,13 @@ class MasterChoice:
         """Paths of all files in masters."""
         return {path for paths in self.files.values() for path in paths}
 
+    def add(self, other: "MasterChoice") -> None:
+        """Take over what another choice uses, and nothing of what it says."""
+        self.kind.update(other.kind)
+        self.files.update(other.files)
+        self.turned.update(other.turned)
+        self.unstated.update(other.unstated)
+
 
 class Kinds:
     """Kinds of files of one noun, by the temperature that they are wanted at.

@@ -67,7 +67,10 @@ class Ingredients:
 READING = ("fits_extension", "overscan_section", "trim_section")
 """Settings of how raw files are read."""
 
-CALIBRATION = ("saturation_limit", "doubtful_darks", "cosmic_rays", "debug_region", *READING)
+CALIBRATION = (
+    *("saturation_limit", "dark_scaling", "doubtful_darks", "cosmic_rays", "debug_region"),
+    *READING,
+)
 """Settings by which a frame is read and freed of dark, bias and flat."""
 
 RULES = {

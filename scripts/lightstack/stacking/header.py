@@ -35,7 +35,7 @@ FRAME_CARDS = frozenset(
         *READ_NOISE_KEYS,
         *("RAWSHA", "PIXSHA", "DARK", "BKGADU", "NOISEADU", "SATURATE", "EGAIN"),
         *("NODATA", "SATFOUND", "BADPIX", "COSMICS", "SKYSTEP", "SKYLIGHT", "OSCANADU"),
-        *("DARKNOIS", "NDARKS", "FLATNOIS"),
+        *("DARKNOIS", "NDARKS", "FLATNOIS", "DARKFAC"),
         *(colour_card(card, colour) for card in OF_COLOURS for colour in COLOURS),
         MOSAIC,
         *("DATE-END", "DATE-AVG", "MJD-AVG", "MJD-END", "EXPOSURE", "LIVETIME", "TIME-OBS"),
