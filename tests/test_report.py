@@ -282,6 +282,15 @@ def test_one_bad_frame_does_not_press_the_others_into_a_line() -> None:
     assert drawn.places[3] == 1
 
 
+def test_where_nothing_is_stacked_the_frames_are_drawn_beside_the_limit() -> None:
+    values: list[float | None] = [63.0, 53.0, 64.0, 59.0, 66.0, 900.0, None]
+    limit = (80.0, True, "at least")
+    drawn = charts.chart("n_stars", "Stars", "", values, [False] * 7, limit)
+    assert drawn is not None
+    assert drawn.beyond == 1
+    assert all(0 < place < drawn.limits[0][0] for place in drawn.places[:5] if place is not None)
+
+
 @pytest.mark.parametrize(("limit", "is_drawn"), [(6.0, True), (60.0, False)])
 def test_a_limit_is_drawn_unless_it_is_far_away(limit: float, is_drawn: bool) -> None:
     drawn = charts.chart(

@@ -84,19 +84,26 @@ def _round_step(least: float) -> float:
     return next(step * power for step in (1, 2, 5, 10) if step * power >= least * (1 - 1e-9))
 
 
-def robust_range(stacked: Sequence[float], others: Sequence[float]) -> tuple[float, float]:
+def robust_range(
+    stacked: Sequence[float], others: Sequence[float], limit: float | None = None
+) -> tuple[float, float]:
     """Lowest and highest value that a scale has to hold.
 
     Parameters
     ----------
     stacked : sequence of float
-        Values that it holds in any case.
+        Values that it holds in any case; if there are none, those in the middle of the others.
     others : sequence of float
         Values that it holds if they lie near: one frame that failed must not press all others
         into a line.
+    limit : float, optional
+        Held in any case, too.
     """
-    base = stacked or others
-    low, high = min(base), max(base)
+    ordered = sorted(others)
+    quarter = len(ordered) // 4
+    held = [*(stacked or ordered[quarter : len(ordered) - quarter])]
+    held += [] if limit is None else [limit]
+    low, high = min(held), max(held)
     reach = REACH * max(high - low, 0.1 * abs(high))
     near = [value for value in others if low - reach <= value <= high + reach]
     return min([low, *near]), max([high, *near])
@@ -234,7 +241,7 @@ def chart(
     stacked = [value for value, held in pairs if held and value is not None]
     others = [value for value, held in pairs if not held and value is not None]
     is_drawn = limit is not None and (limit[1] or limit[0] <= FARTHEST * max(stacked or others))
-    low, high = robust_range([*stacked, limit[0]] if limit and is_drawn else stacked, others)
+    low, high = robust_range(stacked, others, limit[0] if limit and is_drawn else None)
     limits, forbidden = [], None
     axis = linear_axis(low, high, from_zero=from_zero and low >= 0)
     if limit is not None and is_drawn:
