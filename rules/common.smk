@@ -33,7 +33,7 @@ from scripts.lightstack.planning.layout import (
     without_group,
 )
 from scripts.lightstack.planning.stack_memory import stack_memory
-from scripts.lightstack.stacking.modes import MEASURING
+from scripts.lightstack.stacking.modes import needs_measuring
 
 GROUPS = Groups(**PLAN.groups)
 
@@ -265,8 +265,9 @@ def bands_of_group(wildcards):
 
 
 def seeing_if_needed():
-    """What all bands of a stack have to know, if a mode measures something."""
-    return of_group(SEEING) if MEASURING in PLAN.settings["modes"] else []
+    """What all bands of a stack have to know, if something is to be measured."""
+    modes, uncertainty = PLAN.settings["modes"], PLAN.settings["uncertainty"]
+    return of_group(SEEING) if needs_measuring(modes, uncertainty=uncertainty) else []
 
 
 def number_of_band(wildcards):
@@ -290,7 +291,8 @@ def memory(frames, other=0):
 
 def stack_memory_mb():
     """Memory of a stack for its pixels [MB]: what is set, or what its frames need."""
-    return PLAN.settings["stack_memory_mb"] or stack_memory(PLAN.frame_mb)
+    cubes = 2 if PLAN.settings["uncertainty"] else 1
+    return PLAN.settings["stack_memory_mb"] or stack_memory(PLAN.frame_mb * cubes)
 
 
 def minutes(frames):

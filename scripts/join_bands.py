@@ -59,5 +59,6 @@ if "snakemake" in globals():
             color=settings["color"],
             sigma_clip=settings["sigma_clip"],
             weights=settings["weights"],
+            uncertainty=settings["uncertainty"],
             threads=snakemake.threads,
         )

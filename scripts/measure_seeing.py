@@ -1,5 +1,6 @@
-"""Measure once, for all bands of a stack, what the mode "noise_clip" has to know of the frames."""
+"""Measure once, for all bands of a stack, what they have to know of the frames."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +8,8 @@ import numpy as np
 
 from scripts.lightstack.files.table_file import write_table
 from scripts.lightstack.job import job_log
-from scripts.lightstack.stacking.modes import measuring_mode
+from scripts.lightstack.stacking.measuring import measure
+from scripts.lightstack.stacking.modes import MEASURING, measuring_mode
 from scripts.lightstack.stacking.products import Stacked
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ def run(
     cleaned: dict[str, Path],
     seeing: Path,
     *,
+    modes: Collection[str] = (MEASURING,),
     threads: int,
     **what: Any,
 ) -> None:
@@ -33,6 +36,8 @@ def run(
         group, and the reference.
     seeing : Path
         The FITS table to write; without rows, where nothing can be stacked.
+    modes : collection of str
+        The stacks to make.
     threads : int
         How many threads to use; they change nothing but the time.
     what
@@ -42,7 +47,9 @@ def run(
     if stacked is None:
         write_table(seeing, np.empty(0, [("GAIN", ">f8")]), {})
         return
-    measured = [measuring_mode().measure(plane, threads) for plane in stacked.planes]
+    measured = [
+        measure(plane, modes, threads, uncertainty=stacked.uncertainty) for plane in stacked.planes
+    ]
     measuring_mode().write_measured(seeing, measured)
 
 
@@ -55,8 +62,10 @@ if "snakemake" in globals():
             Path(snakemake.output.seeing),
             group=snakemake.wildcards.get("group", ""),
             members=snakemake.params.members,
+            modes=settings["modes"],
             color=settings["color"],
             sigma_clip=settings["sigma_clip"],
             weights=settings["weights"],
+            uncertainty=settings["uncertainty"],
             threads=snakemake.threads,
         )

@@ -38,7 +38,7 @@ def run(
         What `subtract_background` or, for colours, `clean_colours` wrote, by frame: those of the
         group, and the reference.
     seeing : Path or None
-        What `measure_seeing` wrote, where a mode needs it.
+        What `measure_seeing` wrote, where a mode or its standard error needs it.
     band : Path
         The file to write; without rows, where nothing can be stacked.
     number, count : int

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.lightstack.job import job_log
 from scripts.lightstack.stacking.bands import Band
-from scripts.lightstack.stacking.modes import MEASURING, measuring_mode
+from scripts.lightstack.stacking.measuring import measure
 from scripts.lightstack.stacking.products import Stacked, make_stacks
 
 if TYPE_CHECKING:
@@ -43,9 +43,8 @@ def run(
 
     def bands(stacked: Stacked) -> Iterable[Band]:
         def measured(number: int) -> dict[str, Any]:
-            if MEASURING not in stacks:
-                return {}
-            return measuring_mode().measure(stacked.planes[number], threads)
+            plane = stacked.planes[number]
+            return measure(plane, stacks, threads, uncertainty=stacked.uncertainty)
 
         return stacked.bands(list(stacks), stack_memory_mb, threads, measured)
 
@@ -73,6 +72,7 @@ if "snakemake" in globals():
             color=settings["color"],
             sigma_clip=settings["sigma_clip"],
             weights=settings["weights"],
+            uncertainty=settings["uncertainty"],
             stack_memory_mb=snakemake.resources.stack_memory_mb,
             threads=snakemake.threads,
         )

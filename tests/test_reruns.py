@@ -283,6 +283,7 @@ def test_calibrated_frames_can_be_kept(night: Path) -> None:
         (["normalize=none"], jobs() | {"select_frames": 0}),
         (["sigma_clip=3"], AFTER_STACK),
         (["weights=none"], AFTER_STACK),
+        (["uncertainty=true"], AFTER_STACK),
         (["modes=[mean,median]"], AFTER_STACK),
         (["minarea=6", "min_star_count=21"], jobs(5, "detect_sources", "grade_frame")),
         # The values of two settings change places.
@@ -291,6 +292,7 @@ def test_calibrated_frames_can_be_kept(night: Path) -> None:
         (["stack_bands=3"], {}),
         (["stack_bands=3", "sigma_clip=3"], IN_BANDS),
         (["stack_bands=3", "modes=[noise_clip]"], IN_BANDS | {"measure_seeing": 1}),
+        (["stack_bands=3", "uncertainty=true"], IN_BANDS | {"measure_seeing": 1}),
         (["output_dir=elsewhere"], {"select_frames": 1, "all": 1}),
         (["dark_temperature_tolerance=2"], {}),
     ],

@@ -36,7 +36,8 @@ def test_readme_has_the_table_of_settings() -> None:
     for key, rules in schema()["properties"].items():
         default = rules["default"]
         shown = ", ".join(default) or "[]" if isinstance(default, list) else default
-        shown = "null" if shown is None else shown
+        if default is None or isinstance(default, bool):
+            shown = yaml.safe_dump(default).split()[0]
         assert f"| `{key}` | {shown} | {rules['description']} |" in readme
 
 

@@ -74,16 +74,23 @@ def test_threads_and_memory_change_no_byte(
         assert others[mode].read_bytes() == stacks[mode].read_bytes(), mode
 
 
-def stack_in_bands(run: Run, out: Path, count: int, alignment: Path | None = None) -> None:
+def stack_in_bands(
+    run: Run, out: Path, count: int, alignment: Path | None = None, *, uncertainty: bool = False
+) -> None:
     """Stack as the jobs of a cluster do."""
     alignment = alignment or run.folder / "results" / "alignment.json"
     cleaned = {name: run.folder / "work" / "cleaned" / f"{name}.fits" for name in run.ledger}
     stacks = {mode: out / f"stack_{mode}.fits" for mode in MODES}
-    how: dict[str, Any] = {"sigma_clip": 2.5, "weights": "none", "threads": 2}
+    how: dict[str, Any] = {
+        "sigma_clip": 2.5,
+        "weights": "none",
+        "uncertainty": uncertainty,
+        "threads": 2,
+    }
     seeing = out / "work" / "seeing.fits"
     bands = [out / "work" / f"{number}.fits" for number in range(1, count + 1)]
     group: dict[str, Any] = {"group": "", "members": list(read_json(alignment)["frames"])}
-    measure_seeing.run(alignment, cleaned, seeing, **group, **how)
+    measure_seeing.run(alignment, cleaned, seeing, modes=MODES, **group, **how)
     for number, band in enumerate(bands, 1):
         stack_band.run(
             alignment,
@@ -280,7 +287,7 @@ def test_the_recipe_has_the_modules_that_a_stack_loads(
         import json, sys
         from pathlib import Path
         from scripts import join_bands, measure_seeing, stack_band, stack_frames
-        alignment, cleaned, out, *modes = sys.argv[1:]
+        alignment, cleaned, out, uncertainty, *modes = sys.argv[1:]
         names = json.loads(Path(alignment).read_text())["frames"]
         stack_frames.run(
             Path(alignment),
@@ -288,24 +295,39 @@ def test_the_recipe_has_the_modules_that_a_stack_loads(
             {mode: Path(out, f"stack_{mode}.fits") for mode in modes},
             Path(out, "work", "thumbnails.fits"),
             group="", members=list(names),
-            sigma_clip=2.5, weights="none", stack_memory_mb=1000, threads=1,
+            sigma_clip=2.5, weights="none", uncertainty=uncertainty == "True",
+            stack_memory_mb=1000, threads=1,
         )
         files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
         print(*(file for file in files if file), sep="\\n")
     """
     loaded = {}
-    for modes in (["mean"], ["mean", "winsorized"], ["noise_clip"]):
-        arguments = [str(results / "alignment.json"), str(cleaned), str(tmp_path), *modes]
+    for modes, uncertainty in (
+        (["mean"], False),
+        (["mean", "winsorized"], False),
+        (["noise_clip"], False),
+        (["mean", "median"], True),
+    ):
+        settings = {"modes": modes, "color": "gray", "uncertainty": uncertainty}
+        arguments = [
+            str(results / "alignment.json"),
+            str(cleaned),
+            str(tmp_path),
+            str(uncertainty),
+        ]
+        arguments += modes
         run = [sys.executable, "-c", command, *arguments]
         told = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout
         package = ROOT / "scripts" / "lightstack"
         paths = {Path(line) for line in told.splitlines() if Path(line).is_relative_to(package)}
         loaded[modes[-1]] = {path for path in paths if path.name != "__init__.py"}
-        files = Recipes({"modes": modes, "color": "gray"}, *[None] * 8).files_of("stack_frames")  # type: ignore[arg-type] # settings alone tell
+        files = Recipes(settings, *[None] * 8).files_of("stack_frames")  # type: ignore[arg-type] # settings alone tell
         in_recipe = {path for file in files for path in modules.reached(ROOT / file)}
         assert loaded[modes[-1]] <= in_recipe
         names = {path.stem for path in in_recipe}
-        assert names & {"winsorized", "noise_clip"} == set(modes) - {"mean"}
+        # Gains that are not stated are measured as noise_clip does it.
+        optional = {"noise_clip"} if uncertainty else set(modes) - {"mean"}
+        assert names & {"winsorized", "noise_clip"} == optional
     assert loaded["mean"] < loaded["winsorized"]
     assert loaded["mean"] < loaded["noise_clip"]
 

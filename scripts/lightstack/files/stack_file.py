@@ -1,6 +1,7 @@
 """A stack's FITS file, written a band of rows at a time."""
 
 import math
+import mmap
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -50,6 +51,42 @@ def table_extension(name: str, table: NDArray[Any]) -> Extension:
 def _extension(header: "fits.Header", data: memoryview) -> Extension:
     add_checksums(header, sum_of_bytes(data))
     return Extension(header.tostring().encode("ascii"), data)
+
+
+class SpooledImage:
+    """An image of float32 for an extension, on disk until the image before it is written.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for writing and reading, and empty.
+    name : str
+        Of the extension.
+    shape : tuple of int
+        As of a `StackWriter`.
+    cards : dict
+        Further cards.
+    """
+
+    def __init__(
+        self, file: IO[bytes], name: str, shape: tuple[int, ...], cards: dict[str, Any]
+    ) -> None:
+        from astropy.io import fits
+
+        # The cards need the shape alone: this array takes no memory.
+        image = np.broadcast_to(np.float32(0), shape)
+        self._header = fits.ImageHDU(image, fits.Header(list(cards.items())), name).header
+        self._file = file
+
+    def write_rows(self, image: NDArray[np.float32]) -> None:
+        """Append rows of the image."""
+        self._file.write(image.astype(">f4").data)
+
+    def extension(self) -> Extension:
+        """Give the whole image."""
+        self._file.flush()
+        data = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        return _extension(self._header, memoryview(data))
 
 
 class StackWriter:

@@ -119,7 +119,7 @@ RULES = {
     "list_frames": Ingredients((), ("align_frames", "grade_frame")),
     "list_inventory": Ingredients(),
     "stack_frames": Ingredients(
-        ("color", "sigma_clip", "weights", "modes"),
+        ("color", "sigma_clip", "weights", "uncertainty", "modes"),
         ("align_frames", "subtract_background"),
         per="group",
     ),
@@ -252,7 +252,8 @@ class Recipes:
     def files_of(self, rule: str) -> list[str]:
         """Name the rule's scripts, and what its settings make them import by name."""
         if rule == "stack_frames":
-            return [*STACKING, *modes.files_of(self._settings["modes"])]
+            wanted, uncertainty = self._settings["modes"], bool(self._settings["uncertainty"])
+            return [*STACKING, *modes.files_of(wanted, uncertainty=uncertainty)]
         return [f"scripts/{rule}.py"]
 
     def facts_of(self, frame: str) -> dict[str, object]:

@@ -294,7 +294,13 @@ def _is_nan(value: object) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-_KINDS = {"string": "text", "integer": "an integer", "number": "a number", "array": "a list"}
+_KINDS = {
+    "string": "text",
+    "integer": "an integer",
+    "number": "a number",
+    "array": "a list",
+    "boolean": "true or false",
+}
 
 
 def _path(error: Any) -> str:

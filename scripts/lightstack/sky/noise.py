@@ -54,14 +54,36 @@ def noise_of_sky(data: NDArray[np.float32]) -> float:
     so the squares with the least light can be chosen without choosing the least noise. The noise
     of the frame is the median over its cells.
     """
-    contrasts, light = _squares(data)
+    _, sigma = noise_in_cells(data)
+    return float(np.median(sigma)) if sigma.size else math.nan
+
+
+def noise_in_cells(
+    data: NDArray[np.float32],
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Measure the standard deviation of pixels without stars in each cell of an image.
+
+    Parameters
+    ----------
+    data : (ny, nx) ndarray of float32
+        Pixels [ADU], NaN where there is no data.
+
+    Returns
+    -------
+    places : (m, 2) ndarray of float64
+        Middles (x, y) of those cells that have enough pixels with data [pixels].
+    sigma : (m,) ndarray of float32
+        [ADU]
+    """
+    nothing = np.empty((0, 2)), np.empty(0, np.float32)
+    contrasts, light, places = _squares(data)
     n_darkest = int(DARKEST * light.shape[1])
     if n_darkest < FEWEST or not light.size:
-        return math.nan
+        return nothing
     limit = np.partition(light, n_darkest, axis=1)[:, [n_darkest]]
     known = np.isfinite(limit[:, 0])
     if not known.any():
-        return math.nan
+        return nothing
     sizes, light, limit = np.abs(contrasts[known]), light[known], limit[known]
     darkest = np.where(light <= limit, sizes, np.float32(np.inf))
     rank = int(WITHIN_SIGMA * n_darkest)
@@ -71,11 +93,13 @@ def noise_of_sky(data: NDArray[np.float32]) -> float:
         squares = np.where(chosen, sizes, np.float32(0)) ** 2
         mean = squares.sum(axis=1, keepdims=True) / chosen.sum(axis=1, keepdims=True)
         sigma = np.sqrt(mean / CLIPPED_VARIANCE)
-    return float(np.median(sigma))
+    return places[known], sigma[:, 0]
 
 
-def _squares(data: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Contrast of the corners of squares, and all light in them: a row for each cell.
+def _squares(
+    data: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
+    """Contrast of the corners of squares, and all light in them: a row for each cell; its middle.
 
     What is unknown has infinite light.
     """
@@ -93,12 +117,22 @@ def _squares(data: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np
     for k in range(1, LAG + 1):
         light += columns[:, k : k + light.shape[1]]
     light[~np.isfinite(light)] = np.inf
-    return _in_cells(contrasts, CELL // apart), _in_cells(light, CELL // apart)
+    n_y, n_x = _cells_along(light.shape, CELL // apart)
+    y, x = np.mgrid[:n_y, :n_x].reshape(2, -1) + 0.5
+    heights = light.shape[0] // n_y * apart, light.shape[1] // n_x
+    places = np.stack([x * heights[1], y * heights[0]], axis=1) + (LAG - 1) / 2
+    return _in_cells(contrasts, CELL // apart), _in_cells(light, CELL // apart), places
+
+
+def _cells_along(shape: tuple[int, ...], height: int) -> tuple[int, int]:
+    """Count the cells along y and x."""
+    n_y, n_x = (max(1, n // side) for n, side in zip(shape, (height, CELL), strict=True))
+    return n_y, n_x
 
 
 def _in_cells(values: NDArray[np.float32], height: int) -> NDArray[np.float32]:
     """Put the values of each cell into a row; what is left at the end belongs to no cell."""
-    n_y, n_x = (max(1, n // side) for n, side in zip(values.shape, (height, CELL), strict=True))
+    n_y, n_x = _cells_along(values.shape, height)
     height, width = values.shape[0] // n_y, values.shape[1] // n_x
     cells = values[: n_y * height, : n_x * width].reshape(n_y, height, n_x, width)
     return cells.swapaxes(1, 2).reshape(n_y * n_x, height * width)

@@ -11,6 +11,7 @@ from scripts.lightstack.stacking.aligned import AlignedFrame, fill
 from scripts.lightstack.stacking.combining import Combined, combine, count_type
 from scripts.lightstack.stacking.modes import CLIP_MODES, OF_THEIR_OWN, clip_mode
 from scripts.lightstack.stacking.resampling import source_rows
+from scripts.lightstack.stacking.uncertainty import FrameNoise, fill_variances
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ class Bands:
         The first row to make and the one after the last; default: all.
     n_kept : int, optional
         Of how many rows the counts are kept until all are made; default: of those.
+    frame_noise : FrameNoise, optional
+        With it, standard errors are made too.
     **options
         Further arguments of `combining.combine`.
 
@@ -60,10 +63,12 @@ class Bands:
         *,
         rows: tuple[int, int] | None = None,
         n_kept: int | None = None,
+        frame_noise: FrameNoise | None = None,
         **options: Any,
     ) -> None:
         self._frames, self._modes = frames, modes
         self._memory_mb, self._threads, self._options = memory_mb, threads, options
+        self._noise = frame_noise
         self.shape = frames[0].transform.reference_shape
         self._rows = rows or (0, self.shape[0])
         self._n_kept = n_kept or self._rows[1] - self._rows[0]
@@ -72,14 +77,21 @@ class Bands:
         """Give the bands, from the first row on."""
         frames, modes, threads, (ny, nx) = self._frames, self._modes, self._threads, self.shape
         margin = max((clip_mode(mode).MARGIN for mode in OF_THEIR_OWN if mode in modes), default=0)
-        height = _height(frames, modes, self._n_kept, margin, self._memory_mb, threads)
+        cubes = 1 if self._noise is None else 2
+        height = _height(frames, modes, self._n_kept, margin, self._memory_mb, threads, cubes)
         # All bands use the same memory.
-        pixels = np.empty(len(frames) * min(height + 2 * margin, ny) * nx, np.float32)
+        pixels = np.empty((cubes, len(frames) * min(height + 2 * margin, ny) * nx), np.float32)
         for start in range(*self._rows, height):
             stop = min(start + height, self._rows[1])
             first, last = max(start - margin, 0), min(stop + margin, ny)
-            cube = pixels[: len(frames) * (last - first) * nx].reshape(len(frames), -1, nx)
+            cube, *variances = (
+                part[: len(frames) * (last - first) * nx].reshape(len(frames), -1, nx)
+                for part in pixels
+            )
             fill(frames, (first, last), cube, threads)
+            if self._noise is not None:
+                fill_variances(frames, self._noise, (first, last), variances[0], threads)
+                self._options["variances"] = variances[0]
             rows = (start - first, stop - first)
             made = combine(cube, modes, rows=rows, threads=threads, **self._options)
             log.info("Rows %d to %d of %d are stacked.", start, stop, ny)
@@ -103,6 +115,7 @@ def _height(
     margin: int,
     memory_mb: int,
     threads: int,
+    cubes: int,
 ) -> int:
     """Choose how many rows to stack at a time.
 
@@ -118,5 +131,6 @@ def _height(
     # Those of all rows are kept until the images are written.
     kept = np.dtype(count_type(len(frames))).itemsize * counts * n_kept * nx
     free = min(memory_mb * 1_000_000, int(SHARE * machine_bytes())) - kept
-    affordable = free // (4 * nx * (len(frames) + 2 * threads + 2 * len(modes) + 3)) - 2 * margin
+    lines = cubes * (len(frames) + 2 * threads + 2 * len(modes)) + 3
+    affordable = free // (4 * nx * lines) - 2 * margin
     return max(1, min(max(tallest, BAND_ROWS - 2 * margin), affordable))

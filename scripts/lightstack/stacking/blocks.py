@@ -63,6 +63,21 @@ def average(values: Block, weights: Line) -> tuple[Line, Counts]:
 
 
 @compiled
+def standard_error(values: Block, variances: Block, weights: Line, shared: float) -> Line:
+    """Give the standard error of the `average` of values with these variances.
+
+    `shared` is the variance of what all values have in common.
+    """
+    total, weight = np.zeros(WIDTH), np.zeros(WIDTH)
+    for i in range(values.shape[0]):
+        for k in range(WIDTH):
+            missing = np.isnan(values[i, k])
+            total[k] += 0.0 if missing else weights[i] ** 2 * variances[i, k]
+            weight[k] += 0.0 if missing else weights[i]
+    return np.sqrt(total / weight**2 + shared)
+
+
+@compiled
 def put(line: NDArray[np.generic], x: int, row: NDArray[np.generic]) -> None:
     """Write a block's results to a row, from column x on."""
     for k in range(min(WIDTH, row.size - x)):

@@ -11,7 +11,7 @@ The modes, their sources, and what each costs and catches are in `docs/methods.m
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -29,14 +29,17 @@ from scripts.lightstack.stacking.blocks import (
     clip,
     fetch,
     put,
+    standard_error,
 )
 from scripts.lightstack.stacking.modes import (
     CLIP_MODES,
     MODES,
     OF_THEIR_OWN,
+    WITH_ERROR,
     ClipInputs,
     clip_mode,
 )
+from scripts.lightstack.stacking.propagation import variance_of_median
 from scripts.lightstack.stacking.sorting import (
     Pairs,
     median_of_sorted,
@@ -61,17 +64,21 @@ class Combined:
         How many frames have data; see `count_type`.
     rejected : dict of str to (h, nx) ndarray of int16 or int32
         How many of them each clip mode left out.
+    errors : dict of str to (h, nx) ndarray of float32
+        Standard error of the modes that have one; none unless variances are given.
     """
 
     images: dict[str, NDArray[np.float32]]
     coverage: NDArray[np.integer]
     rejected: dict[str, NDArray[np.integer]]
+    errors: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 class _Outputs(NamedTuple):
     """Where the six modes are written, for rows of the cube from `first_row` on.
 
-    ``slots[mode]`` is the place in `images` of one of `SIX`, -1 if it is not wanted.
+    ``slots[mode]`` is the place in `images` of one of `SIX`, -1 if it is not wanted, and
+    ``error_slots[mode]`` that of its standard error in `errors`.
     """
 
     first_row: int
@@ -79,6 +86,26 @@ class _Outputs(NamedTuple):
     images: Block
     coverage: NDArray[np.integer]
     rejected: NDArray[np.integer]
+    error_slots: Counts
+    errors: Block
+
+
+class _Noise(NamedTuple):
+    """What standard errors are made of.
+
+    Attributes
+    ----------
+    variances : (n, k, nx) ndarray of float32
+        Of the pixels of the cube; empty where none is wanted.
+    shared : float
+        Variance of what all frames have in common.
+    of_median : (n + 1,) ndarray of float64
+        Variance of the median of so many values, over that of their mean.
+    """
+
+    variances: Block
+    shared: float
+    of_median: Line
 
 
 def count_type(n: int) -> type[np.int16 | np.int32]:
@@ -97,6 +124,8 @@ def combine(
     noise: ArrayLike | None = None,
     gain: ArrayLike | None = None,
     seeing: Any = None,
+    variances: Block | None = None,
+    shared_variance: float = 0.0,
     threads: int = 1,
 ) -> Combined:
     """Combine aligned frames.
@@ -124,6 +153,10 @@ def combine(
         Electrons per unit of the cube, infinite where unknown (the default).
     seeing : psf_matching.Seeing, optional
         What "noise_clip" expects of starlight; default: unknown.
+    variances : (n, k, nx) ndarray of float32, C-contiguous, optional
+        Of the pixels of the cube; with them standard errors are told.
+    shared_variance : float, optional
+        What the noise that all frames have in common adds to those [units of the cube, squared].
     threads : int
         How many threads to use; they change nothing but the time.
 
@@ -145,19 +178,28 @@ def combine(
     noise = _per_frame("noise", noise, n, default=1.0)
     gain = _per_frame("gain", gain, n, default=np.inf)
     wanted = [mode for mode in SIX if mode in modes]
+    known = [mode for mode in WITH_ERROR if mode in modes and variances is not None]
+    of_six = [mode for mode in wanted if mode in known]
     outputs = _Outputs(
         start,
-        np.array([wanted.index(mode) if mode in wanted else -1 for mode in SIX]),
+        _slots(wanted),
         np.empty((len(wanted), *shape), np.float32),
         np.empty(shape, count),
         np.empty(shape if "sigma_clip" in wanted else (0, 0), count),
+        _slots(of_six),
+        np.empty((len(of_six), *shape), np.float32),
     )
+    nothing = np.empty((0, 0, 0), np.float32)
+    variances = nothing if variances is None else variances
+    of_median = np.array([1.0, *(k * variance_of_median(k) for k in range(1, n + 1))])
+    of_noise = _Noise(variances, shared_variance, of_median)
+    errors = dict(zip(of_six, outputs.errors, strict=True))
     images = dict(zip(wanted, outputs.images, strict=True))
     rejected = {"sigma_clip": outputs.rejected} if "sigma_clip" in wanted else {}
     network = sorting_network(n if {"median", "min", "max"} & set(wanted) else 0)
 
     def combine_rows(first: int, last: int) -> None:
-        _combine_rows(cube, first, last, network, weights, float(sigma_clip), outputs)
+        _combine_rows(cube, first, last, network, weights, float(sigma_clip), outputs, of_noise)
 
     with ThreadPoolExecutor(threads) as pool:
         in_parts = partial(_in_parts, pool, threads)
@@ -167,15 +209,26 @@ def combine(
                 module = clip_mode(mode)
                 images[mode], rejected[mode] = np.empty(shape, np.float32), np.empty(shape, count)
                 limit = float(limits.get(mode, module.LIMIT))
-                inputs = ClipInputs(limit, weights, noise, gain, seeing)
-                module.clip_rows(
-                    cube, (start, stop), inputs, images[mode], rejected[mode], in_parts
+                inputs = ClipInputs(
+                    limit, weights, noise, gain, seeing, variances, shared_variance
                 )
+                error = np.empty(shape if mode in known else (0, 0), np.float32)
+                module.clip_rows(
+                    cube, (start, stop), inputs, images[mode], rejected[mode], error, in_parts
+                )
+                if mode in known:
+                    errors[mode] = error
     return Combined(
         {mode: images[mode] for mode in modes},
         outputs.coverage,
         {mode: rejected[mode] for mode in CLIP_MODES if mode in modes},
+        {mode: errors[mode] for mode in known},
     )
+
+
+def _slots(wanted: Sequence[str]) -> Counts:
+    """Place of each of `SIX` among those that are wanted; -1 for none."""
+    return np.array([wanted.index(mode) if mode in wanted else -1 for mode in SIX])
 
 
 def _in_parts(pool: ThreadPoolExecutor, parts: int, function: Any, start: int, stop: int) -> None:
@@ -218,8 +271,11 @@ def _combine_rows(
     weights: Line,
     sigma_clip: float,
     outputs: _Outputs,
+    noise: _Noise,
 ) -> None:
     """Compute the six modes."""
+    variance = np.empty((cube.shape[0], WIDTH), np.float32)
+    error_slots, errors = outputs.error_slots, outputs.errors
     values = np.empty((cube.shape[0], WIDTH), np.float32)
     ranked = np.empty((cube.shape[0], WIDTH), np.float32)
     slots, images = outputs.slots, outputs.images
@@ -229,6 +285,14 @@ def _combine_rows(
         for x in range(0, cube.shape[2], WIDTH):
             count = fetch(cube, y, x, values)
             put(count, x, outputs.coverage[row])
+            if noise.variances.size:
+                fetch(noise.variances, y, x, variance)
+            if error_slots[_MEAN] >= 0:
+                error = standard_error(values, variance, weights, noise.shared)
+                put(error, x, errors[error_slots[_MEAN], row])
+            if error_slots[_MEDIAN] >= 0:
+                error = _error_of_median(values, variance, count, noise)
+                put(error, x, errors[error_slots[_MEDIAN], row])
             if slots[_MEAN] >= 0:
                 put(average(values, weights)[0], x, images[slots[_MEAN], row])
             if by_rank >= 0:
@@ -240,9 +304,30 @@ def _combine_rows(
                     put(std, x, images[slots[_STD], row])
                 if slots[_SIGMA_CLIP] >= 0:
                     reach = sigma_clip * std
-                    mean, number = average(clip(values, mean - reach, mean + reach), weights)
+                    kept = clip(values, mean - reach, mean + reach)
+                    mean, number = average(kept, weights)
                     put(mean, x, images[slots[_SIGMA_CLIP], row])
+                    if error_slots[_SIGMA_CLIP] >= 0:
+                        error = standard_error(kept, variance, weights, noise.shared)
+                        put(error, x, errors[error_slots[_SIGMA_CLIP], row])
                     put(count - number, x, outputs.rejected[row])
+
+
+@compiled
+def _error_of_median(values: Block, variances: Block, count: Counts, noise: _Noise) -> Line:
+    """Give the standard error of the median of values with these variances.
+
+    That of n values is the variance of a mean times `of_median` where all have the same; else it
+    follows from how densely each of them lies at the middle, 1 over its standard deviation.
+    """
+    density = np.zeros(WIDTH)
+    for i in range(values.shape[0]):
+        for k in range(WIDTH):
+            density[k] += 0.0 if np.isnan(values[i, k]) else 1 / np.sqrt(variances[i, k])
+    error = np.empty(WIDTH)
+    for k in range(WIDTH):
+        error[k] = np.sqrt(noise.of_median[count[k]] * count[k] / density[k] ** 2 + noise.shared)
+    return error
 
 
 @compiled

@@ -10,13 +10,14 @@ from scripts.lightstack.stacking.combining import Combined
 
 COVERAGE = "COVERAGE"
 
-REJECTED = "REJECTED "
+REJECTED, ERROR = "REJECTED ", "UNCERT "
 
 
 def as_images(made: Combined) -> Images:
     """Name the images of a band for its file."""
     rejected = {REJECTED + mode: count for mode, count in made.rejected.items()}
-    return {**made.images, COVERAGE: made.coverage, **rejected}
+    errors = {ERROR + mode: error for mode, error in made.errors.items()}
+    return {**made.images, COVERAGE: made.coverage, **rejected, **errors}
 
 
 def joined(files: Iterable[Path], n_rows: int) -> Iterator[Band]:
@@ -31,13 +32,16 @@ def joined(files: Iterable[Path], n_rows: int) -> Iterator[Band]:
     for path in files:
         for images in read_band(path):
             coverage = images.pop(COVERAGE)
-            rejected = {
-                name.removeprefix(REJECTED): images.pop(name)
-                for name in list(images)
-                if name.startswith(REJECTED)
-            }
+            rejected, errors = (
+                {
+                    name.removeprefix(kind): images.pop(name)
+                    for name in list(images)
+                    if name.startswith(kind)
+                }
+                for kind in (REJECTED, ERROR)
+            )
             last = row + len(coverage)
-            yield (row, last), Combined(images, coverage, rejected)
+            yield (row, last), Combined(images, coverage, rejected, errors)
             row = last
     if row != n_rows:
         named = ", ".join(map(str, files))

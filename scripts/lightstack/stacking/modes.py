@@ -5,7 +5,7 @@ of a stack's recipe only where the mode is asked for. Hence they are named here 
 their names.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
@@ -20,6 +20,9 @@ CLIP_MODES = ("sigma_clip", "winsorized", "noise_clip")
 
 AVERAGES = ("mean", *CLIP_MODES)
 """Modes whose result is a mean of values, with the weights of the frames."""
+
+WITH_ERROR = (*AVERAGES, "median")
+"""Modes whose standard error is known."""
 
 OF_THEIR_OWN = ("winsorized", "noise_clip")
 """Clip modes whose code is the module of that name beside this one."""
@@ -47,6 +50,10 @@ class ClipInputs(NamedTuple):
         Electrons per unit of the stack; infinite where it is unknown.
     seeing : Seeing or None
         What is known of it.
+    variances : (n, k, nx) ndarray of float32
+        Of the pixels; empty where no standard error is wanted.
+    shared_variance : float
+        What frames have in common [units of the stack, squared].
     """
 
     limit: float
@@ -54,6 +61,8 @@ class ClipInputs(NamedTuple):
     noise: "NDArray[np.float64]"
     gain: "NDArray[np.float64]"
     seeing: Any
+    variances: "NDArray[np.float32]"
+    shared_variance: float
 
 
 class ClipMode(Protocol):
@@ -79,9 +88,13 @@ class ClipMode(Protocol):
         inputs: ClipInputs,
         image: "NDArray[np.float32]",
         rejected: "NDArray[np.integer]",
+        error: "NDArray[np.float32]",
         in_parts: InParts,
     ) -> None:
-        """Combine rows of a cube to `image`, and count in `rejected` what was left out."""
+        """Combine rows of a cube to `image`, and count in `rejected` what was left out.
+
+        `error` gets the standard error, unless it is empty.
+        """
 
 
 class MeasuringMode(ClipMode, Protocol):
@@ -107,7 +120,16 @@ def measuring_mode() -> MeasuringMode:
     return cast("MeasuringMode", clip_mode(MEASURING))
 
 
-def files_of(modes: Any) -> list[str]:
+def needs_measuring(modes: Collection[str], *, uncertainty: bool) -> bool:
+    """Tell whether something has to be measured on all frames before they are combined.
+
+    Standard errors need the noise all over each frame, and gains that are not stated.
+    """
+    return MEASURING in modes or uncertainty
+
+
+def files_of(modes: Any, *, uncertainty: bool) -> list[str]:
     """Name the modules that these modes import, by their paths below the checkout."""
     folder = __package__.replace(".", "/")
-    return [f"{folder}/{mode}.py" for mode in OF_THEIR_OWN if mode in modes]
+    used = {*modes, *([MEASURING] if needs_measuring(modes, uncertainty=uncertainty) else [])}
+    return [f"{folder}/{mode}.py" for mode in OF_THEIR_OWN if mode in used]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.compiling import compiled
 from scripts.lightstack.stacking.aligned import AlignedFrame
-from scripts.lightstack.stacking.blocks import WIDTH, average, fetch, put
+from scripts.lightstack.stacking.blocks import WIDTH, average, fetch, put, standard_error
 from scripts.lightstack.stacking.centres import find_centres_of_rows
 from scripts.lightstack.stacking.modes import ClipInputs, InParts
 from scripts.lightstack.stacking.psf_matching import (
@@ -36,6 +36,7 @@ from scripts.lightstack.stacking.psf_matching import (
 )
 from scripts.lightstack.stacking.seeing import measure_seeing_on_bands, read_seeing, write_seeing
 from scripts.lightstack.stacking.sorting import sorting_network
+from scripts.lightstack.stacking.uncertainty import FrameNoise
 
 LIMIT, LIMIT_MEANING = 4.0, "[noise] limit from what is expected"
 """(Tuned: `benchmarks/rejection_table.py`, `benchmarks/outlier_table.py`.)"""
@@ -61,6 +62,9 @@ MEDIAN_VARIANCE = 1.57
 """Variance of a median, over that of a mean: pi / 2, for a normal distribution."""
 
 N_TERMS = TERMS.shape[1]
+
+NOISE = "frame_noise"
+"""What `measuring.measure` adds for standard errors."""
 
 Stack = NDArray[np.float32]
 
@@ -98,6 +102,14 @@ class NoiseModel(NamedTuple):
     amplification: Floats
 
 
+class Errors(NamedTuple):
+    """What the standard error is made of, and where it is written unless that is empty."""
+
+    variances: Stack
+    shared: float
+    image: Stack
+
+
 def noise_model(
     sigma: float, weights: Floats, noise: Floats, gain: Floats, seeing: Seeing | None
 ) -> NoiseModel:
@@ -129,12 +141,22 @@ def measure(frames: Sequence[AlignedFrame], threads: int) -> dict[str, Any]:
 
 def write_measured(path: Path, planes: Sequence[dict[str, Any]]) -> None:
     """Write what `measure` found for each plane."""
-    write_seeing(path, [(measured["seeing"], measured["gain"]) for measured in planes])
+    write_seeing(
+        path,
+        [
+            (each["seeing"], each["gain"], noise.surfaces if (noise := each.get(NOISE)) else None)
+            for each in planes
+        ],
+    )
 
 
 def read_measured(path: Path, n_planes: int) -> list[dict[str, Any]]:
     """Read what `write_measured` wrote."""
-    return [{"seeing": seeing, "gain": gain} for seeing, gain in read_seeing(path, n_planes)]
+    return [
+        {"seeing": seeing, "gain": gain}
+        | ({} if surfaces is None else {NOISE: FrameNoise(surfaces, gain)})
+        for seeing, gain, surfaces in read_seeing(path, n_planes)
+    ]
 
 
 def clip_rows(
@@ -143,10 +165,11 @@ def clip_rows(
     inputs: ClipInputs,
     image: Stack,
     rejected: NDArray[np.integer],
+    error: NDArray[np.float32],
     in_parts: InParts,
 ) -> None:
     """Combine rows of a cube: see `modes.ClipMode`."""
-    model = noise_model(*inputs)
+    model = noise_model(*inputs[:5])
     network = sorting_network(len(cube))
     centres, middles = np.empty((2, *cube.shape[1:]), np.float32)
 
@@ -155,7 +178,8 @@ def clip_rows(
 
     def clip_part(first: int, last: int) -> None:
         part = slice(first - rows[0], last - rows[0])
-        _clip_rows(cube, first, last, centres, middles, model, image[part], rejected[part])
+        errors = Errors(inputs.variances, inputs.shared_variance, error[part])
+        _clip_rows(cube, first, last, centres, middles, model, image[part], rejected[part], errors)
 
     in_parts(find_part, max(rows[0] - MARGIN, 0), min(rows[1] + MARGIN, cube.shape[1]))
     in_parts(clip_part, *rows)
@@ -171,7 +195,9 @@ def _clip_rows(
     model: NoiseModel,
     image: Stack,
     rejected: NDArray[np.integer],
+    errors: Errors,
 ) -> None:
+    variance = np.empty((cube.shape[0], WIDTH), np.float32)
     values = np.empty((cube.shape[0], WIDTH), np.float32)
     for y in range(start, stop):
         for x in range(0, cube.shape[2], WIDTH):
@@ -179,6 +205,10 @@ def _clip_rows(
             clip_by_noise(values, count, centres, middles, y, x, model)
             mean, number = average(values, model.weights)
             put(mean, x, image[y - start])
+            if errors.image.size:
+                fetch(errors.variances, y, x, variance)
+                error = standard_error(values, variance, model.weights, errors.shared)
+                put(error, x, errors.image[y - start])
             put(count - number, x, rejected[y - start])
 
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,12 @@ from scripts.lightstack.files.atomic import atomic_write
 from scripts.lightstack.files.frame_file import write_failure
 from scripts.lightstack.files.kept_stacks import keep, set_aside
 from scripts.lightstack.files.records import read_json
-from scripts.lightstack.files.stack_file import StackWriter, count_extension, table_extension
+from scripts.lightstack.files.stack_file import (
+    SpooledImage,
+    StackWriter,
+    count_extension,
+    table_extension,
+)
 from scripts.lightstack.job import JobError
 from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.stacking.aligned import AlignedFrame, aligned_frames, weights_by_noise
@@ -27,13 +33,16 @@ from scripts.lightstack.stacking.combining import count_type
 from scripts.lightstack.stacking.dark_limit import limited_by_darks
 from scripts.lightstack.stacking.gradients import match_skies
 from scripts.lightstack.stacking.header import Plane, common_header, mode_header, table_of_frames
-from scripts.lightstack.stacking.modes import AVERAGES, CLIP_MODES
+from scripts.lightstack.stacking.modes import AVERAGES, CLIP_MODES, WITH_ERROR
 from scripts.lightstack.stacking.propagation import propagate
 from scripts.lightstack.stacking.rejection import blindness
 from scripts.lightstack.stacking.thumbnails import COVERAGE, Thumbnail, write_thumbnails
 
 if TYPE_CHECKING:
     from astropy.io import fits
+
+OF_ERRORS = {"BUNIT": "adu", "UTYPE": "StdDevUncertainty"}
+"""Cards by which `astropy.nddata.CCDData` knows standard errors."""
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +66,8 @@ class Stacked:
         them all alike.
     cards : dict of str to (object, str)
         What headers say of colours.
+    uncertainty : bool
+        Whether standard errors are wanted.
     """
 
     alignment: dict[str, Any]
@@ -65,6 +76,7 @@ class Stacked:
     sigma_clip: float
     weights: str
     cards: dict[str, tuple[Any, str]]
+    uncertainty: bool = False
 
     @classmethod
     def of(
@@ -76,6 +88,7 @@ class Stacked:
         color: str = "gray",
         sigma_clip: float,
         weights: str,
+        uncertainty: bool = False,
     ) -> "Stacked":
         """Open the frames; match their skies if they are to be matched.
 
@@ -90,7 +103,7 @@ class Stacked:
             Frames of the group.
         color : str
             "gray", or "rgb" for the three colours.
-        sigma_clip, weights
+        sigma_clip, weights, uncertainty
             As the attributes of these names.
         """
         members, reference = set(members), alignment["reference"]
@@ -103,7 +116,9 @@ class Stacked:
             scaled = alignment["normalize"] != "none"
             planes = planes_of(frames, reference, cleaned, scaled=scaled)
             cards = cards_of_colours(frames[0].header, cleaned[reference])
-        stacked = cls(alignment, planes, aligned[reference], sigma_clip, weights, cards)
+        stacked = cls(
+            alignment, planes, aligned[reference], sigma_clip, weights, cards, uncertainty
+        )
         if any(frame.header.get("SKYMODEL") != "match" for frame in frames):
             return stacked
         return replace(stacked, planes=tuple(stacked.matched(plane) for plane in planes))
@@ -158,12 +173,16 @@ class Stacked:
         return weights_by_noise(np.array([frame.noise for frame in plane]))
 
     def options(self, plane: Sequence[AlignedFrame]) -> dict[str, Any]:
-        """Arguments of `combining.combine` for a plane, beside what `modes.MEASURING` measures."""
-        return {
-            "weights": self.weights_of(plane),
+        """Arguments of `combining.combine` for a plane, beside what `measuring.measure` finds."""
+        weights = self.weights_of(plane)
+        options = {
+            "weights": weights,
             "noise": np.array([frame.noise for frame in plane]),
             "sigma_clip": self.sigma_clip,
         }
+        if self.uncertainty:
+            options["shared_variance"] = propagate(plane, weights).shared_variance
+        return options
 
     def bands(
         self,
@@ -180,7 +199,7 @@ class Stacked:
         modes, memory_mb, threads
             As in `bands.Bands`.
         measured : callable
-            Gives what `modes.MEASURING` has measured on a plane, by its number.
+            Gives what `measuring.measure` has found of a plane, by its number.
         rows : (int, int), optional
             The first row to make and the one after the last, counted on from one plane to the
             next; default: all.
@@ -250,6 +269,7 @@ def make_stacks(
     color: str = "gray",
     sigma_clip: float,
     weights: str,
+    uncertainty: bool = False,
     threads: int,
 ) -> None:
     """Write one FITS file per mode.
@@ -266,7 +286,8 @@ def make_stacks(
         group, and the reference.
     stacks : dict of str to Path
         The file to write for each mode: the stack on the reference's grid [ADU], ``COVERAGE``,
-        ``REJECTED`` where values were clipped, and the table ``FRAMES``.
+        ``REJECTED`` where values were clipped, ``UNCERT`` where standard errors are wanted and
+        known, and the table ``FRAMES``.
     thumbnails : Path
         The file to write for the preview. The last good stacks are kept in its folder. If a group
         cannot be stacked, it says why, and there are no stacks.
@@ -274,7 +295,7 @@ def make_stacks(
         Name of the group; empty where frames are not grouped.
     members : list of str
         Frames of the group.
-    color, sigma_clip, weights
+    color, sigma_clip, weights, uncertainty
         As in `Stacked.of`.
     threads : int
         How many threads to use; they change nothing but the time.
@@ -295,7 +316,13 @@ def make_stacks(
         write_failure(thumbnails, UnusableFrameError(problem), {})
         return
     stacked = Stacked.of(
-        found, cleaned, members, color=color, sigma_clip=sigma_clip, weights=weights
+        found,
+        cleaned,
+        members,
+        color=color,
+        sigma_clip=sigma_clip,
+        weights=weights,
+        uncertainty=uncertainty,
     )
     if "sigma_clip" in stacks and (blind := blindness(len(stacked.frames), sigma_clip)):
         log.warning("%s", blind)
@@ -319,11 +346,15 @@ def _write(
     coverage = np.empty((stacked.n_rows, shape[-1]), counts_as)
     rejected = {mode: np.empty_like(coverage) for mode in CLIP_MODES if mode in stacks}
     small = {mode: Thumbnail(shape) for mode in (*stacks, COVERAGE)}
+    with_error = [mode for mode in stacks if mode in WITH_ERROR and stacked.uncertainty]
     with ExitStack() as files:
-        writers = {}
+        writers, errors = {}, {}
         for mode, path in stacks.items():
             file = files.enter_context(atomic_write(path))
             writers[mode] = StackWriter(file, headers[mode], shape)
+            if mode in with_error:
+                spool = files.enter_context(TemporaryFile(dir=path.parent))
+                errors[mode] = SpooledImage(spool, "UNCERT", shape, OF_ERRORS)
         pool = files.enter_context(ThreadPoolExecutor(threads))
 
         def write(mode: str, image: NDArray[np.float32]) -> None:
@@ -332,6 +363,8 @@ def _write(
 
         for rows, band in bands:
             list(pool.map(write, band.images.keys(), band.images.values()))
+            for mode, error in band.errors.items():
+                errors[mode].write_rows(error)
             coverage[slice(*rows)] = band.coverage
             small[COVERAGE].add(band.coverage.astype(np.float32))
             for mode, count in band.rejected.items():
@@ -348,8 +381,9 @@ def _write(
                 if mode in rejected
                 else []
             )
+            error = [errors[mode].extension()] if mode in errors else []
             table = weighted if mode in AVERAGES else plain
-            writers[mode].finish([counts, *clipped, table])
+            writers[mode].finish([counts, *clipped, *error, table])
 
         list(pool.map(finish, writers))
     cards = headers[""]

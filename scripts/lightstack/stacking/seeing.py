@@ -19,6 +19,7 @@ from scripts.lightstack.stacking.psf_matching import (
     measure_seeing,
     starlight,
 )
+from scripts.lightstack.stacking.uncertainty import N_TERMS
 
 BANDS, BAND_ROWS, BAND_BYTES = 16, 16, 250e6
 """So many bands of so many rows; of fewer, if they took more memory (tuned: they hold `N_PIXELS`
@@ -74,8 +75,9 @@ def measure_seeing_on_bands(
     return seeing, gain
 
 
-Measured = tuple[Seeing | None, NDArray[np.float64]]
-"""The frames' seeing and gains, as `measure_seeing_on_bands` finds them."""
+Measured = tuple[Seeing | None, NDArray[np.float64], NDArray[np.float64] | None]
+"""The frames' seeing and gains, as `measure_seeing_on_bands` finds them, and the surfaces of their
+noise (n, 6), as `uncertainty.measure_noise` does, if they are wanted."""
 
 
 def write_seeing(path: Path, planes: Sequence[Measured]) -> None:
@@ -86,13 +88,16 @@ def write_seeing(path: Path, planes: Sequence[Measured]) -> None:
         ("KERNEL", ">f8", (TERMS.shape[1],)),
         ("ERROR", ">f8"),
         ("LINEAR", ">f8"),
+        ("NOISE", ">f8", (N_TERMS,)),
     ]
-    for seeing, gain in planes:
+    for seeing, gain, noise in planes:
         table = np.full(n, np.nan, fields)
         table["GAIN"] = gain
         if seeing is not None:
             table["KERNEL"], table["ERROR"] = seeing.kernels, seeing.errors
             table["LINEAR"] = seeing.linear_below
+        if noise is not None:
+            table["NOISE"] = noise
         rows.append(table)
     write_table(path, np.concatenate(rows), {})
 
@@ -101,9 +106,10 @@ def read_seeing(path: Path, n_planes: int) -> list[Measured]:
     """Read what `write_seeing` wrote of so many planes."""
     found: list[Measured] = []
     for table in np.split(read_table(path), n_planes):
-        gain, kernels, errors = (
-            np.ascontiguousarray(table[name]) for name in ("GAIN", "KERNEL", "ERROR")
+        gain, kernels, errors, noise = (
+            np.ascontiguousarray(table[name]) for name in ("GAIN", "KERNEL", "ERROR", "NOISE")
         )
         linear = float(table["LINEAR"][0])
-        found.append((None if np.isnan(linear) else Seeing(kernels, errors, linear), gain))
+        seeing = None if np.isnan(linear) else Seeing(kernels, errors, linear)
+        found.append((seeing, gain, None if np.isnan(noise).any() else noise))
     return found

@@ -17,6 +17,7 @@ from scripts.lightstack.stacking.blocks import (
     clip,
     fetch,
     put,
+    standard_error,
 )
 from scripts.lightstack.stacking.modes import ClipInputs, InParts
 from scripts.lightstack.stacking.sorting import (
@@ -40,6 +41,7 @@ def clip_rows(
     inputs: ClipInputs,
     image: Block,
     rejected: NDArray[np.integer],
+    error: NDArray[np.float32],
     in_parts: InParts,
 ) -> None:
     """Combine rows of a cube: see `modes.ClipMode`."""
@@ -55,6 +57,9 @@ def clip_rows(
             inputs.weights,
             image[first - rows[0] : last - rows[0]],
             rejected[first - rows[0] : last - rows[0]],
+            inputs.variances,
+            inputs.shared_variance,
+            error[first - rows[0] : last - rows[0]],
         )
 
     in_parts(part, *rows)
@@ -70,7 +75,11 @@ def _clip_rows(
     weights: Line,
     image: Block,
     rejected: NDArray[np.integer],
+    variances: Block,
+    shared: float,
+    error: Block,
 ) -> None:
+    variance = np.empty((cube.shape[0], WIDTH), np.float32)
     values = np.empty((cube.shape[0], WIDTH), np.float32)
     ranked = np.empty((cube.shape[0], WIDTH), np.float32)
     for y in range(start, stop):
@@ -78,8 +87,12 @@ def _clip_rows(
             count = fetch(cube, y, x, values)
             sort_columns(values, network, ranked)
             low, high = _limits(ranked, count, limit)
-            mean, number = average(clip(values, low, high), weights)
+            kept = clip(values, low, high)
+            mean, number = average(kept, weights)
             put(mean, x, image[y - start])
+            if error.size:
+                fetch(variances, y, x, variance)
+                put(standard_error(kept, variance, weights, shared), x, error[y - start])
             put(count - number, x, rejected[y - start])
 
 

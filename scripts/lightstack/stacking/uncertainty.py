@@ -1,0 +1,166 @@
+"""The standard error of a stack's pixels: what is known of the frames' noise, pixel by pixel.
+
+A pixel of a frame has the noise of the sky about it, as measured, and that of the light that it
+has beyond the sky. Resampling and combining take these variances along with the values; see
+*Uncertainty* in `docs/methods.md`.
+"""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import repeat
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lightstack.linear import least_squares
+from scripts.lightstack.raw.values import first_number
+from scripts.lightstack.sky.noise import noise_in_cells
+from scripts.lightstack.sky.surface import Surface, terms
+from scripts.lightstack.stacking.aligned import AlignedFrame, colour_card
+from scripts.lightstack.stacking.resampling import resample_variance, source_rows
+
+DEGREE = 2
+"""Of the surface that the noise of a frame has: vignetting and gradients are no rougher."""
+
+N_TERMS = 6
+
+FEWEST_CELLS = 5 * N_TERMS
+"""Cells from which a surface is fitted."""
+
+ROUNDS, CLIP = 4, 3.0
+"""Cells further than so many standard deviations from the surface are nebulae or crowded."""
+
+LEAST_SHARE = 0.25
+"""Of the variance of the sky, which no pixel below it can lose."""
+
+STEEPEST = 10.0
+"""Most light that a flat can ask for to be added [share of what the sensor has seen]."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FrameNoise:
+    """What is known of the noise of frames.
+
+    Parameters
+    ----------
+    surfaces : (n, 6) ndarray of float64
+        Coefficients of the `Surface` that the standard deviation of each frame's sky has [ADU of
+        the frame].
+    gain : (n,) ndarray of float64
+        Electrons per unit of the stack; infinite where unknown.
+    """
+
+    surfaces: NDArray[np.float64]
+    gain: NDArray[np.float64]
+
+
+def measure_noise(
+    frames: Sequence[AlignedFrame], gain: NDArray[np.float64], threads: int
+) -> FrameNoise:
+    """Measure how the noise of the sky varies over each frame.
+
+    Parameters
+    ----------
+    frames : sequence of AlignedFrame
+    gain : (n,) ndarray of float64
+        As in `FrameNoise`.
+    threads : int
+        How many threads to use; they change nothing but the time.
+
+    Returns
+    -------
+    FrameNoise
+    """
+    unknown = int(np.isinf(gain).sum())
+    if unknown:
+        log.warning(
+            "UNCERT lacks the noise of starlight in %d of %d frames: their headers state no "
+            "EGAIN, and too few bright stars tell it.",
+            unknown,
+            len(frames),
+        )
+    with ThreadPoolExecutor(threads) as pool:
+        return FrameNoise(np.array(list(pool.map(_surface_of, frames))), gain)
+
+
+def _surface_of(frame: AlignedFrame) -> NDArray[np.float64]:
+    """Fit a surface (6,) to the noise in the cells of a frame; even, if they are few."""
+    ny, nx = frame.pixels.shape
+    even = np.array([frame.noise / frame.brightening, *[0.0] * (N_TERMS - 1)])
+    places, measured = noise_in_cells(frame.pixels.read_rows(0, ny))
+    noise = measured.astype(np.float64)
+    kept = noise > 0
+    for _ in range(ROUNDS):
+        if np.count_nonzero(kept) < FEWEST_CELLS:
+            return even
+        of_places = terms(places[:, 0], places[:, 1], (ny, nx), DEGREE)
+        found = least_squares(of_places, noise[:, np.newaxis], kept.astype(float))[:, 0]
+        apart = np.abs(noise - (of_places * found).sum(axis=1))
+        kept = apart <= CLIP * 1.4826 * np.median(apart[kept])
+    return np.asarray(found, np.float64)
+
+
+def fill_variances(
+    frames: Sequence[AlignedFrame],
+    noise: FrameNoise,
+    rows: tuple[int, int],
+    cube: NDArray[np.float32],
+    threads: int,
+) -> None:
+    """Find the variances of what `aligned.fill` gives.
+
+    Parameters
+    ----------
+    frames : sequence of AlignedFrame
+    noise : FrameNoise
+    rows : (int, int)
+        First row of the reference's grid, and the one after the last.
+    cube : (n, n_rows, nx) ndarray of float32, C-contiguous
+        Gets the variances [ADU of the stack, squared]; NaN is no data.
+    threads : int
+        How many threads to use; they change nothing but the time.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(_fill, frames, noise.surfaces, noise.gain, repeat(rows), cube))
+
+
+def _fill(
+    frame: AlignedFrame,
+    surface: NDArray[np.float64],
+    gain: float,
+    rows: tuple[int, int],
+    out: NDArray[np.float32],
+) -> None:
+    first, last = source_rows(frame.transform, rows)
+    light = frame.pixels.read_rows(first, last)
+    of_sky = Surface(frame.pixels.shape, surface).rows(first, last)
+    np.maximum(of_sky, np.float32(LEAST_SHARE * frame.noise / frame.brightening), out=of_sky)
+    of_sky *= of_sky
+    light *= _shot_noise(frame, gain * frame.brightening, of_sky)
+    light += of_sky
+    np.maximum(light, np.float32(LEAST_SHARE) * of_sky, out=light)
+    resample_variance(light, first, frame.transform, rows, scale=frame.flux_scale, out=out)
+
+
+def _shot_noise(
+    frame: AlignedFrame, gain: float, variance: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Variance that a unit of light adds, where the sky has this variance [ADU of the frame].
+
+    Where a flat has multiplied the light by u, the variance of the sky is ``b u**2 + u sky /
+    gain``, with that of the read noise in b, which tells u, and light adds ``u / gain``.
+    """
+    even = np.float32(1 / gain)
+    sky = first_number(frame.header, (colour_card("BKGADU", frame.colour),)) or 0.0
+    if np.isinf(gain) or "FLAT" not in frame.header or sky <= 0:
+        return np.full_like(variance, even)
+    of_light = sky / gain
+    noise = frame.noise / frame.brightening
+    of_reading = max(noise**2 - of_light, 0.01 * of_light)
+    root = np.sqrt(np.float32(of_light**2) + np.float32(4 * of_reading) * variance)
+    raised = (root - np.float32(of_light)) / np.float32(2 * of_reading)
+    return np.asarray(np.clip(raised, 1 / STEEPEST, STEEPEST) * even, np.float32)

@@ -1,0 +1,216 @@
+"""The standard error in a stack is the scatter of stacks of the same stars."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData
+from numpy.typing import NDArray
+
+from benchmarks.uncertainty_table import GAIN, SHAPE, frames_of, scatter_over_error
+from scripts.lightstack.alignment.transform import Transform
+from scripts.lightstack.planning.settings import SettingsError, complete_settings
+from scripts.lightstack.planning.stack_memory import stack_memory
+from scripts.lightstack.simulator import Night
+from scripts.lightstack.sky.noise import noise_in_cells
+from scripts.lightstack.stacking import bands
+from scripts.lightstack.stacking.bands import Bands
+from scripts.lightstack.stacking.combining import combine
+from scripts.lightstack.stacking.measuring import measure
+from scripts.lightstack.stacking.modes import MODES, WITH_ERROR
+from scripts.lightstack.stacking.products import Stacked
+from scripts.lightstack.stacking.resampling import resample, resample_variance
+from tests.conftest import Run
+from tests.test_stack_frames import stack, stack_in_bands
+
+
+@pytest.fixture(scope="module")
+def stacks(
+    simulated: tuple[Run, Night], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    return stack(simulated[0], tmp_path_factory.mktemp("stacks"), uncertainty=True)
+
+
+@pytest.mark.parametrize(("n", "kind"), [(6, "plain"), (6, "flat")])
+def test_the_error_is_the_scatter_on_the_sky_and_in_stars(
+    tmp_path: Path, n: int, kind: str
+) -> None:
+    found = scatter_over_error(tmp_path, n, kind, trials=20)
+    assert set(found) == set(WITH_ERROR)
+    for mode, ratios in found.items():
+        sky, *in_stars = ratios
+        assert sky == pytest.approx(1, abs=0.05), mode
+        if mode in ("mean", "noise_clip"):
+            assert in_stars == pytest.approx([1] * len(in_stars), abs=0.06), mode
+
+
+def test_variances_are_those_of_resampled_noise() -> None:
+    """At the border and beside pixels without data as well."""
+    rng = np.random.default_rng(1)
+    angle = np.radians(12)
+    matrix = np.array(
+        [[np.cos(angle), -np.sin(angle), 3.3], [np.sin(angle), np.cos(angle), -9.4], [0, 0, 1]]
+    )
+    matrix[:2, :2] *= 1.1
+    transform = Transform(matrix, (60, 80), (70, 90))
+    variance = (4 + rng.uniform(0, 30, (60, 80))).astype(np.float32)
+    variance[20, 30] = variance[40:42, 50] = np.nan
+    # Far above zero, where the clamp does nothing.
+    trials = [
+        resample(
+            rng.normal(0, np.sqrt(variance)).astype(np.float32), 0, transform, (0, 70), scale=1.3
+        )
+        for _ in range(600)
+    ]
+    expected = np.empty((70, 90), np.float32)
+    resample_variance(variance, 0, transform, (0, 70), scale=1.3, out=expected)
+    measured = np.var(trials, axis=0)
+    np.testing.assert_array_equal(np.isnan(expected), np.isnan(measured))
+    ratio = (measured / expected)[~np.isnan(expected)]
+    assert np.mean(ratio) == pytest.approx(1, abs=0.02)
+    assert np.std(ratio) < 1.3 * np.sqrt(2 / 600)
+
+
+def test_the_error_of_weights_clipping_and_what_is_shared() -> None:
+    cube = np.zeros((4, 1, 3), np.float32)
+    cube[:, 0, 1] = [1, 1.1, 0.9, 500]
+    cube[2:, 0, 2] = np.nan
+    variances = np.broadcast_to(np.array([1.0, 4, 9, 16], np.float32)[:, None, None], cube.shape)
+    weights = np.array([1.0, 0.5, 0.25, 0.125])
+    made = combine(
+        cube,
+        ["mean", "median", "noise_clip", "max"],
+        weights=weights,
+        noise=np.sqrt([1, 4, 9, 16]),
+        variances=np.ascontiguousarray(variances),
+        shared_variance=0.25,
+    )
+    assert set(made.errors) == {"mean", "median", "noise_clip"}
+
+    def error(*kept: int) -> float:
+        w, v = weights[list(kept)], np.array([1.0, 4, 9, 16])[list(kept)]
+        return float(np.sqrt((w**2 * v).sum() / w.sum() ** 2 + 0.25))
+
+    np.testing.assert_allclose(made.errors["mean"][0], [error(0, 1, 2, 3)] * 2 + [error(0, 1)])
+    np.testing.assert_allclose(made.errors["noise_clip"][0][1], error(0, 1, 2))
+    even = np.sqrt(4 / (1 + 1 / 2 + 1 / 3 + 1 / 4) ** 2 * np.pi / 2 * 4 / (4 + 1.36) + 0.25)
+    assert made.errors["median"][0][0] == pytest.approx(even)
+
+
+def test_stacks_have_the_extension_and_else_the_bytes_of_before(
+    simulated: tuple[Run, Night], stacks: dict[str, Path], tmp_path: Path
+) -> None:
+    without = stack(simulated[0], tmp_path)
+    for mode in MODES:
+        with fits.open(stacks[mode], checksum=True) as hdus, fits.open(without[mode]) as others:
+            names = [hdu.name for hdu in hdus]
+            assert ("UNCERT" in names) == (mode in WITH_ERROR)
+            assert [name for name in names if name != "UNCERT"] == [hdu.name for hdu in others]
+            assert hdus[0].data.tobytes() == others[0].data.tobytes()
+            if mode not in WITH_ERROR:
+                assert stacks[mode].read_bytes() == without[mode].read_bytes()
+                continue
+            error, coverage = hdus["UNCERT"].data, hdus["COVERAGE"].data
+            np.testing.assert_array_equal(np.isnan(error), coverage == 0)
+            assert np.nanmin(error) > 0
+            sky = (coverage == 12) & (np.abs(fits.getdata(stacks["median"])) < 20)
+            noise = 1.4826 * np.median(np.abs(hdus[0].data[sky]))
+            assert np.median(error[sky]) == pytest.approx(noise, rel=0.08), mode
+            # Stars have more, and so have edges that few frames reach.
+            bright = fits.getdata(stacks["mean"]) > 3000
+            assert np.median(error[bright]) > 2 * np.median(error[sky])
+            assert np.median(error[coverage == 2]) > 1.8 * np.median(error[sky])
+
+
+def test_astropy_takes_it_for_the_standard_error(stacks: dict[str, Path]) -> None:
+    image = CCDData.read(stacks["mean"])
+    assert image.uncertainty.uncertainty_type == "std"
+    np.testing.assert_array_equal(image.uncertainty.array, fits.getdata(stacks["mean"], "UNCERT"))
+
+
+@pytest.mark.parametrize("options", [{"threads": 3}, {"stack_memory_mb": 3}])
+def test_threads_and_memory_change_no_byte(
+    simulated: tuple[Run, Night],
+    stacks: dict[str, Path],
+    tmp_path: Path,
+    options: dict[str, Any],
+) -> None:
+    others = stack(simulated[0], tmp_path, uncertainty=True, **options)
+    for mode in MODES:
+        assert others[mode].read_bytes() == stacks[mode].read_bytes(), mode
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("tmp")]
+
+
+def test_bands_of_several_jobs_give_the_bytes_of_one(
+    simulated: tuple[Run, Night], stacks: dict[str, Path], tmp_path: Path
+) -> None:
+    stack_in_bands(simulated[0], tmp_path, 3, uncertainty=True)
+    for path in stacks.values():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_its_memory_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = frames_of(tmp_path, 6, "plain", 0)
+    noise = measure(frames, ["mean"], 1, uncertainty=True)["frame_noise"]
+
+    def height(**options: Any) -> int:
+        rows, _ = next(iter(Bands(frames, ["mean"], 1, 1, **options)))
+        return rows[1] - rows[0]
+
+    assert height(frame_noise=noise) <= 0.6 * height()
+    monkeypatch.setattr(bands, "machine_bytes", lambda: 0.5e6 / bands.SHARE)
+    assert 1 <= height(frame_noise=noise) < 0.5 * height() + 1
+    assert stack_memory([48.0] * 5000 * 2) == pytest.approx(
+        2 * stack_memory([48.0] * 5000), rel=0.01
+    )
+
+
+@pytest.mark.parametrize("kind", ["no gain", "few stars"])
+def test_a_gain_that_is_not_stated_is_measured_or_missed_aloud(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    frames = frames_of(tmp_path, 8, kind, 0)
+    found = measure(frames, ["mean"], 1, uncertainty=True)
+    if kind == "no gain":
+        expected = [GAIN / frame.brightening for frame in frames]
+        assert 0.8 < np.median(found["gain"] / expected) < 2
+        assert "UNCERT" not in caplog.text
+    else:
+        assert np.isinf(found["gain"]).all()
+        assert re.search("UNCERT lacks the noise of starlight in 8 of 8 frames", caplog.text)
+
+
+def test_the_noise_is_known_all_over_a_frame() -> None:
+    rng = np.random.default_rng(1)
+    noise = 5 + np.linspace(0, 5, 900) + np.linspace(0, 3, 700)[:, None]
+    places, found = noise_in_cells(rng.normal(0, noise).astype(np.float32))
+    x, y = np.round(places).astype(int).T
+    assert x.min() < 64
+    assert x.max() > 800
+    assert np.mean(found / noise[y, x]) == pytest.approx(1, abs=0.02)
+    assert np.std(found / noise[y, x]) < 0.08
+
+
+def test_the_setting_is_true_or_false() -> None:
+    assert complete_settings({})["uncertainty"] is False
+    with pytest.raises(SettingsError, match="uncertainty: 'perhaps' is not true or false"):
+        complete_settings({"uncertainty": "perhaps"})
+
+
+def test_edges_without_frames_have_no_error() -> None:
+    nothing: NDArray[np.float32] = np.full((3, 2, 4), np.nan, np.float32)
+    made = combine(nothing, ["mean", "median", "sigma_clip", "winsorized"], variances=nothing)
+    for error in made.errors.values():
+        assert np.isnan(error).all()
+
+
+def test_stacks_without_it_are_not_measured(tmp_path: Path) -> None:
+    frames = frames_of(tmp_path, 2, "plain", 0)
+    assert measure(frames, ["mean", "winsorized"], 1, uncertainty=False) == {}
+    assert "shared_variance" not in Stacked({}, (frames,), frames[0], 2.5, "noise", {}).options(
+        frames
+    )
+    assert Stacked({}, (frames,), frames[0], 2.5, "noise", {}).shape == SHAPE
