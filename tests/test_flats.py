@@ -149,6 +149,41 @@ def test_each_frame_gets_the_flats_of_its_filter() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("of_light", "of_flat", "fits_it"),
+    [
+        ("Ha", "H-alpha", True),
+        ("H_Alpha", "HA", True),
+        ("H\N{GREEK SMALL LETTER ALPHA}", "h alpha", True),
+        ("OIII", "[O III]", True),
+        ("O3", "o-iii", True),
+        ("SII", "S2", True),
+        ("L", "Luminance", True),
+        ("Lum", "l", True),
+        ("Ha 7nm", "H-Alpha_7.0 nm", True),
+        ("V", " v", True),
+        ("Ha", "Ha 7nm", False),
+        ("Ha 3nm", "Ha 7nm", False),
+        ("Ha", "Hb", False),
+        ("R", "Red", False),
+        ("SII", "NII", False),
+        ("g", "gp", False),
+        ("L-Pro", "L", False),
+    ],
+)
+def test_a_filter_is_known_by_all_its_names_and_no_other(
+    of_light: str, of_flat: str, fits_it: bool
+) -> None:
+    flats = {"f": replace(FLAT, filter=of_flat), "same": replace(FLAT, filter=of_flat)}
+    found = chosen({"a": replace(PLAIN, filter=of_light)}, flats).flats
+    assert ("a" in found.kind) == fits_it
+    if fits_it:
+        # Flats of both names are one kind.
+        flats["same"] = replace(FLAT, filter=of_light)
+        both = chosen({"a": replace(PLAIN, filter=of_light)}, flats).flats
+        assert [*map(sorted, both.files.values())] == [["f", "same"]]
+
+
 def test_flats_are_freed_of_a_dark_of_their_exposure_else_of_the_bias() -> None:
     bias = {"b": replace(PLAIN, exptime=0.0, filter=None)}
     darks = {"d": PLAIN, "flatdark": replace(FLAT, filter=None)}

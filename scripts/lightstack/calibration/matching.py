@@ -10,6 +10,7 @@ from typing import Any
 
 from scripts.lightstack.order import natural_order
 from scripts.lightstack.raw.exposure import Exposure
+from scripts.lightstack.raw.spelling import filter_of
 
 EXPOSURE_TOLERANCE = 0.01
 """Exposures are equal within this share: headers round them."""
@@ -37,6 +38,8 @@ class Quantity:
         Largest difference of two numbers, as a share.
     is_setting : bool
         Whether it stays as it was set, so that one dark cannot suit frames that differ in it.
+    essence : callable
+        What is compared of texts.
     """
 
     name: str
@@ -44,11 +47,12 @@ class Quantity:
     unit: str = ""
     tolerance: float = 0.0
     is_setting: bool = True
+    essence: Callable[[str], str] = str.lower
 
     def agrees(self, one: Any, other: Any, temperature_tolerance: float) -> bool:
         """Whether two values, both stated, are the same."""
         if isinstance(one, str):
-            return bool(one.lower() == other.lower())
+            return self.essence(one) == self.essence(other)
         if isinstance(one, tuple):
             return bool(one == other)
         margin = self.tolerance * one if self.is_setting else temperature_tolerance
@@ -72,7 +76,7 @@ EXPOSURE = Quantity("exposure", lambda frame: frame.exptime, " s", EXPOSURE_TOLE
 
 TEMPERATURE = Quantity("temperature", lambda frame: frame.temperature, " degC", is_setting=False)
 
-FILTER = Quantity("filter", lambda frame: frame.filter)
+FILTER = Quantity("filter", lambda frame: frame.filter, essence=filter_of)
 
 EGAIN = Quantity("e-/ADU", lambda frame: frame.egain, tolerance=EGAIN_TOLERANCE)
 """Parts gains where no setting does; it follows from the setting and need not be stated."""
