@@ -31,6 +31,7 @@ CARRIED = (
         "BIAS",
         "FLAT",
         "BADPIX",
+        "COSMICS",
         "NODATA",
         "OSCANADU",
         "SATFOUND",

@@ -52,6 +52,7 @@ def run(sources: Path, quality: Path, *, frame: str, limits: dict[str, Any]) -> 
         "saturation_found_adu": header.get("SATFOUND"),
         "dark_factor": header.get("DARKFAC"),
         "bad_pixels": header.get("BADPIX"),
+        "cosmic_ray_pixels": header.get("COSMICS"),
         "background_adu": header["BKGADU"],
         "noise_adu": header["NOISEADU"],
         "sky_light_adu": header.get("SKYLIGHT"),

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from scripts.lightstack.files.ledger import COLUMNS, summary
 from scripts.lightstack.files.quality_records import read_verdicts
-from scripts.lightstack.files.records import write_json
+from scripts.lightstack.files.records import write_csv, write_json
 
 
 def verdicts(
@@ -42,6 +43,27 @@ def test_one_of_the_same_pixels_counts(
     assert verdicts(tmp_path, records) == expected
 
 
-def test_groups_are_not_compared(tmp_path: Path) -> None:
+def test_the_same_pixels_count_once_in_the_stack_of_each_group(tmp_path: Path) -> None:
     found = verdicts(tmp_path, {"a": {}, "b": {}, "c": {}}, {"a": "L", "b": "R", "c": "L"})
     assert found == {"a": "accepted", "b": "accepted", "c": "a"}
+
+
+def test_the_same_pixels_in_several_groups_are_told(tmp_path: Path) -> None:
+    records = {"a": {}, "b": {}, "c": {}, "d": {"pixels_sha256": "q"}}
+    groups = {"a": "L", "b": "R", "c": "L", "d": "R"}
+    verdicts(tmp_path, records, groups)
+    paths = {name: tmp_path / f"{name}.json" for name in records}
+    found = read_verdicts(paths, groups)
+    twins = {name: record.get("same_pixels_as") for name, record in found.items()}
+    assert twins == {"a": "b", "b": "a", "c": None, "d": None}
+    rows = [
+        {"frame": name, "status": "stacked", "dark": "m", "same_pixels_as": twins[name]}
+        for name in records
+    ]
+    write_csv(tmp_path / "frames.csv", COLUMNS, rows)
+    assert summary(tmp_path / "frames.csv") == [
+        "The same pixels in the stacks of several groups: 2 frames, such as a and b",
+        "4 of 4 frames stacked",
+    ]
+    one_group = read_verdicts(paths, dict.fromkeys(records, "L"))
+    assert not any("same_pixels_as" in record for record in one_group.values())

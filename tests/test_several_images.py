@@ -1,6 +1,7 @@
 """Of a file with several images the full one is read, and that there are more is known."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import tifffile
 from astropy.io import fits
 
 from scripts import calibrate_frame, combine_darks
+from scripts.lightstack.raw import fits_reader
 from scripts.lightstack.raw.exposure import EXPOSURE_CARDS, exposure_of
 from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.raw.images import read_cards, read_image
@@ -69,6 +71,43 @@ def test_extensions_with_images_are_counted(
     whole = (tmp_path / "a.fits").read_bytes()
     (tmp_path / "a.fits").write_bytes(whole + b"XTENSION" + bytes(2872))
     assert n_images(tmp_path / "a.fits") == 1 + n_others
+
+
+@pytest.mark.parametrize("n_others", [0, 1, 3])
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_extensions_of_a_zipped_file_are_counted(
+    n_others: int, is_compressed: bool, tmp_path: Path
+) -> None:
+    kind = fits.CompImageHDU if is_compressed else fits.ImageHDU
+    first = [fits.PrimaryHDU(), kind(FULL)] if is_compressed else [fits.PrimaryHDU(FULL)]
+    hdus = fits.HDUList([*first, *(kind(FULL + 1) for _ in range(n_others))])
+    path = tmp_path / "a.fits.gz"
+    hdus.writeto(path)
+    assert n_images(path) == 1 + n_others
+    # A table is no image, and what is cut off is not counted.
+    table = fits.BinTableHDU.from_columns([fits.Column("a", "J", array=[1, 2])])
+    fits.HDUList([*hdus, table]).writeto(path, overwrite=True)
+    assert n_images(path) == 1 + n_others
+    path.write_bytes(path.read_bytes()[:-3000])
+    assert n_images(path) <= 1 + n_others
+
+
+def test_a_zipped_file_of_one_image_is_not_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits.writeto(tmp_path / "one.fits.gz", FULL)
+    write_two(tmp_path / "two.fits.gz")
+    looked = []
+    whole = fits_reader._list_images
+
+    def note(file: Any) -> list[tuple[int, str]]:
+        looked.append(file)
+        return whole(file)
+
+    monkeypatch.setattr(fits_reader, "_list_images", note)
+    for name in ("one.fits.gz", "two.fits.gz"):
+        read_cards(tmp_path / name, EXPOSURE_CARDS)
+    assert len(looked) == 1
 
 
 def write_two(path: Path, names: tuple[str, str] = ("LEFT", "RIGHT")) -> None:

@@ -26,6 +26,7 @@ COLUMNS = (
     "bias",
     "flat",
     "bad_pixels",
+    "cosmic_ray_pixels",
     "exptime_s",
     "date_obs",
     "n_matched",
@@ -40,6 +41,7 @@ COLUMNS = (
     "filter",
     "object",
     "group",
+    "same_pixels_as",
 )
 
 
@@ -64,7 +66,11 @@ def summary(ledger: Path, *, stacked: bool = True) -> list[str]:
     """
     rows = read_csv(ledger)
     lines = (
-        _about_darks(rows) + _about_other_masters(rows) + _about_pixels(rows) + _light_lost(rows)
+        _about_darks(rows)
+        + _about_other_masters(rows)
+        + _about_pixels(rows)
+        + _about_copies(rows)
+        + _light_lost(rows)
     )
     counts = {
         status: sum(row["status"] == status for row in rows)
@@ -126,6 +132,19 @@ def _about_pixels(rows: list[dict[str, str]]) -> list[str]:
             f"Frames with pixels that are no data: {len(partial)}, up to {max(partial):.1%} of one"
         )
     return lines
+
+
+def _about_copies(rows: list[dict[str, str]]) -> list[str]:
+    """Tell of frames that are in the stacks of several groups under different names."""
+    twice = [row for row in rows if row.get("same_pixels_as")]
+    if not twice:
+        return []
+    one, other = on_one_line(twice[0]["frame"]), on_one_line(twice[0]["same_pixels_as"])
+    sentence = (
+        f"The same pixels in the stacks of several groups: {len(twice)} frames, such as {one} and "
+        f"{other}"
+    )
+    return [sentence]
 
 
 def _light_lost(rows: list[dict[str, str]]) -> list[str]:

@@ -19,15 +19,15 @@ def read_verdicts(
     quality : dict of str to Path
         What `grade_frame` wrote, by frame.
     groups : dict of str to str
-        Group of each frame; frames of different groups are never in one stack, and are not
-        compared.
+        Group of each frame; frames of different groups are never in one stack.
 
     Returns
     -------
     dict of str to dict
         The records by frame. Of accepted frames with the same pixels, in files that differ in
         their headers, one stays accepted: the one with a dark, then the one whose header tells
-        when it was taken, then that of the shortest name. The others are rejected.
+        when it was taken, then that of the shortest name. The others are rejected. Where those of
+        several groups have the same pixels, ``same_pixels_as`` names one of another group.
     """
     # In the run of its night a frame goes without the night's name.
     records = {name: {**read_json(path), "frame": name} for name, path in quality.items()}
@@ -41,7 +41,22 @@ def read_verdicts(
         for name in names:
             if name != first:
                 records[name] |= {"verdict": "rejected", "reasons": [reason]}
+    for names in _in_several_groups(records, groups):
+        for name in names:
+            others = (other for other in names if groups[other] != groups[name])
+            records[name]["same_pixels_as"] = next(others)
     return records
+
+
+def _in_several_groups(
+    records: Mapping[str, Mapping[str, Any]], groups: Mapping[str, str]
+) -> list[list[str]]:
+    """Find frames of different groups that are accepted and have the same pixels."""
+    alike: dict[str, list[str]] = {}
+    for name, record in records.items():
+        if record["verdict"] == "accepted":
+            alike.setdefault(record["pixels_sha256"], []).append(name)
+    return [names for names in alike.values() if len({groups[name] for name in names}) > 1]
 
 
 def _rank(name: str, record: Mapping[str, Any]) -> tuple[Any, ...]:

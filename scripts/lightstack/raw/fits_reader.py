@@ -7,6 +7,7 @@ lies: this walk from header to header believes nothing, and takes no memory for 
 import contextlib
 import gzip
 import io
+import os
 import warnings
 import zlib
 from dataclasses import dataclass
@@ -95,10 +96,10 @@ def read_fits(
             gzip.open(path) if zipped else path.open("rb") as file,
         ):
             images: list[tuple[int, str]] = []
-            # To look at all parts of a zipped file is to read it all.
-            if extension != FIRST or (keys is not None and not zipped):
-                images = _list_images(file)
+            if extension != FIRST or (keys is not None and (not zipped or _goes_on(file, path))):
                 file.seek(0)
+                images = _list_images(file)
+            file.seek(0)
             wanted = _number(images, extension)
             image = _read_image(file, path.stat().st_size, keys, wanted, weights, zipped=zipped)
             if keys is not None:
@@ -108,6 +109,39 @@ def read_fits(
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise UnusableFrameError(TRUNCATED) from error
     return image
+
+
+def _goes_on(file: RawFile, path: Path) -> bool:
+    """Whether a gzipped file has more than its first image, by the size that stands at its end.
+
+    To look for more is to read it all.
+    """
+    with path.open("rb") as packed:
+        packed.seek(-4, os.SEEK_END)
+        size = int.from_bytes(packed.read(), "little")
+    with contextlib.suppress(UnusableFrameError):
+        for number in range(MAX_PARTS):
+            content = _read_header(file, number)
+            if content is None:
+                return False
+            header = _parsed(content)
+            end = file.tell() + _layout(header, "")[1]
+            padded = end + -end % FITS_BLOCK
+            if _is_image(header, number):
+                # The size is stored without what is beyond 32 bits.
+                return size not in (end % 2**32, padded % 2**32)
+            if end > MAX_EXPANDED_BYTES:
+                break
+            file.seek(padded)
+    return False
+
+
+def _is_image(header: "fits.Header", number: int) -> bool:
+    """Whether the part of this number is an image of one colour or three."""
+    if header.get("ZIMAGE") is True:
+        return bool(_planes(_layout(header, "Z")[0]))
+    is_image = number == 0 or header.get("XTENSION") in ("IMAGE", "IUEIMAGE")
+    return is_image and bool(_planes(_layout(header, "")[0]))
 
 
 def _check_rest(file: RawFile) -> None:
@@ -190,20 +224,15 @@ def _read_image(
 def _list_images(file: RawFile) -> list[tuple[int, str]]:
     """List the images of a file, by number and name; from damage on there are none."""
     found = []
-    with contextlib.suppress(UnusableFrameError):
+    with contextlib.suppress(UnusableFrameError, gzip.BadGzipFile, zlib.error, EOFError):
         for number in range(MAX_PARTS):
             content = _read_header(file, number)
             if content is None:
                 break
             header = _parsed(content)
-            shape, n_bytes = _layout(header, "")
-            if header.get("ZIMAGE") is True:
-                shape, _ = _layout(header, "Z")
-            elif number and header.get("XTENSION") not in ("IMAGE", "IUEIMAGE"):
-                shape = ()
-            if _planes(shape):
+            if _is_image(header, number):
                 found.append((number, printable(str(header.get("EXTNAME", "")).strip())))
-            end = file.tell() + n_bytes
+            end = file.tell() + _layout(header, "")[1]
             if end > MAX_EXPANDED_BYTES:
                 break
             file.seek(end + -end % FITS_BLOCK)
