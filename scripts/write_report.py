@@ -1,6 +1,5 @@
 """Write the report: one page that shows what became of every frame, and why."""
 
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from scripts.lightstack.files.frame_file import FAILURE, read_header
 from scripts.lightstack.files.records import read_csv, read_json
 from scripts.lightstack.files.table_file import read_table
 from scripts.lightstack.job import JobError, job_log
+from scripts.lightstack.report.calibration import figures, uses
 from scripts.lightstack.report.charts import frame_axis
 from scripts.lightstack.report.criteria import criteria, what_if
 from scripts.lightstack.report.figures import charts
@@ -147,7 +147,8 @@ def run(
         "limits": limits,
         "what_if": what_if(limits, graded),
         "n_graded": len(graded),
-        "uses_of_darks": Counter(row.dark for row in rows if row.dark),
+        "uses": uses(rows),
+        "figures": figures(rows),
         "settings": settings,
         "inputs": read_csv(results["inventory"]),
         **facts,

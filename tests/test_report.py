@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from PIL import Image
 from scripts.lightstack.detection.quality import Limits, grade
 from scripts.lightstack.detection.sources import SOURCE
 from scripts.lightstack.files.frame_file import Frame, write_failure, write_frame
-from scripts.lightstack.files.records import write_json
+from scripts.lightstack.files.ledger import COLUMNS
+from scripts.lightstack.files.records import read_csv, write_csv, write_json
 from scripts.lightstack.planning.settings import complete_settings
 from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.report import charts, depth
@@ -105,6 +107,56 @@ def test_the_nearest_misses_come_first(inputs: Inputs) -> None:
     # light_6 has 19 stars of 20, light_3 17; light_4 is not aligned, and light_5 failed.
     page = parsed(inputs.write_report())
     assert page.rows[:4] == ["f5", "f2", "f3", "f4"]
+
+
+CALIBRATED = {
+    "dark": "master of 9: 60 s",
+    "dark_factor": 0.5,
+    "bias": "master of 20",
+    "flat": "master of 7: Ha",
+    "bad_pixels": 120,
+    "cosmic_ray_pixels": 33,
+    "no_data_fraction": 0.25,
+    "saturation_found_adu": 4095,
+    "overscan_adu": 311.25,
+}
+
+
+def with_calibration(inputs: Inputs) -> str:
+    """Page of a run whose frames are calibrated, the second with other bad pixels."""
+    ledger = inputs.folder / "frames.csv"
+    rows: list[dict[str, Any]] = [*read_csv(ledger)]
+    for row in rows:
+        row.update(CALIBRATED)
+    rows[1]["bad_pixels"] = 180
+    rows[2]["bias"] = "none"
+    write_csv(ledger, COLUMNS, rows)
+    return inputs.write_report("calibrated.html").read_text()
+
+
+def test_the_page_shows_what_frames_are_calibrated_with(tmp_path: Path) -> None:
+    inputs = make_inputs(tmp_path)
+    plain = inputs.write_report().read_text()
+    page = with_calibration(inputs)
+    section = page.split('<section id="calibration">')[1].split("</section>")[0]
+    for row in (
+        "<td>master of 9: 60 s</td><td>12</td>",
+        "<td>master of 20</td><td>11</td>",
+        "<td>master of 7: Ha</td><td>12</td>",
+        "<td>factor of the dark</td><td>0.500</td><td>12</td>",
+        "<td>bad pixels</td><td>120 (120 to 180)</td><td>12</td>",
+        "<td>pixels of cosmic rays</td><td>33</td><td>12</td>",
+        "<td>without data</td><td>25.00 %</td><td>12</td>",
+        "<td>saturation found</td><td>4095 ADU</td><td>12</td>",
+        "<td>overscan</td><td>311.2 ADU</td><td>12</td>",
+    ):
+        assert row in section
+    # A column of the table for each, but where no frame has anything.
+    for key in ("bias", "flat", "bad_pixels", "no_data_fraction", "overscan_adu"):
+        assert f'<col class="{key}">' in page
+        assert f'<col class="{key}">' not in plain
+    assert "<td>master of 7: Ha</td>" in page.split('<section id="calibration">')[0]
+    assert "in the pixels" not in plain
 
 
 def test_every_frame_has_a_row(inputs: Inputs) -> None:

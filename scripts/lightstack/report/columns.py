@@ -33,14 +33,16 @@ class Column:
         if self.key in TEXTS:
             return str(getattr(row, self.key))
         value = row.values[self.key]
-        if value is None:
-            return ""
-        if self.key == "saturated_fraction":
+        return "" if value is None else self.written(value)
+
+    def written(self, value: float) -> str:
+        """Write a value of the column."""
+        if self.unit == "%":
             value *= 100
         return significant(value, 4) if self.decimals is None else f"{value:.{self.decimals}f}"
 
 
-TEXTS = ("dark", "date_obs", "group")
+TEXTS = ("dark", "bias", "flat", "date_obs", "group")
 
 COLUMNS = (
     Column("name", "frame"),
@@ -64,6 +66,18 @@ COLUMNS = (
     Column("dark", "dark"),
 )
 """In the order of the page; the first four are written by its template."""
+
+OF_CALIBRATION = (
+    Column("bias", "bias"),
+    Column("flat", "flat"),
+    Column("dark_factor", "factor of the dark", "", 3),
+    Column("overscan_adu", "overscan", "ADU", None),
+    Column("bad_pixels", "bad pixels"),
+    Column("cosmic_ray_pixels", "pixels of cosmic rays"),
+    Column("no_data_fraction", "without data", "%", 2),
+    Column("saturation_found_adu", "saturation found", "ADU", None),
+)
+"""More, each where a frame has something in it."""
 
 GROUP = Column("group", "group")
 """One more, where frames are grouped."""

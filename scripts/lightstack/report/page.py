@@ -13,6 +13,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from scripts.lightstack.report.calibration import columns_of
 from scripts.lightstack.report.charts import Chart
 from scripts.lightstack.report.columns import COLUMNS, GROUP, NOTHING, significant
 
@@ -55,7 +56,10 @@ def render(parts: dict[str, Any]) -> bytes:
         style=(HERE / "page.css").read_text(encoding="utf-8"),
         code=code,
         code_digest=digest,
-        columns=(*COLUMNS, GROUP) if parts["is_grouped"] else COLUMNS,
+        columns=[
+            *(COLUMNS + ((GROUP,) if parts["is_grouped"] else ())),
+            *columns_of(parts["rows"]),
+        ],
         data=_data(parts),
         chart_path=lambda chart, status: _path(chart, status, parts),
     )

@@ -24,6 +24,12 @@ NUMBERS = (
     "rotation_deg",
     "flux_scale",
     "transparency",
+    "dark_factor",
+    "overscan_adu",
+    "bad_pixels",
+    "cosmic_ray_pixels",
+    "no_data_fraction",
+    "saturation_found_adu",
 )
 
 
@@ -39,7 +45,7 @@ class Row:
         Why it is not stacked, a sentence each.
     values : mapping of str to float or None
         Numbers of the ledger by column.
-    dark, date_obs, sha256, group : str
+    dark, bias, flat, date_obs, sha256, group : str
         As in the ledger.
     margin : float or None
         How far the frame is from the limit that it keeps worst, over the limit; negative if it
@@ -52,6 +58,8 @@ class Row:
     reasons: list[str]
     values: Mapping[str, float | None]
     dark: str
+    bias: str
+    flat: str
     date_obs: str
     sha256: str
     group: str
@@ -91,6 +99,8 @@ def _row(row: dict[str, str], limits: list[Criterion]) -> Row:
         [reason for reason in row["reasons"].split("; ") if reason],
         values,
         row.get("dark", ""),
+        row.get("bias", ""),
+        row.get("flat", ""),
         row.get("date_obs", ""),
         row.get("sha256", ""),
         row.get("group", ""),

@@ -1,0 +1,74 @@
+"""What the report says of calibration: what was used, and what was found in the pixels."""
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import median
+
+from scripts.lightstack.report.columns import OF_CALIBRATION, Column
+from scripts.lightstack.report.rows import Row
+
+NOUNS = ("dark", "bias", "flat")
+
+UNUSED = ("", "none")
+
+
+def uses(rows: Sequence[Row]) -> list[tuple[str, Counter[str]]]:
+    """Count the frames of each dark, bias and flat.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+
+    Returns
+    -------
+    list of (str, Counter)
+        "dark", and "bias" and "flat" if a frame has one, with the names in the ledger.
+    """
+    found = [
+        (noun, Counter(name for row in rows if (name := getattr(row, noun)))) for noun in NOUNS
+    ]
+    return [
+        (noun, counts)
+        for noun, counts in found
+        if counts and (noun == "dark" or set(counts) - set(UNUSED))
+    ]
+
+
+def columns_of(rows: Sequence[Row]) -> list[Column]:
+    """Choose the columns of calibration in which a frame has something."""
+    return [column for column in OF_CALIBRATION if _told(column, rows)]
+
+
+def figures(rows: Sequence[Row]) -> list[tuple[str, str, int]]:
+    """Sum up what was found in the frames' pixels.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+
+    Returns
+    -------
+    list of (str, str, int)
+        Of each quantity its name, the median and the range, and the number of frames with one.
+    """
+    found = []
+    for column in OF_CALIBRATION:
+        if column.key in NOUNS or not (told := _told(column, rows)):
+            continue
+        told.sort(key=lambda row: row.values[column.key] or 0)
+        low, high = column.text(told[0]), column.text(told[-1])
+        unit = f" {column.unit}" if column.unit else ""
+        if low == high:
+            text = f"{low}{unit}"
+        else:
+            middle = median(row.values[column.key] or 0 for row in told)
+            text = f"{column.written(middle)}{unit} ({low} to {high})"
+        found.append((column.title, text, len(told)))
+    return found
+
+
+def _told(column: Column, rows: Sequence[Row]) -> list[Row]:
+    """Frames that have something in a column."""
+    if column.key in NOUNS:
+        return [row for row in rows if getattr(row, column.key) not in UNUSED]
+    return [row for row in rows if row.values[column.key]]
