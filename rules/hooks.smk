@@ -97,21 +97,26 @@ def objections():
     yield unwritable([*OWN, results, Path("logs")])
 
 
+def sweep_leftovers():
+    """Remove what killed jobs have left half-written."""
+    # It may belong to another run, unless this one has the lock.
+    if workflow.execution_settings.lock:
+        results = Path(PLAN.settings["results_dir"])
+        sweep(OWN, [results, *(results / group for group in GROUPS.stacked)])
+
+
 def prepare():
     """Make room for the run, write its plan, and tell what it may lack, before its first job."""
     if sentence := next(filter(None, objections()), ""):
         raise WorkflowError(sentence)
-    results = Path(PLAN.settings["results_dir"])
-    # What looks like a leftover may belong to another run, unless this one has the lock.
-    if workflow.execution_settings.lock:
-        sweep(OWN, [results, *(results / group for group in GROUPS.stacked)])
+    sweep_leftovers()
     PLAN.write(Path(layout.PLAN))
     Path(here(REPORT_WITHOUT_STACKS)).unlink(missing_ok=True)
     planes = 3 if HAS_COLOURS else 1
     tell(
         lack_of_space(
             PLAN.frame_mb,
-            [*OWN, results],
+            [*OWN, Path(PLAN.settings["results_dir"])],
             len(PLAN.settings["modes"]) * len(GROUPS.stacked) * planes,
             n_copies=2 + HAS_COLOURS if own_frames() else 0,
             in_bands=PLAN.settings["stack_bands"] > 1,
@@ -247,3 +252,8 @@ if workflow.is_main_process:
 
 onstart:
     prepare()
+
+
+# Of jobs that were killed and done again; after a failure, jobs elsewhere may be at work still.
+onsuccess:
+    sweep_leftovers()

@@ -18,11 +18,22 @@ import pytest
 import yaml
 
 from scripts.lightstack.simulator import make_night
-from tests.conftest import ROOT, SMALL_SETTINGS, Run, planned_jobs, snakemake, write_settings
+from tests.conftest import (
+    ROOT,
+    SMALL_SETTINGS,
+    Run,
+    copy_checkout,
+    planned_jobs,
+    snakemake,
+    write_settings,
+)
 
 SLURM_UP = Path(
     os.environ.get("LIGHTSTACK_SLURM_UP", ROOT.parent / "shared" / "tools" / "slurm-up.sh")
 )
+TOO_LITTLE_MB = 400
+"""Memory in which a small stack cannot be made; in twice as much it can."""
+
 PLUGIN = "snakemake_executor_plugin_slurm_warm"
 
 pytestmark = [
@@ -75,14 +86,16 @@ def night(tmp_path: Path) -> Callable[[str], Path]:
     return make
 
 
-def command(folder: Path, site: Path, *more: str) -> list[str]:
-    given = ["--snakefile", str(ROOT / "Snakefile"), "--directory", folder.name]
+def command(folder: Path, site: Path, *more: str, checkout: Path = ROOT) -> list[str]:
+    given = ["--snakefile", str(checkout / "Snakefile"), "--directory", folder.name]
     return [sys.executable, "-m", "snakemake", *given, "--workflow-profile", str(site), *more]
 
 
-def start(folder: Path, site: Path, env: dict[str, str], *more: str) -> "subprocess.Popen[str]":
+def start(
+    folder: Path, site: Path, env: dict[str, str], *more: str, checkout: Path = ROOT
+) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        command(folder, site, *more),
+        command(folder, site, *more, checkout=checkout),
         cwd=folder.parent,
         env={**os.environ, **env},
         stdout=subprocess.PIPE,
@@ -168,6 +181,35 @@ def test_a_disturbed_run_gives_the_bytes_of_a_local_one(
     run = end(start(folder, site, slurm), folder)
     assert run.returncode == 0, run.output
     assert run.results == whole.results
+
+
+def test_a_job_over_its_memory_gets_twice_as_much(
+    slurm: dict[str, str], site: Path, night: Callable[[str], Path], tmp_path: Path
+) -> None:
+    undisturbed = snakemake(night("local"))
+    checkout, folder = tmp_path / "checkout", night("slurm")
+    copy_checkout(checkout)
+    rules = checkout / "rules" / "stack.smk"
+    # In what the stack asks for, all but these MB is for its pixels.
+    text = rules.read_text()
+    asked = "mem_mb=memory(0, other=stack_memory_mb())"
+    assert text.count(asked) == 2
+    rules.write_text(text.replace(asked, f"mem_mb=memory(0, other={TOO_LITTLE_MB - 600})"))
+    run = end(start(folder, site, slurm, checkout=checkout), folder)
+    assert run.returncode == 0, run.output
+    assert run.results == undisturbed.results
+    env = {**os.environ, **slurm}
+    asked_for = subprocess.run(
+        ["squeue", "-h", "-t", "all", "-S", "i", "-o", "%m|%T|%k|%Z"],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    rows = [line.split("|") for line in asked_for]
+    of_stack = [row[:2] for row in rows if row[3] == str(folder) and "stack_frames" in row[2]]
+    assert [memory for memory, _ in of_stack] == [f"{TOO_LITTLE_MB}M", f"{2 * TOO_LITTLE_MB}M"]
+    assert of_stack[0][1] != of_stack[1][1] == "COMPLETED"
 
 
 def test_a_slurm_profile_does_not_run_here_in_silence(
