@@ -82,9 +82,9 @@ def main() -> None:
             (night / "config").mkdir(exist_ok=True)
             (night / "config" / "config.yaml").write_text(SETTINGS)
         here = run(local, "--cores", "2")
-        note = f"trap 'times | tail -n 1 > {shlex.quote(str(times))}/$SLURM_JOB_ID' EXIT"
+        note = f"trap 'times > {shlex.quote(str(times))}/$SLURM_JOB_ID' EXIT"
         main_process = run(folder, "--workflow-profile", str(site), "--precommand", note)
-        jobs = [seconds(path.read_text()) for path in times.iterdir()]
+        jobs = [seconds(path.read_text().splitlines()[1]) for path in times.iterdir()]
         plan = Path(folder, "work", "plan.json")
         before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
         Plan.read(plan, None)
