@@ -112,7 +112,8 @@ def prepare():
     sweep_leftovers()
     PLAN.write(Path(layout.PLAN))
     Path(here(REPORT_WITHOUT_STACKS)).unlink(missing_ok=True)
-    planes = 3 if HAS_COLOURS else 1
+    # Those of superpixels have a quarter of the pixels.
+    planes = 3 if PLAN.settings["color"] == "rgb" else 1
     tell(
         lack_of_space(
             PLAN.frame_mb,

@@ -157,7 +157,7 @@ def _without_sky(
     """Subtract the sky of a plane, in place."""
     whole = np.ascontiguousarray(plane)
     try:
-        sky = subtract_background(whole, box, step, background)
+        sky = subtract_background(whole, box, step, background, tells_light=False)
     except UnusableFrameError as error:
         log.warning("%s: a colour is left out: %s", raw, error)
         whole, sky = np.full(plane.shape, np.nan, np.float32), Subtracted(0.0, 0.0, 0.0, 0.0)

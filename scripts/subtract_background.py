@@ -49,7 +49,12 @@ class Subtracted:
 
 
 def subtract_background(
-    data: NDArray[np.float32], box: int, raw_step: float = 1.0, background: str = "mesh"
+    data: NDArray[np.float32],
+    box: int,
+    raw_step: float = 1.0,
+    background: str = "mesh",
+    *,
+    tells_light: bool = True,
 ) -> Subtracted:
     """Subtract a smooth model of the sky, in place.
 
@@ -64,6 +69,8 @@ def subtract_background(
     background : str, optional
         "mesh" subtracts what `mesh_of` finds; "plane", and "match" for a beginning, what
         `model_sky` does, which leaves extended light.
+    tells_light : bool, optional
+        Whether to look for extended light in the mesh, which takes time.
 
     Returns
     -------
@@ -74,7 +81,8 @@ def subtract_background(
     UnusableFrameError
         If the sky has no finite level and noise.
     """
-    step, noise, model = step_of(data), noise_of_sky(data), model_sky(data)
+    step, noise = step_of(data), noise_of_sky(data)
+    model = model_sky(data) if background != "mesh" or tells_light else None
     if background == "mesh" or model is None:
         mesh = mesh_of(data, box, step)
         level, light = float(mesh.globalback), 0.0

@@ -243,6 +243,33 @@ def test_a_frame_without_colours_is_named_and_the_others_are_stacked(tmp_path: P
     assert stack(run)[1]["NCOMBINE"] == N_FRAMES - 1
 
 
+def test_superpixels_have_half_the_size_and_the_colours_in_their_places(tmp_path: Path) -> None:
+    night = bayer_night(tmp_path, color="superpixel", modes=["mean"], stack_bands=2)
+    for light in (tmp_path / "data").iterdir():
+        for key, value in {"CRPIX1": 200.5, "CRPIX2": 150.5, "CDELT1": -0.001}.items():
+            fits.setval(light, key, value=value)
+    run = snakemake(tmp_path)
+    assert run.returncode == 0, run.output
+    image, header = stack(run)
+    assert image.shape == (3, SHAPE[0] // 2, SHAPE[1] // 2)
+    assert (header["CRPIX1"], header["CRPIX2"], header["CDELT1"]) == (100.5, 75.5, -0.002)
+    assert header["XBINNING"] == 2
+    chosen = within(night)
+    sky = night.sky
+    assert sky.colours is not None
+    places = (sky.xy[chosen] - 0.5) / 2
+    for number, plane in enumerate(image):
+        x, y, _ = sep.winpos(plane, *places.T, np.full(len(places), 0.8))
+        shift = np.median(np.column_stack([x, y]) - places, axis=0)
+        np.testing.assert_allclose(shift, 0, atol=0.03)
+        light, _, _ = sep.sum_circle(plane, *places.T, 3.5, bkgann=(4.5, 6.5))
+        true = sky.flux[chosen] * sky.colours[chosen, number] / 4
+        assert np.median(light / true) == pytest.approx(0.98, abs=0.02)
+    changed = snakemake(tmp_path, "-n", "--config", "color=rgb")
+    assert "clean_colours" not in planned_jobs(changed)
+    assert planned_jobs(changed)["join_bands"] == 1
+
+
 def test_a_night_without_any_colour_is_told_before_a_job(
     small_night: Callable[..., Path],
 ) -> None:

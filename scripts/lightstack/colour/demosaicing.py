@@ -63,6 +63,9 @@ def colour_of_mosaic(
         _fill_green(padded, row, column, out)
     else:
         _fill_other(padded, row, column, out)
+    lost = np.isnan(out)
+    if lost.any():
+        _fill_by_means(padded, row, column, colour == GREEN, lost, out)
     return out
 
 
@@ -79,8 +82,7 @@ def _fill_green(m: NDArray[np.float32], row: int, column: int, out: NDArray[np.f
             j = x + 2
             near = (m[i - 1, j] + m[i + 1, j]) + (m[i, j - 1] + m[i, j + 1])
             far = (m[i - 2, j] + m[i + 2, j]) + (m[i, j - 2] + m[i, j + 2])
-            value = half * m[i, j] + quarter * near - eighth * far
-            out[y, x] = quarter * near if np.isnan(value) else value
+            out[y, x] = half * m[i, j] + quarter * near - eighth * far
 
 
 @compiled
@@ -100,8 +102,9 @@ def _fill_other(m: NDArray[np.float32], row: int, column: int, out: NDArray[np.f
                 slant = (m[i - 1, j - 1] + m[i - 1, j + 1]) + (m[i + 1, j - 1] + m[i + 1, j + 1])
                 along = m[i, j - 2] + m[i, j + 2]
                 over = m[i - 2, j] + m[i + 2, j]
-                value = centre * m[i, j] + half * near - eighth * (slant + along) + beside * over
-                out[y, x] = half * near if np.isnan(value) else value
+                out[y, x] = (
+                    centre * m[i, j] + half * near - eighth * (slant + along) + beside * over
+                )
         else:
             for x in range(column, out.shape[1], 2):
                 j = x + 2
@@ -109,11 +112,41 @@ def _fill_other(m: NDArray[np.float32], row: int, column: int, out: NDArray[np.f
                 slant = (m[i - 1, j - 1] + m[i - 1, j + 1]) + (m[i + 1, j - 1] + m[i + 1, j + 1])
                 along = m[i - 2, j] + m[i + 2, j]
                 over = m[i, j - 2] + m[i, j + 2]
-                value = centre * m[i, j] + half * near - eighth * (slant + along) + beside * over
-                out[y, x] = half * near if np.isnan(value) else value
+                out[y, x] = (
+                    centre * m[i, j] + half * near - eighth * (slant + along) + beside * over
+                )
             for x in range(1 - column, out.shape[1], 2):
                 j = x + 2
                 slant = (m[i - 1, j - 1] + m[i - 1, j + 1]) + (m[i + 1, j - 1] + m[i + 1, j + 1])
                 far = (m[i - 2, j] + m[i + 2, j]) + (m[i, j - 2] + m[i, j + 2])
-                value = most * m[i, j] + quarter * slant - across * far
-                out[y, x] = quarter * slant if np.isnan(value) else value
+                out[y, x] = most * m[i, j] + quarter * slant - across * far
+
+
+@compiled
+def _fill_by_means(
+    m: NDArray[np.float32],
+    row: int,
+    column: int,
+    is_green: bool,
+    lost: NDArray[np.bool_],
+    out: NDArray[np.float32],
+) -> None:
+    """Give lost pixels the mean of the nearest of their colour, if these have data."""
+    half, quarter = np.float32(0.5), np.float32(0.25)
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            if not lost[y, x]:
+                continue
+            i, j = y + 2, x + 2
+            below, beside = (y + row) % 2, (x + column) % 2
+            if is_green:
+                if below == beside:
+                    near = (m[i - 1, j] + m[i + 1, j]) + (m[i, j - 1] + m[i, j + 1])
+                    out[y, x] = quarter * near
+            elif below and beside:
+                near = (m[i - 1, j - 1] + m[i - 1, j + 1]) + (m[i + 1, j - 1] + m[i + 1, j + 1])
+                out[y, x] = quarter * near
+            elif below:
+                out[y, x] = half * (m[i - 1, j] + m[i + 1, j])
+            elif beside:
+                out[y, x] = half * (m[i, j - 1] + m[i, j + 1])

@@ -46,6 +46,52 @@ class MosaicFile:
         return colour_of_mosaic(rows, (first, last), self.shape, self._pattern, self._colour)
 
 
+class HalvedFile:
+    """One colour of a mosaic or of three planes on disk, at half the size.
+
+    Parameters
+    ----------
+    path : Path
+        What `clean_colours` wrote.
+    pattern : str or None
+        Colours of a mosaic's first 2 x 2 pixels in rows.
+    colour : {0, 1, 2}
+        Red, green or blue.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        ``(ny, nx)`` [pixels of half the size].
+    places : list of (int, int)
+        Row and column, in 2 x 2 pixels, of those that are averaged.
+    """
+
+    def __init__(self, path: Path, pattern: str | None, colour: int) -> None:
+        self._pixels = PixelFile(path, plane=0 if pattern else colour)
+        ny, nx = self._pixels.shape
+        self.shape = (ny // 2, nx // 2)
+        self.places = [
+            (row, column)
+            for row, column in np.ndindex(2, 2)
+            if pattern is None or pattern[2 * row + column] == COLOURS[colour]
+        ]
+
+    @property
+    def offset(self) -> tuple[float, float]:
+        """Where the first pixel lies on the frame, ``(x, y)`` [pixels]."""
+        n = len(self.places)
+        rows, columns = zip(*self.places, strict=True)
+        return sum(columns) / n, sum(rows) / n
+
+    def read_rows(self, first: int, last: int) -> NDArray[np.float32]:
+        """Read rows as `files.frame_file.PixelFile` does."""
+        rows, (_, nx) = self._pixels.read_rows(2 * first, 2 * last), self.shape
+        total: NDArray[np.float32] = np.zeros((last - first, nx), np.float32)
+        for row, column in self.places:
+            total += rows[row::2, column : column + 2 * nx : 2]
+        return total / np.float32(len(self.places))
+
+
 def colour_file(path: Path, header: Cards, colour: int) -> PixelFile | MosaicFile:
     """Open a colour of a frame.
 

@@ -111,7 +111,8 @@ def look_at_stacks(
             if "REJECTED" in hdus:
                 title = f"Rejected by {mode}"
                 maps.append(_map(title, hdus["REJECTED"].data, header))
-            if mode == measured:
+            # One frame is not on the grid of a stack of half the size.
+            if mode == measured and settings["color"] != "superpixel":
                 gain = _gain(mode, grey_of(hdus[0]), rows, single, settings)
     texts = {key: str(header[key]).strip() for key in CARDS if header and key in header}
     cards = {key: text for key, text in texts.items() if text}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.colour.planes import COLOURS, MOSAIC, colour_file
+from scripts.lightstack.colour.planes import COLOURS, MOSAIC, HalvedFile, colour_file
 from scripts.lightstack.files.colour_file import read_stars
 from scripts.lightstack.raw.colour import LUMA
 from scripts.lightstack.stacking.aligned import AlignedFrame
@@ -32,7 +32,12 @@ Planes = tuple[Sequence[AlignedFrame], ...]
 
 
 def planes_of(
-    frames: Sequence[AlignedFrame], reference: str, paths: Mapping[str, Path], *, scaled: bool
+    frames: Sequence[AlignedFrame],
+    reference: str,
+    paths: Mapping[str, Path],
+    *,
+    scaled: bool,
+    halved: bool,
 ) -> Planes:
     """Open the colours of frames.
 
@@ -46,6 +51,8 @@ def planes_of(
     scaled : bool
         Whether fluxes are brought to the reference's: of each colour by itself then, for air takes
         more of blue light than of red.
+    halved : bool
+        Whether 2 x 2 pixels become one, of which no colour is made up.
 
     Returns
     -------
@@ -58,16 +65,30 @@ def planes_of(
         path = paths[frame.name]
         scales = _scales(frame, path, wanted)
         for number, plane in enumerate(planes):
-            plane.append(_of_colour(frame, path, number, scales[number]))
+            opened = _halved if halved else _whole
+            plane.append(opened(frame, path, number, frame.flux_scale * scales[number]))
     return planes
 
 
-def _of_colour(frame: AlignedFrame, path: Path, number: int, scale: float) -> AlignedFrame:
+def _halved(frame: AlignedFrame, path: Path, number: int, flux_scale: float) -> AlignedFrame:
+    """Open a colour of a frame at half its size."""
+    pixels = HalvedFile(path, frame.header.get(MOSAIC), number)
+    return replace(
+        frame,
+        pixels=pixels,
+        transform=frame.transform.halved(pixels.offset),
+        flux_scale=flux_scale,
+        colour=COLOURS[number],
+        share=float(len(pixels.places)),
+    )
+
+
+def _whole(frame: AlignedFrame, path: Path, number: int, flux_scale: float) -> AlignedFrame:
     """Open a colour of a frame."""
     return replace(
         frame,
         pixels=colour_file(path, frame.header, number),
-        flux_scale=frame.flux_scale * scale,
+        flux_scale=flux_scale,
         colour=COLOURS[number],
         share=MOSAIC_GREY[number] if MOSAIC in frame.header else 1.0,
     )

@@ -25,6 +25,7 @@ from scripts.lightstack.files.stack_file import (
     table_extension,
 )
 from scripts.lightstack.job import JobError
+from scripts.lightstack.raw.halving import halve_header
 from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.stacking.aligned import AlignedFrame, aligned_frames, weights_by_noise
 from scripts.lightstack.stacking.bands import Band, Bands
@@ -102,7 +103,7 @@ class Stacked:
         members : iterable of str
             Frames of the group.
         color : str
-            "gray", or "rgb" for the three colours.
+            "gray", or "rgb" for the three colours, or "superpixel" for these at half the size.
         sigma_clip, weights, uncertainty
             As the attributes of these names.
         """
@@ -114,7 +115,8 @@ class Stacked:
         cards: dict[str, tuple[Any, str]] = {}
         if color != "gray":
             scaled = alignment["normalize"] != "none"
-            planes = planes_of(frames, reference, cleaned, scaled=scaled)
+            halved = color == "superpixel"
+            planes = planes_of(frames, reference, cleaned, scaled=scaled, halved=halved)
             cards = cards_of_colours(frames[0].header, cleaned[reference])
         stacked = cls(
             alignment, planes, aligned[reference], sigma_clip, weights, cards, uncertainty
@@ -163,7 +165,7 @@ class Stacked:
     @property
     def shape(self) -> tuple[int, ...]:
         """``(ny, nx)``, or ``(3, ny, nx)``, of the stacks [pixels]."""
-        plane = self.reference.transform.reference_shape
+        plane = self.frames[0].transform.reference_shape
         return plane if len(self.planes) == 1 else (len(self.planes), *plane)
 
     def weights_of(self, plane: Sequence[AlignedFrame]) -> NDArray[np.float64]:
@@ -241,6 +243,8 @@ class Stacked:
         """Cards of the stack of each mode, and under "" those that all have."""
         common = common_header(self.frames, self.reference)
         common.update(self.cards)
+        if self.shape[-2:] != self.reference.transform.reference_shape:
+            halve_header(common)
         common["NORMALIZ"] = (
             self.alignment["normalize"],
             "how frames were scaled to the reference",
