@@ -63,6 +63,7 @@ def make_frames(folder: Path, shape: tuple[int, int], count: int) -> None:
         record = {"n_stars": len(table), "fwhm_px": 3.0, "star_fwhm_px": [2.0, 4.0]}
         # Copies of a file would count once.
         record |= {"pixels_sha256": name, "date_obs": None, "exptime_s": 60.0, "dark": "none"}
+        record |= {"filter": None, "gain": None, "egain": None, "noise_adu": 10.0}
         quality = {"frame": name, "verdict": "accepted", "shape": list(shape), **record}
         write_json(folder / "quality" / f"{name}.json", quality)
 

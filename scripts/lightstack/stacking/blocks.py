@@ -78,6 +78,66 @@ def standard_error(values: Block, variances: Block, weights: Line, shared: float
 
 
 @compiled
+def excess(values: Block, variances: Block) -> Line:
+    """Tell how much more values scatter than their variances explain, over these.
+
+    It is 0 unless it is more than chance makes: two standard deviations of what few values tell.
+    """
+    number, mean = np.zeros(WIDTH), np.zeros(WIDTH)
+    expected, found = np.zeros(WIDTH), np.zeros(WIDTH)
+    for i in range(values.shape[0]):
+        for k in range(WIDTH):
+            missing = np.isnan(values[i, k])
+            number[k] += 0.0 if missing else 1.0
+            mean[k] += 0.0 if missing else values[i, k]
+            expected[k] += 0.0 if missing else variances[i, k]
+    for k in range(WIDTH):
+        mean[k] /= number[k]
+    for i in range(values.shape[0]):
+        for k in range(WIDTH):
+            found[k] += 0.0 if np.isnan(values[i, k]) else (values[i, k] - mean[k]) ** 2
+    for k in range(WIDTH):
+        free = max(number[k] - 1, 1.0)
+        ratio = found[k] / free / (expected[k] / number[k]) - 1
+        found[k] = ratio if ratio > 2 * np.sqrt(2 / free) else 0.0
+    return found
+
+
+@compiled
+def error_of_clipped(
+    values: Block,
+    kept: Block,
+    variances: Block,
+    weights: Line,
+    limits: tuple[Line, Line],
+    shared: float,
+) -> Line:
+    """Give the standard error of the `average` of values that are kept within limits.
+
+    Where values differ by more than their noise, as in stars of changing seeing, chance decides
+    which of those near a limit are kept, and the average goes with them.
+    """
+    error = standard_error(kept, variances, weights, shared)
+    spread = excess(values, variances)
+    if spread.max() > 0:
+        average_of_kept, _ = average(kept, weights)
+        low, high = limits
+        for k in range(WIDTH):
+            total = weight = 0.0
+            for i in range(values.shape[0] if spread[k] > 0 else 0):
+                value, variance = values[i, k], variances[i, k]
+                if not np.isnan(value):
+                    near = min((value - low[k]) ** 2, (value - high[k]) ** 2) / variance
+                    # Of chances p to be kept, p (1 - p), nearly.
+                    doubt = 0.25 * max(1 - near / 5, 0.0) ** 2
+                    total += doubt * (weights[i] * (value - average_of_kept[k])) ** 2
+                    weight += 0.0 if np.isnan(kept[i, k]) else weights[i]
+            if total > 0:
+                error[k] = np.sqrt(error[k] ** 2 + total / weight**2)
+    return error
+
+
+@compiled
 def put(line: NDArray[np.generic], x: int, row: NDArray[np.generic]) -> None:
     """Write a block's results to a row, from column x on."""
     for k in range(min(WIDTH, row.size - x)):

@@ -27,6 +27,8 @@ from scripts.lightstack.stacking.blocks import (
     Line,
     average,
     clip,
+    error_of_clipped,
+    excess,
     fetch,
     put,
     standard_error,
@@ -305,10 +307,13 @@ def _combine_rows(
                 if slots[_SIGMA_CLIP] >= 0:
                     reach = sigma_clip * std
                     kept = clip(values, mean - reach, mean + reach)
-                    mean, number = average(kept, weights)
-                    put(mean, x, images[slots[_SIGMA_CLIP], row])
+                    clipped, number = average(kept, weights)
+                    put(clipped, x, images[slots[_SIGMA_CLIP], row])
                     if error_slots[_SIGMA_CLIP] >= 0:
-                        error = standard_error(kept, variance, weights, noise.shared)
+                        limits = mean - reach, mean + reach
+                        error = error_of_clipped(
+                            values, kept, variance, weights, limits, noise.shared
+                        )
                         put(error, x, errors[error_slots[_SIGMA_CLIP], row])
                     put(count - number, x, outputs.rejected[row])
 
@@ -318,15 +323,26 @@ def _error_of_median(values: Block, variances: Block, count: Counts, noise: _Noi
     """Give the standard error of the median of values with these variances.
 
     That of n values is the variance of a mean times `of_median` where all have the same; else it
-    follows from how densely each of them lies at the middle, 1 over its standard deviation.
+    follows from how densely each of them lies at the middle, 1 over its standard deviation. Where
+    values differ by more than their noise, they lie less densely: with r the variance of their
+    means over that of the noise, both normal, the median has ``(1 + r) (1 - 2 / pi
+    arcsin(r / (1 + r)))`` times the variance, and never more than the values in the middle.
     """
-    density = np.zeros(WIDTH)
+    density, spread, typical = np.zeros(WIDTH), excess(values, variances), np.zeros(WIDTH)
     for i in range(values.shape[0]):
         for k in range(WIDTH):
-            density[k] += 0.0 if np.isnan(values[i, k]) else 1 / np.sqrt(variances[i, k])
+            missing = np.isnan(values[i, k])
+            density[k] += 0.0 if missing else 1 / np.sqrt(variances[i, k])
+            typical[k] += 0.0 if missing else variances[i, k]
     error = np.empty(WIDTH)
     for k in range(WIDTH):
-        error[k] = np.sqrt(noise.of_median[count[k]] * count[k] / density[k] ** 2 + noise.shared)
+        variance = noise.of_median[count[k]] * count[k] / density[k] ** 2
+        if spread[k] > 0:
+            r = spread[k]
+            variance *= (1 + r) * (1 - np.arcsin(r / (1 + r)) * 2 / np.pi)
+            middle = 1 if count[k] % 2 else 2
+            variance = min(variance, typical[k] / count[k] / middle)
+        error[k] = np.sqrt(variance + noise.shared)
     return error
 
 
