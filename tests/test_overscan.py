@@ -52,6 +52,7 @@ def section(region: tuple[slice, slice] | None) -> str:
         # Cut before: the image has the size of its data.
         ({"TRIMSEC": "[21:120,1:60]", "BIASSEC": "[1:20,1:60]"}, []),
         ({"TRIMSEC": "[1:100,1:60]", "BIASSEC": "[101:120,1:60]"}, []),
+        ({"TRIMSEC": "[17:116,1:64]", "BIASSEC": "[4:13,1:64]"}, []),
         # Two amplifiers, with the overscan of both between them.
         (
             {
@@ -83,6 +84,11 @@ def test_sections_are_read_as_cameras_write_them(
             {"BIASSEC": "[161:200,1:120]", "TRIMSEC": "[1:160,1:120]"},
             [],
             "[1:160,1:120] and [161:200,1:120] reach beyond the image of 100 x 60 pixels",
+        ),
+        (
+            {"BIASSEC": "[81:110,1:60]", "TRIMSEC": "[1:80,1:60]"},
+            [],
+            "[1:80,1:60] and [81:110,1:60] reach beyond the image of 100 x 60 pixels",
         ),
         (
             {"BIASSEC": "[41:50,1:60]"},

@@ -164,8 +164,8 @@ def _one(
     stated_overscan = _stated(header, OVERSCAN_KEYS) if asked.overscan == HEADER else None
     stated = [region for region in (stated_trim, stated_overscan) if region]
     if any(not _is_inside(region, shape) for region in stated):
-        # An image that has the size of its data was cut before, and the cards were left.
-        if stated_trim is None or _size(stated_trim) != shape:
+        # An image no larger than its data was cut before, and the cards were left.
+        if stated_trim is None or not _was_cut(stated, stated_trim, shape):
             named = " and ".join(map(_written, stated))
             raise _UnclearError(
                 f"{named} reach beyond the image of {shape[1]} x {shape[0]} pixels"
@@ -175,6 +175,16 @@ def _one(
     if overscan and trim is None and asked.trim == HEADER:
         trim = _beside(overscan, shape)
     return trim, overscan
+
+
+def _was_cut(stated: list[Region], trim: Region, shape: tuple[int, int]) -> bool:
+    """Whether an image has nothing but data left, and is not one whose pixels are binned."""
+    extent = [max(region[axis].stop for region in stated) for axis in (0, 1)]
+    binning = [round(extent[axis] / shape[axis]) for axis in (0, 1)]
+    is_binned = binning[0] == binning[1] > 1 and all(
+        abs(extent[axis] - binning[axis] * shape[axis]) < binning[axis] for axis in (0, 1)
+    )
+    return not is_binned and all(_size(trim)[axis] >= shape[axis] for axis in (0, 1))
 
 
 def _several(header: Cards, shape: tuple[int, int]) -> tuple[Amplifier, ...]:
