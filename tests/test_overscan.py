@@ -9,6 +9,7 @@ import pytest
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from scripts.lightstack.planning.settings import SettingsError, complete_settings
 from scripts.lightstack.raw.exposure import EXPOSURE_CARDS, exposure_of
 from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.raw.images import read_cards, read_image
@@ -302,12 +303,21 @@ def test_a_section_that_no_frame_has_is_told_per_frame(tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("value", ["[1:2]", "left", ["1:20", "1:30"]])
-def test_a_section_that_is_none_is_told(tmp_path: Path, value: object) -> None:
-    night(tmp_path)
-    write_settings(tmp_path, trim_section=value)
-    run = snakemake(tmp_path, "--dry-run")
-    assert run.returncode == 1
-    assert re.search(
-        r"trim_section: .* (is none of header, none, |write it in quotes)", run.output
-    ), run.output
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("[1:2]", "trim_section: '[1:2]' is none of header, none, [2049:2080,1:1024]."),
+        ("left", "trim_section: 'left' is none of header, none, [2049:2080,1:1024]."),
+        # YAML takes 1:50 for minutes and seconds.
+        ([110, 110], "trim_section: [110, 110] is not text: write it in quotes."),
+    ],
+)
+def test_a_section_that_is_none_is_told(value: object, told: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        complete_settings({"trim_section": value})
+    assert str(caught.value) == told
+
+
+def test_a_section_may_look_like_a_list() -> None:
+    settings = complete_settings({"trim_section": ["2049:2080", "1:1024"]})
+    assert settings["trim_section"] == "[2049:2080,1:1024]"

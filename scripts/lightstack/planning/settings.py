@@ -30,6 +30,9 @@ CONFIGURATION = "config/config.yaml"
 RAW_FOLDERS = ("input_dir", "darkfield_dir", "bias_dir", "flat_dir")
 """Folders of lights and of what calibrates them."""
 
+SECTIONS = ("overscan_section", "trim_section")
+"""Settings whose values look like lists."""
+
 FOLDERS = (*RAW_FOLDERS, "output_dir", "results_dir")
 
 
@@ -138,6 +141,7 @@ def complete_settings(given: dict[str, Any]) -> dict[str, Any]:
     """
     import jsonschema
 
+    given = {key: _section(value) if key in SECTIONS else value for key, value in given.items()}
     problems = [
         f"{_path(error)}: {_sentence(error)}"
         for error in jsonschema.Draft202012Validator(schema()).iter_errors(given)
@@ -290,6 +294,12 @@ def check_apart(key: str, folder: Path, other_key: str, other: Path) -> None:
         )
 
 
+def _section(value: object) -> object:
+    """Write a section that YAML took for a list as the text that it was."""
+    is_read = isinstance(value, list) and all(isinstance(part, str) for part in value)
+    return f"[{','.join(value)}]" if isinstance(value, list) and is_read else value
+
+
 def _is_nan(value: object) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
@@ -313,7 +323,9 @@ def _sentence(error: Any) -> str:
         case "type":
             types = error.validator_value
             kind = _KINDS[types if isinstance(types, str) else types[0]]
-            return f"{_shown(value)} is not {kind}{_advice(value, kind)}."
+            is_section = isinstance(value, list) and "examples" in error.schema
+            advice = ": write it in quotes" if is_section else _advice(value, kind)
+            return f"{_shown(value)} is not {kind}{advice}."
         case "minimum":
             return f"{_shown(value)} is below the smallest legal value {error.validator_value}."
         case "exclusiveMinimum":
@@ -328,8 +340,7 @@ def _sentence(error: Any) -> str:
 
 def _advice(value: object, kind: str) -> str:
     """How to write what was probably meant."""
-    is_section = isinstance(value, list) and all(":" in str(part) for part in value)
-    if kind == "text" and (isinstance(value, int | float) or is_section):
+    if kind == "text" and isinstance(value, int | float):
         return ": write it in quotes"
     if kind == "a list" and isinstance(value, str):
         return f": write it as [{value}]"
