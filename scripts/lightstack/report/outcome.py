@@ -93,10 +93,10 @@ def outcome(
         )
     if missing:
         lines.append(f"Not there yet: {listed(missing, MOST_NAMED)}")
-    for files in groups.values():
-        previous = Path(files["preview"]).parent / PREVIOUS
-        if previous.is_dir():
-            lines.append(f"The last good stacks, of an earlier state, are kept in {previous}.")
+    kept = [Path(files["preview"]).parent / PREVIOUS for files in groups.values()]
+    if named := [str(folder) for folder in kept if folder.is_dir()]:
+        told = listed(named, MOST_NAMED)
+        lines.append(f"The last good stacks, of an earlier state, are kept in {told}.")
     if "" in groups and groups[""]["preview"] in current:
         lines.append(f"Preview: {Path(groups['']['preview']).resolve()}")
     if report in current:
