@@ -120,3 +120,35 @@ def test_a_night_tells_which_dark_was_not_used(small_night: Callable[..., Path])
     (folder / "darkfield" / "dark_05.fits").unlink()
     dry = snakemake(folder, "--dry-run")
     assert "calibrate_frame" in dry.output
+
+
+@pytest.mark.parametrize(
+    ("dark_factor", "told"),
+    [(1.0, "own.fits; not scaled: "), (0.8, "none; own.fits; ")],
+)
+def test_a_dark_that_cannot_be_scaled_is_used_as_it_is_if_it_is_as_long(
+    tmp_path: Path, dark_factor: float, told: str
+) -> None:
+    raw = write(tmp_path / "raw.fits", SENSOR + 500, 7)
+    own = write(tmp_path / "own.fits", SENSOR)
+    bias = [write(tmp_path / f"b{k}.fits", np.full(SHAPE, 300.0), k) for k in range(3)]
+    combine_bias.run(bias, tmp_path / "bias.fits")
+    calibrate_frame.run(
+        raw,
+        tmp_path / "frame.fits",
+        sha256="0",
+        masters={"own": own, "bias": tmp_path / "bias.fits"},
+        dark_factor=dark_factor,
+        # So many of the dark's pixels are saturated that it does not scale.
+        saturation_limit=3200,
+        dark_scaling="optimize",
+        doubtful_darks="skip",
+        debug_region=0,
+    )
+    frame = read_frame(tmp_path / "frame.fits")
+    assert frame.header["DARK"].startswith(told)
+    assert "is saturated, which does not scale" in frame.header["DARK"]
+    assert "DARKFAC" not in frame.header
+    assert np.nanmedian(frame.data) == pytest.approx(500, abs=3)
+    left = np.count_nonzero(frame.data > 2000)
+    assert left == (0 if dark_factor == 1 else np.count_nonzero(SENSOR > 300))

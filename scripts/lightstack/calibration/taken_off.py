@@ -133,9 +133,13 @@ def take_off(
                 period=period,
                 saturation=scaling.saturation,
             )
-            worse, doubts, factor = scaled.worse, scaled.doubts, scaled.factor
-            noise = math.hypot(factor * dark.noise, (1 - factor) * bias.noise)
-            dark = replace(dark, pixels=scaled.pixels, noise=noise, is_turned=False)
+            if scaled.worse and scaling.by_exposure == 1:
+                # As it is, it suits the frame.
+                doubts = [f"not scaled: {reason}" for reason in scaled.worse]
+            else:
+                worse, doubts, factor = scaled.worse, scaled.doubts, scaled.factor
+                noise = math.hypot(factor * dark.noise, (1 - factor) * bias.noise)
+                dark = replace(dark, pixels=scaled.pixels, noise=noise, is_turned=False)
         elif scaling is not None and scaling.by_exposure != 1:
             worse = [NO_BIAS]
         done = subtract_if_it_suits(
