@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from astropy.io import fits
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +25,7 @@ from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.report import charts, depth
 from scripts.lightstack.report.columns import significant
 from scripts.lightstack.report.criteria import broken, criteria, nearest, what_if
+from scripts.lightstack.report.page import setting
 from scripts.lightstack.report.pictures import picture_of_frame
 from scripts.lightstack.report.rows import rows_of
 from scripts.lightstack.simulator import Light, star_profile
@@ -418,3 +420,12 @@ def test_the_best_gain_of_equal_frames_is_the_root_of_their_number() -> None:
 )
 def test_numbers_have_the_digits_that_say_something(value: float, text: str) -> None:
     assert significant(value, 4) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(False, "false"), (None, "null"), (["mean", "max"], "[mean, max]"), (2.5, "2.5"), ("a", "a")],
+)
+def test_settings_are_written_as_in_a_configuration(value: object, text: str) -> None:
+    assert setting(value) == text
+    assert yaml.safe_load(text) == value

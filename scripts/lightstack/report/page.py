@@ -97,6 +97,8 @@ def setting(value: object) -> str:
     """Write a setting as it stands in a configuration."""
     if isinstance(value, list):
         return f"[{', '.join(map(str, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
     return "null" if value is None else str(value)
 
 

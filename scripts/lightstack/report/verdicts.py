@@ -16,7 +16,6 @@ MOST_LINES = 10
 FEW_ACCEPTED = 0.5
 """Share of the frames below which other limits are suggested."""
 
-
 FEWEST_STARS = 20
 """With fewer in the median frame, the detection is what to look at, and not the limits."""
 
