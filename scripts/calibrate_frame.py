@@ -22,6 +22,7 @@ from scripts.lightstack.files.frame_file import Frame, write_failure, write_fram
 from scripts.lightstack.files.unread import NOTES, note
 from scripts.lightstack.job import JobError, job_log
 from scripts.lightstack.raw.bayer import (
+    GREY_OF,
     MOSAIC_CARDS,
     WEIGHTS,
     bayer_pattern,
@@ -396,6 +397,7 @@ def _made_grey(
         repair(data, gaps, step=2)
         grey_of_mosaic(data)
         data[gaps] = np.nan
+    header[GREY_OF] = (bayer_pattern(header), "mosaic of which the grey was made")
     for key in MOSAIC_CARDS:
         header.remove(key, ignore_missing=True)
     return near_any(saturated)

@@ -14,15 +14,19 @@ from benchmarks.uncertainty_table import GAIN, SHAPE, frames_of, scatter_over_er
 from scripts.lightstack.alignment.transform import Transform
 from scripts.lightstack.planning.settings import SettingsError, complete_settings
 from scripts.lightstack.planning.stack_memory import stack_memory
+from scripts.lightstack.raw.bayer import GREY_NOISE, GREY_OF, grey_of_mosaic
 from scripts.lightstack.simulator import Night
 from scripts.lightstack.sky.noise import noise_in_cells
 from scripts.lightstack.stacking import bands
+from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.bands import Bands
 from scripts.lightstack.stacking.combining import combine
 from scripts.lightstack.stacking.measuring import measure
 from scripts.lightstack.stacking.modes import MODES, WITH_ERROR
 from scripts.lightstack.stacking.products import Stacked
+from scripts.lightstack.stacking.propagation import propagate
 from scripts.lightstack.stacking.resampling import resample, resample_variance
+from scripts.lightstack.stacking.uncertainty import _shot_noise
 from tests.conftest import Run
 from tests.test_stack_frames import stack, stack_in_bands
 
@@ -182,6 +186,33 @@ def test_a_gain_that_is_not_stated_is_measured_or_missed_aloud(
     else:
         assert np.isinf(found["gain"]).all()
         assert re.search("UNCERT lacks the noise of starlight in 8 of 8 frames", caplog.text)
+
+
+def test_grey_of_a_mosaic_has_the_noise_of_its_nine_pixels() -> None:
+    """Neighbours share theirs: interpolation hardly lowers it, and on large scales it is more."""
+    rng = np.random.default_rng(1)
+    header = fits.Header([("NOISEADU", 10 * GREY_NOISE), ("SATURATE", 6e4), (GREY_OF, "RGGB")])
+    header["EGAIN"] = 2.0
+    matrix = np.array([[1, 0, 0.5], [0, 1, 0.4], [0, 0, 1]])
+    frames, cube = [], []
+    for number in range(6):
+        transform = Transform(matrix if number else np.eye(3), (400, 500), (400, 500))
+        pixels = rng.normal(0, 10, (400, 500)).astype(np.float32)
+        grey_of_mosaic(pixels)
+        frames.append(AlignedFrame(str(number), pixels, header, transform, 1.0))  # type: ignore[arg-type]
+        cube.append(resample(pixels, 0, transform, (0, 400)))
+    inner = np.stack(cube)[:, 10:-10, 10:-10]
+    found = np.empty((400, 500), np.float32)
+    variance = np.full((400, 500), (10 * GREY_NOISE) ** 2, np.float32)
+    resample_variance(variance, 0, transform, (0, 400), scale=1, out=found, of_grey=True)
+    assert found[200, 250] == pytest.approx(inner[1:].var(), rel=0.03)
+    mean = inner.mean(axis=0)
+    blocks = mean.reshape(19, 20, 24, 20).mean(axis=(1, 3)) * 20
+    factor = propagate(frames, np.ones(6)).factor
+    assert blocks.std() / mean.std() == pytest.approx(factor, rel=0.1)
+    assert factor > 2.5
+    light = _shot_noise(frames[0], 2.0, variance[:1])
+    assert light[0, 0] == pytest.approx(GREY_NOISE**2 / 2)
 
 
 def test_the_noise_is_known_all_over_a_frame() -> None:

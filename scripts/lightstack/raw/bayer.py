@@ -17,6 +17,16 @@ OFFSET_KEYS = (
     ("YBAYROFF", "BAYOFFY"),
 )
 
+GREY_OF = "GREYOF"
+"""Card of a frame that was made grey of a mosaic: its pattern."""
+
+GREY_NOISE = 0.375
+"""Noise of a pixel of such a grey, over that of the mosaic's: of the weights 1, 2, 1 along both
+axes."""
+
+GREY_CORRELATION = (1.0, 2 / 3, 1 / 6)
+"""Of its noise along an axis, with the pixel itself, the next, and the one after that."""
+
 MOSAIC_CARDS = frozenset([*PATTERN_KEYS, *sum(OFFSET_KEYS, ())])
 """Cards that speak of a mosaic: not true any more of colours or greys made of one."""
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scripts.lightstack.alignment.transform import Transform
 from scripts.lightstack.files.frame_file import FAILURE, PixelFile, read_header
 from scripts.lightstack.job import JobError
+from scripts.lightstack.raw.bayer import GREY_OF
 from scripts.lightstack.raw.values import first_number
 from scripts.lightstack.sky.surface import Surface
 from scripts.lightstack.stacking.resampling import resample, source_rows
@@ -86,6 +87,11 @@ class AlignedFrame:
         if gain is None or gain < MIN_GAIN:
             return np.inf
         return gain * max(self.share, 1.0) / self.brightening
+
+    @property
+    def is_grey_of_mosaic(self) -> bool:
+        """Whether each of its pixels is made of nine."""
+        return GREY_OF in self.header and not self.colour
 
     @property
     def saturation(self) -> float:

@@ -16,9 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.alignment.transform import inside
+from scripts.lightstack.raw.bayer import GREY_NOISE
 from scripts.lightstack.raw.values import first_number
 from scripts.lightstack.stacking.aligned import AlignedFrame, colour_card
-from scripts.lightstack.stacking.resampling import PHASE_BITS, PHASES, RADIUS, TAPS, WEIGHTS
+from scripts.lightstack.stacking.resampling import (
+    PHASE_BITS,
+    PHASES,
+    RADIUS,
+    TAPS,
+    WEIGHTS,
+    correlated_with,
+)
 from scripts.lightstack.text import DOUBT
 
 PLACES = 256
@@ -135,11 +143,22 @@ def propagate(frames: Sequence[AlignedFrame], weights: Floats) -> Propagation:
     chosen = most == most.max()
     seen = [each.at(chosen) for each in seen]
     noise = np.array([max(frame.noise, 1e-30) for frame in frames])
-    areas = np.array([1 / frame.transform.scale**2 for frame in frames])
-    pixel = np.array([each.variance.mean() for each in seen])
+    # Of the noise on large scales, over that of a pixel of the frame.
+    large = np.array(
+        [
+            (GREY_NOISE**-2 if frame.is_grey_of_mosaic else 1) * frame.transform.scale**2
+            for frame in frames
+        ]
+    )
+    pixel = np.array(
+        [
+            each.variance_of(of_grey=frame.is_grey_of_mosaic).mean()
+            for each, frame in zip(seen, frames, strict=True)
+        ]
+    )
     squares = np.array([each.squares.mean() for each in seen])
     factor, plain_factor = (
-        math.sqrt((part / areas).sum() / (part * pixel).sum())
+        math.sqrt((part * large).sum() / (part * pixel).sum())
         for part in ((weights * noise) ** 2, noise**2)
     )
     of_squares = math.sqrt((noise**4 * squares).sum() / (noise**4 * pixel**2).sum())
@@ -191,10 +210,12 @@ class _Seen(NamedTuple):
         """Give some of the places."""
         return _Seen(self.is_inside[chosen], self.corners[chosen], self.weights[chosen])
 
-    @property
-    def variance(self) -> Floats:
-        """(m,) variance of interpolated noise of variance one."""
-        return np.asarray((self.weights**2).sum(axis=2).prod(axis=1), np.float64)
+    def variance_of(self, *, of_grey: bool) -> Floats:
+        """(m,) variance of interpolated noise of variance one, be it of a grey mosaic."""
+        weights = self.weights.astype(np.float32).reshape(-1, TAPS)
+        others = correlated_with(weights) if of_grey else weights
+        variance = (weights.astype(np.float64) * others).sum(axis=1)
+        return np.asarray(variance.reshape(self.weights.shape[:2]).prod(axis=1), np.float64)
 
     @property
     def squares(self) -> Floats:
@@ -219,15 +240,16 @@ def _masters(frames: Sequence[AlignedFrame]) -> dict[_Master, Floats]:
     found: dict[_Master, Floats] = defaultdict(lambda: np.zeros(len(frames)))
     for number, frame in enumerate(frames):
         header = frame.header
+        lowered = GREY_NOISE if frame.is_grey_of_mosaic else 1.0
         dark, share = (first_number(header, (key,)) for key in ("DARKNOIS", "FLATNOIS"))
         if dark:
             names = (str(header.get(key, "")).partition(DOUBT)[0] for key in ("DARK", "BIAS"))
             key = _Master(True, " ".join(names), int(first_number(header, ("NDARKS",)) or 1))
-            found[key][number] = dark * frame.brightening
+            found[key][number] = dark * frame.brightening * lowered
         sky = first_number(header, (colour_card("BKGADU", frame.colour),))
         if share and sky:
             key = _Master(False, str(header.get("FLAT", "")).partition(DOUBT)[0], 0)
-            found[key][number] = share * abs(sky) * frame.brightening
+            found[key][number] = share * abs(sky) * frame.brightening * lowered
     return found
 
 

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from scripts.lightstack.alignment.transform import POWERS, Transform, centre_and_extent
 from scripts.lightstack.compiling import compiled, inlined
 from scripts.lightstack.linear import affine_inverse
+from scripts.lightstack.raw.bayer import GREY_CORRELATION
 
 RADIUS = 3
 """Reach of the kernel [pixels]: taps are -2 … 3 from the pixel left of or below a position."""
@@ -124,6 +125,16 @@ def _lobes(t: NDArray[np.float64]) -> list[NDArray[np.float64]]:
 
 
 WEIGHTS = kernel_weights()
+
+
+def correlated_with(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Correlate weights (n, 6) with those of neighbours, as noise of a grey mosaic is."""
+    mixed = np.zeros_like(weights)
+    for lag, share in enumerate(GREY_CORRELATION):
+        mixed[:, lag:] += np.float32(share) * weights[:, : TAPS - lag]
+        if lag:
+            mixed[:, :-lag] += np.float32(share) * weights[:, lag:]
+    return mixed
 
 
 def source_rows(transform: Transform, rows: tuple[int, int]) -> tuple[int, int]:
@@ -226,6 +237,7 @@ def resample_variance(
     *,
     scale: float,
     out: NDArray[np.float32],
+    of_grey: bool = False,
 ) -> None:
     """Find the variances of what `resample` makes of pixels of these variances.
 
@@ -239,6 +251,8 @@ def resample_variance(
         As in `resample`.
     out : (n_rows, reference nx) ndarray of float32, C-contiguous
         Gets the variances [ADU of the reference, squared].
+    of_grey : bool, optional
+        Whether the frame was made grey of a mosaic: its pixels are not independent.
     """
     first, last = source_rows(transform, rows)
     if first == last:
@@ -247,7 +261,8 @@ def resample_variance(
     source = np.ascontiguousarray(source, np.float32)
     frame = _Frame(source.reshape(-1), first_row, *transform.frame_shape)
     maps = _row_maps(transform, np.arange(*rows))
-    _resample_variance_rows(frame, maps, float(scale), WEIGHTS.T, WEIGHTS.T**2, out)
+    squared = WEIGHTS * correlated_with(WEIGHTS) if of_grey else WEIGHTS**2
+    _resample_variance_rows(frame, maps, float(scale), WEIGHTS.T, squared.T, out)
 
 
 def _row_maps(transform: Transform, rows: NDArray[np.int64]) -> _RowMaps:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.linear import least_squares
+from scripts.lightstack.raw.bayer import GREY_NOISE
 from scripts.lightstack.raw.values import first_number
 from scripts.lightstack.sky.noise import noise_in_cells
 from scripts.lightstack.sky.surface import Surface, terms
@@ -143,7 +144,15 @@ def _fill(
     light *= _shot_noise(frame, gain * frame.brightening, of_sky)
     light += of_sky
     np.maximum(light, np.float32(LEAST_SHARE) * of_sky, out=light)
-    resample_variance(light, first, frame.transform, rows, scale=frame.flux_scale, out=out)
+    resample_variance(
+        light,
+        first,
+        frame.transform,
+        rows,
+        scale=frame.flux_scale,
+        out=out,
+        of_grey=frame.is_grey_of_mosaic,
+    )
 
 
 def _shot_noise(
@@ -154,6 +163,8 @@ def _shot_noise(
     Where a flat has multiplied the light by u, the variance of the sky is ``b u**2 + u sky /
     gain``, with that of the read noise in b, which tells u, and light adds ``u / gain``.
     """
+    if frame.is_grey_of_mosaic and np.isfinite(frame.gain):
+        gain /= GREY_NOISE**2  # the header's is that of the mosaic
     even = np.float32(1 / gain)
     sky = first_number(frame.header, (colour_card("BKGADU", frame.colour),)) or 0.0
     if np.isinf(gain) or "FLAT" not in frame.header or sky <= 0:
