@@ -10,7 +10,13 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 from numpy.typing import NDArray
 
-from benchmarks.uncertainty_table import GAIN, SHAPE, frames_of, scatter_over_error
+from benchmarks.uncertainty_table import (
+    GAIN,
+    READ_NOISE_E,
+    SHAPE,
+    frames_of,
+    scatter_over_error,
+)
 from scripts.lightstack.alignment.transform import Transform
 from scripts.lightstack.planning.settings import SettingsError, complete_settings
 from scripts.lightstack.planning.stack_memory import stack_memory
@@ -26,7 +32,7 @@ from scripts.lightstack.stacking.modes import MODES, WITH_ERROR
 from scripts.lightstack.stacking.products import Stacked
 from scripts.lightstack.stacking.propagation import propagate
 from scripts.lightstack.stacking.resampling import resample, resample_variance
-from scripts.lightstack.stacking.uncertainty import _shot_noise
+from scripts.lightstack.stacking.uncertainty import _shot_noise, gains_by_darks
 from tests.conftest import Run
 from tests.test_stack_frames import stack, stack_in_bands
 
@@ -186,6 +192,23 @@ def test_a_gain_that_is_not_stated_is_measured_or_missed_aloud(
     else:
         assert np.isinf(found["gain"]).all()
         assert re.search("UNCERT lacks the noise of starlight in 8 of 8 frames", caplog.text)
+
+
+def test_darks_tell_a_gain_that_is_not_stated(tmp_path: Path) -> None:
+    """To the percents that the noise is known to, and noise_clip does without."""
+    frames = frames_of(tmp_path, 8, "no gain", 0)
+    before = measure(frames, ["noise_clip"], 1, uncertainty=False)
+    read = READ_NOISE_E / GAIN
+    for frame in frames:
+        frame.header.update(DARKNOIS=read / 4, NDARKS=16)
+    found = measure(frames, ["noise_clip"], 1, uncertainty=True)
+    expected = [GAIN / frame.brightening for frame in frames]
+    np.testing.assert_allclose(found["frame_noise"].gain, expected, rtol=0.06)
+    np.testing.assert_array_equal(found["gain"], before["gain"])
+    # Where most of the noise is that of reading, they tell nothing.
+    for frame in frames:
+        frame.header["DARKNOIS"] = frame.header["NOISEADU"] / 4
+    assert np.isinf(gains_by_darks(frames)).all()
 
 
 def test_grey_of_a_mosaic_has_the_noise_of_its_nine_pixels() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.modes import MEASURING, measuring_mode, needs_measuring
-from scripts.lightstack.stacking.uncertainty import measure_noise
+from scripts.lightstack.stacking.uncertainty import gains_by_darks, measure_noise
 
 
 def measure(
@@ -33,8 +33,10 @@ def measure(
         return {}
     gain = np.array([frame.gain for frame in frames])
     found: dict[str, Any] = {"seeing": None, "gain": gain}
-    if MEASURING in modes or np.isinf(gain).any():
+    by_darks = gains_by_darks(frames) if uncertainty else gain
+    if MEASURING in modes or np.isinf(by_darks).any():
         found = measuring_mode().measure(frames, threads)
     if uncertainty:
-        found["frame_noise"] = measure_noise(frames, found["gain"], threads)
+        known = np.where(np.isinf(by_darks), found["gain"], by_darks)
+        found["frame_noise"] = measure_noise(frames, known, threads)
     return found

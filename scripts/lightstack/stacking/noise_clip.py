@@ -144,7 +144,7 @@ def write_measured(path: Path, planes: Sequence[dict[str, Any]]) -> None:
     write_seeing(
         path,
         [
-            (each["seeing"], each["gain"], noise.surfaces if (noise := each.get(NOISE)) else None)
+            (each["seeing"], each["gain"], noise.as_table if (noise := each.get(NOISE)) else None)
             for each in planes
         ],
     )
@@ -154,8 +154,8 @@ def read_measured(path: Path, n_planes: int) -> list[dict[str, Any]]:
     """Read what `write_measured` wrote."""
     return [
         {"seeing": seeing, "gain": gain}
-        | ({} if surfaces is None else {NOISE: FrameNoise(surfaces, gain)})
-        for seeing, gain, surfaces in read_seeing(path, n_planes)
+        | ({} if noise is None else {NOISE: FrameNoise.of_table(noise)})
+        for seeing, gain, noise in read_seeing(path, n_planes)
     ]
 
 

@@ -76,8 +76,8 @@ def measure_seeing_on_bands(
 
 
 Measured = tuple[Seeing | None, NDArray[np.float64], NDArray[np.float64] | None]
-"""The frames' seeing and gains, as `measure_seeing_on_bands` finds them, and the surfaces of their
-noise (n, 6), as `uncertainty.measure_noise` does, if they are wanted."""
+"""The frames' seeing and gains, as `measure_seeing_on_bands` finds them, and (n, 7) what is known
+of their noise, as `uncertainty.measure_noise` does, if it is wanted."""
 
 
 def write_seeing(path: Path, planes: Sequence[Measured]) -> None:
@@ -88,7 +88,7 @@ def write_seeing(path: Path, planes: Sequence[Measured]) -> None:
         ("KERNEL", ">f8", (TERMS.shape[1],)),
         ("ERROR", ">f8"),
         ("LINEAR", ">f8"),
-        ("NOISE", ">f8", (N_TERMS,)),
+        ("NOISE", ">f8", (N_TERMS + 1,)),
     ]
     for seeing, gain, noise in planes:
         table = np.full(n, np.nan, fields)

@@ -14,6 +14,7 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.calibration.combining import variance_of_combined
 from scripts.lightstack.linear import least_squares
 from scripts.lightstack.raw.bayer import GREY_NOISE
 from scripts.lightstack.raw.values import first_number
@@ -36,6 +37,9 @@ ROUNDS, CLIP = 4, 3.0
 LEAST_SHARE = 0.25
 """Of the variance of the sky, which no pixel below it can lose."""
 
+LEAST_OF_LIGHT = 0.2
+"""Share of the variance that is of the sky's light, from which it tells the gain."""
+
 STEEPEST = 10.0
 """Most light that a flat can ask for to be added [share of what the sensor has seen]."""
 
@@ -57,6 +61,16 @@ class FrameNoise:
 
     surfaces: NDArray[np.float64]
     gain: NDArray[np.float64]
+
+    @property
+    def as_table(self) -> NDArray[np.float64]:
+        """Both in one (n, 7)."""
+        return np.column_stack([self.surfaces, self.gain])
+
+    @classmethod
+    def of_table(cls, table: NDArray[np.float64]) -> "FrameNoise":
+        """Take them apart again."""
+        return cls(np.ascontiguousarray(table[:, :N_TERMS]), table[:, N_TERMS].copy())
 
 
 def measure_noise(
@@ -86,6 +100,42 @@ def measure_noise(
         )
     with ThreadPoolExecutor(threads) as pool:
         return FrameNoise(np.array(list(pool.map(_surface_of, frames))), gain)
+
+
+def gains_by_darks(frames: Sequence[AlignedFrame]) -> NDArray[np.float64]:
+    """Tell the gains that sky, noise and darks tell together.
+
+    Noise beyond that of the darks, which have the read noise alone, is that of the sky's light.
+
+    Parameters
+    ----------
+    frames : sequence of AlignedFrame
+
+    Returns
+    -------
+    (n,) ndarray of float64
+        Electrons per unit of the stack: the stated gain, else the median of what frames without
+        one tell; infinite where none does.
+    """
+    stated = np.array([frame.gain for frame in frames])
+    told = [gain for frame in frames if np.isinf(frame.gain) and (gain := _gain_by_darks(frame))]
+    if not told:
+        return stated
+    brightening = np.array([frame.brightening for frame in frames])
+    return np.where(np.isinf(stated), np.median(told) / brightening, stated)
+
+
+def _gain_by_darks(frame: AlignedFrame) -> float:
+    """Tell the gain of a frame [electrons / ADU of the frame]; 0 if nothing tells it."""
+    header = frame.header
+    of_master, number, sky = (first_number(header, (k,)) for k in ("DARKNOIS", "NDARKS", "BKGADU"))
+    made_of_others = frame.is_grey_of_mosaic or frame.colour or "DARKFAC" in header
+    if made_of_others or not of_master or not sky or sky <= 0 or not number or number < 2:
+        return 0.0
+    read = of_master**2 / variance_of_combined(int(number))
+    noise = frame.noise / frame.brightening
+    of_light = noise**2 - of_master**2 - read
+    return sky / of_light if of_light > LEAST_OF_LIGHT * noise**2 else 0.0
 
 
 def _surface_of(frame: AlignedFrame) -> NDArray[np.float64]:
