@@ -18,6 +18,7 @@ from benchmarks.uncertainty_table import (
     scatter_over_error,
 )
 from scripts.lightstack.alignment.transform import Transform
+from scripts.lightstack.colour.demosaicing import colour_of_mosaic
 from scripts.lightstack.planning.settings import SettingsError, complete_settings
 from scripts.lightstack.planning.stack_memory import stack_memory
 from scripts.lightstack.raw.bayer import GREY_NOISE, GREY_OF, grey_of_mosaic
@@ -32,7 +33,7 @@ from scripts.lightstack.stacking.modes import MODES, WITH_ERROR
 from scripts.lightstack.stacking.products import Stacked
 from scripts.lightstack.stacking.propagation import propagate
 from scripts.lightstack.stacking.resampling import resample, resample_variance
-from scripts.lightstack.stacking.uncertainty import _shot_noise, gains_by_darks
+from scripts.lightstack.stacking.uncertainty import INTERPOLATED, _shot_noise, gains_by_darks
 from tests.conftest import Run
 from tests.test_stack_frames import stack, stack_in_bands
 
@@ -269,3 +270,22 @@ def test_stacks_without_it_are_not_measured(tmp_path: Path) -> None:
         frames
     )
     assert Stacked({}, (frames,), frames[0], 2.5, "noise", {}).shape == SHAPE
+
+
+@pytest.mark.parametrize("colour", range(3))
+def test_colours_that_were_filled_in_lose_less_noise_when_they_are_resampled(colour: int) -> None:
+    rng = np.random.default_rng(colour)
+    shape = (200, 300)
+    measured, predicted = 0.0, 0.0
+    for _ in range(20):
+        mosaic = rng.normal(0, 1, shape).astype(np.float32)
+        plane = colour_of_mosaic(mosaic, (0, shape[0]), shape, "GRBG", colour)
+        matrix = np.eye(3)
+        matrix[:2, 2] = rng.uniform(-5, 5, 2)
+        transform = Transform(matrix, shape, shape)
+        measured += float(np.nanvar(resample(plane, 0, transform, (0, shape[0]))))
+        even = np.full(shape, plane.var(), np.float32)
+        variance = np.empty(shape, np.float32)
+        resample_variance(even, 0, transform, (0, shape[0]), scale=1.0, out=variance)
+        predicted += INTERPOLATED * float(np.nanmean(variance))
+    assert measured / predicted == pytest.approx(1, abs=0.04)

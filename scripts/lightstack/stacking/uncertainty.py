@@ -43,6 +43,10 @@ LEAST_OF_LIGHT = 0.2
 STEEPEST = 10.0
 """Most light that a flat can ask for to be added [share of what the sensor has seen]."""
 
+INTERPOLATED = 1.14
+"""Variance of a resampled colour over that of noise that neighbours do not share, for pixels most
+of which were filled in from their neighbours (measured in `tests/test_uncertainty.py`)."""
+
 log = logging.getLogger(__name__)
 
 
@@ -145,6 +149,9 @@ def _surface_of(frame: AlignedFrame) -> NDArray[np.float64]:
     places, measured = noise_in_cells(frame.pixels.read_rows(0, ny))
     noise = measured.astype(np.float64)
     kept = noise > 0
+    if frame.share < 1 and kept.any():
+        # What was filled in has some of the noise of the other colours.
+        even[0] = np.median(noise[kept])
     for _ in range(ROUNDS):
         if np.count_nonzero(kept) < FEWEST_CELLS:
             return even
@@ -194,6 +201,8 @@ def _fill(
     light *= _shot_noise(frame, gain * frame.brightening, of_sky)
     light += of_sky
     np.maximum(light, np.float32(LEAST_SHARE) * of_sky, out=light)
+    if frame.share < 1:
+        light *= np.float32(INTERPOLATED)
     resample_variance(
         light,
         first,
