@@ -15,7 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.spatial import KDTree
 
+from scripts import clean_colours
 from scripts.lightstack.colour.demosaicing import colour_of_mosaic
+from scripts.lightstack.colour.planes import colour_file
+from scripts.lightstack.detection.sources import SOURCE
+from scripts.lightstack.files.table_file import write_table
 from scripts.lightstack.simulator import Light, Night, Sky, make_camera, write_night
 from tests.conftest import SMALL_SETTINGS, Run, planned_jobs, snakemake, write_settings
 from tests.dng import write_dng
@@ -276,3 +280,37 @@ def test_a_night_without_any_colour_is_told_before_a_job(
     run = snakemake(small_night(color="rgb"))
     assert run.returncode != 0
     assert "color: no light below data has colours" in run.output
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("region", [0, 101, 102])
+@pytest.mark.parametrize("shape", [(160, 181), (163, 180)])
+def test_the_pattern_follows_what_is_cut_off_and_turned(
+    tmp_path: Path, shape: tuple[int, int], region: int, turned: bool
+) -> None:
+    rng = np.random.default_rng(1)
+    mosaic = rng.normal(0, 3, shape)
+    levels = {"R": 400, "G": 1000, "B": 80}
+    for (row, column), colour in zip(np.ndindex(2, 2), "GBRG", strict=True):
+        mosaic[row::2, column::2] += levels[colour]
+    cards = fits.Header({"BAYERPAT": "RGGB", "XBAYROFF": 0, "YBAYROFF": 1})
+    fits.writeto(tmp_path / "raw.fits", np.rint(mosaic).astype(np.uint16), cards)
+    write_table(tmp_path / "sources.fits", np.empty(0, SOURCE), {"RAWSHA": "0"})
+    clean_colours.run(
+        tmp_path / "raw.fits",
+        tmp_path / "sources.fits",
+        tmp_path / "colours.fits",
+        sha256="0",
+        masters={},
+        turned=turned,
+        saturation_limit=60000,
+        doubtful_darks="skip",
+        debug_region=region,
+        background_box=64,
+    )
+    header = fits.getheader(tmp_path / "colours.fits")
+    found = {colour: header[f"BKGADU{colour}"] for colour in "RGB"}
+    assert found == pytest.approx(levels, abs=1)
+    for number in range(3):
+        plane = colour_file(tmp_path / "colours.fits", header, number).read_rows(0, 101)
+        assert abs(np.median(plane)) < 1
