@@ -171,6 +171,16 @@ def test_bands_and_cores_change_no_byte(coloured: tuple[Run, Night], tmp_path: P
             assert run.results[name] == content, name
 
 
+def test_colours_of_finished_nights_are_stacked_where_they_lie(
+    coloured: tuple[Run, Night], tmp_path: Path
+) -> None:
+    settings = {"nights": [str(coloured[0].folder)], "modes": SETTINGS["modes"]}
+    write_settings(tmp_path, **settings, color="rgb")
+    run = snakemake(tmp_path)
+    assert run.returncode == 0, run.output
+    np.testing.assert_array_equal(stack(run)[0], stack(coloured[0])[0])
+
+
 def test_a_grey_night_has_no_job_for_colours(tmp_path: Path) -> None:
     bayer_night(tmp_path, color="gray")
     run = snakemake(tmp_path, "-n")

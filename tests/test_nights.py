@@ -95,6 +95,12 @@ def told(nights: Path) -> Callable[..., str]:
     return message
 
 
+def test_nights_without_colours_are_named(told: Callable[..., str]) -> None:
+    message = told(color="rgb")
+    assert "../n1 was run without colours" in message
+    assert "Run it again with color: rgb." in message
+
+
 def states(folder: Path) -> dict[str, tuple[int, int, int]]:
     return {
         str(path): (status.st_ino, status.st_size, status.st_mtime_ns)
