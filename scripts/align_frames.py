@@ -101,6 +101,7 @@ def run(
             if normalize == "none":
                 for entry in record["frames"].values():
                     entry["flux_scale"] = 1.0
+                    entry.pop("flux_lean", None)
             _tell(record)
         record |= _problems(groups, records, record)
     write_json(alignment, record)

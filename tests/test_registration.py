@@ -132,7 +132,7 @@ def with_hot_pixels(
 def as_bytes(alignment: Alignment) -> bytes:
     transform = alignment.transform
     parts = [transform.matrix, transform.forward_cubic, transform.backward_cubic]
-    numbers = [alignment.n_matched, alignment.residual_px, alignment.flux_scale]
+    numbers = [alignment.n_matched, alignment.residual_px, alignment.light.factor]
     return b"".join(part.tobytes() for part in parts if part is not None) + repr(numbers).encode()
 
 
@@ -236,19 +236,19 @@ def test_a_reference_ten_times_deeper() -> None:
 
 @pytest.mark.parametrize("depth", [1, 10])
 def test_fluxes_are_scaled_to_the_reference(depth: float) -> None:
-    scales = [align(*Scene(300, depth=depth).observe(seed)).flux_scale for seed in range(10)]
+    scales = [align(*Scene(300, depth=depth).observe(seed)).light.factor for seed in range(10)]
     assert np.mean(scales) == pytest.approx(2, rel=0.005)
 
 
 def test_saturated_stars_do_not_scale_the_flux() -> None:
     frame, reference = Scene(300, depth=3).observe(1)
-    truth = align(frame, reference).flux_scale
+    truth = align(frame, reference).light.factor
     limit = np.percentile(reference.flux, 85)
     cut = [
         replace(stars, flux=np.minimum(stars.flux, limit), saturated=stars.flux >= limit)
         for stars in (frame, reference)
     ]
-    assert align(*cut).flux_scale == pytest.approx(truth, rel=0.01)
+    assert align(*cut).light.factor == pytest.approx(truth, rel=0.01)
 
 
 def test_residual_is_that_of_the_centroids() -> None:
@@ -378,7 +378,7 @@ def test_a_frame_lies_on_itself_exactly() -> None:
     alignment = align(frame, frame)
     np.testing.assert_allclose(alignment.transform.matrix, np.eye(3), atol=1e-9)
     assert alignment.residual_px < 1e-9
-    assert alignment.flux_scale == 1
+    assert alignment.light.factor == 1
 
 
 @pytest.mark.parametrize("scene", [Scene(), Scene(distortion=0.003), Scene(50, missing=0.3)])
@@ -546,6 +546,6 @@ def test_no_arrangement_of_stars_ends_a_run(
     transform = found.transform
     binning = min((1 / 3, 1 / 2, 1, 2, 3), key=lambda known: abs(np.log(transform.scale / known)))
     assert 0.75 < transform.scale / binning < 1.35
-    assert found.flux_scale > 0
-    numbers = [found.residual_px, found.flux_scale, *transform.corners.ravel()]
+    assert found.light.factor > 0
+    numbers = [found.residual_px, found.light.factor, *transform.corners.ravel()]
     assert np.isfinite([*numbers, *transform.backward(transform.corners).ravel()]).all()

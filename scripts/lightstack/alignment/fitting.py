@@ -123,15 +123,17 @@ def predicts_better(
     def gain(used: NDArray[np.bool_], held: NDArray[np.bool_]) -> Floats:
         return misfit(poorer, used, held) - misfit(richer, used, held)
 
-    def stands_out(gain: Floats) -> bool:
-        error = gain.std() / np.sqrt(len(gain))
-        return bool(gain.mean() > max(LEAST_GAIN, N_ERRORS * error))
-
     everything = np.ones(len(xy), bool)
     if not stands_out(gain(everything, everything)):
         return False  # what does not even fit better need not be tried on stars left out
     fold = np.arange(len(xy)) % 5
     return stands_out(np.concatenate([gain(fold != k, fold == k) for k in range(5)]))
+
+
+def stands_out(gain: Floats) -> bool:
+    """Whether stars (n,) gain more by a richer model than chance gives them [squared errors]."""
+    error = gain.std() / np.sqrt(len(gain))
+    return bool(gain.mean() > max(LEAST_GAIN, N_ERRORS * error))
 
 
 def with_backward(transform: Transform) -> Transform:

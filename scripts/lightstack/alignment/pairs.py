@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.lightstack.alignment.light import LightScale
 from scripts.lightstack.alignment.registration import Alignment, UnalignedError, align
 from scripts.lightstack.alignment.stars import Stars
 from scripts.lightstack.alignment.transform import identity
@@ -85,7 +86,7 @@ class Pairs:
         log.info("%d of %d alignments are known.", len(others) - len(left), len(others))
         for name, found in zip(left, map_in_forks(outcome, left, self._threads), strict=True):
             self._used[keys[name]] = found
-        itself = _entry(Alignment(identity(target.shape), len(target), 0.0, 1.0))
+        itself = _entry(Alignment(identity(target.shape), len(target), 0.0, LightScale(1.0)))
         return {name: itself if name == reference else self._used[keys[name]] for name in names}
 
     def aligned(self, reference: str, names: Sequence[str]) -> dict[str, Outcome]:
@@ -115,12 +116,13 @@ def _facts(record: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def _entry(found: Alignment) -> Outcome:
-    return {
+    entry = {
         **found.transform.to_json(),
         "n_matched": found.n_matched,
         "residual_px": found.residual_px,
-        "flux_scale": found.flux_scale,
+        "flux_scale": found.light.factor,
     }
+    return entry | {"flux_lean": found.light.lean} if any(found.light.lean) else entry
 
 
 def _content(path: Path) -> str:

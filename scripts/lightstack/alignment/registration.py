@@ -20,10 +20,10 @@ from scripts.lightstack.alignment.fitting import (
     with_backward,
 )
 from scripts.lightstack.alignment.guesses import LARGEST_SCALE, guesses
+from scripts.lightstack.alignment.light import LightScale, light_scale
 from scripts.lightstack.alignment.matching import (
     CHANCE,
     FEWEST_PAIRS,
-    N_BRIGHT,
     Match,
     match_stars,
     odds_of,
@@ -104,14 +104,14 @@ class Alignment:
         How many stars of the frame have a counterpart.
     residual_px : float
         RMS distance of matched stars on the reference [pixels].
-    flux_scale : float
+    light : LightScale
         What the frame's fluxes are to be multiplied by to become the reference's.
     """
 
     transform: Transform
     n_matched: int
     residual_px: float
-    flux_scale: float
+    light: LightScale
 
 
 @np.errstate(all="ignore")  # what overflows or has no value does not come through the checks
@@ -159,7 +159,7 @@ def _align(frame: Stars, reference: Stars) -> Alignment:
         transform=with_backward(match.transform),
         n_matched=len(match.frame),
         residual_px=float(np.sqrt(np.mean(match.distance**2))),
-        flux_scale=_flux_scale(match, frame, reference),
+        light=light_scale(match, frame, reference),
     )
 
 
@@ -314,13 +314,3 @@ def _refine(match: Match, frame: Stars, reference: Stars) -> Match:
             if np.abs(transform.corners - before.corners).max() < SETTLED_PX:
                 break
     return match
-
-
-def _flux_scale(match: Match, frame: Stars, reference: Stars) -> float:
-    """Median ratio of the fluxes of the brighter pairs, of those that saturation has not cut."""
-    # The faint half is biased: each list holds those of its faintest that noise made brighter.
-    whole = ~(frame.is_saturated[match.frame] | reference.is_saturated[match.reference])
-    pairs = np.flatnonzero(whole) if whole.any() else np.arange(len(whole))
-    bright = pairs[: max(N_BRIGHT, len(pairs) // 2)]
-    ratio = reference.flux[match.reference[bright]] / frame.flux[match.frame[bright]]
-    return float(np.median(ratio))

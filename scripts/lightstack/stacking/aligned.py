@@ -56,7 +56,9 @@ class AlignedFrame:
     transform : Transform
         From the frame to the reference.
     flux_scale : float
-        What brings its fluxes to the reference's.
+        What brings its fluxes to the reference's, in the middle of the reference's image.
+    lean : (float, float), optional
+        How that factor leans to the last column and the last row.
     sky : Surface, optional
         What is left of its sky, over the grid of the stack [ADU of the stack].
     colour : str, optional
@@ -70,6 +72,7 @@ class AlignedFrame:
     header: "fits.Header"
     transform: Transform
     flux_scale: float
+    lean: tuple[float, float] = (0.0, 0.0)
     sky: Surface | None = None
     colour: str = ""
     share: float = 1.0
@@ -104,11 +107,19 @@ class AlignedFrame:
         """What resampling multiplies a pixel's value by: the flux scale and the pixels' areas."""
         return self.flux_scale / self.transform.scale**2
 
+    def evened(self, rows: tuple[int, int]) -> NDArray[np.float32]:
+        """Tell what makes its light even, in rows ``(first, after last)``: (n_rows, nx)."""
+        lean = Surface(self.transform.reference_shape, np.array([0.0, *self.lean]))
+        half = lean.rows(*rows) / np.float32(2)
+        return np.asarray((1 + half) / (1 - half), np.float32)
+
     def fill(self, rows: tuple[int, int], out: NDArray[np.float32]) -> None:
         """Resample the frame to rows ``(first, after last)`` of the reference's grid."""
         first, last = source_rows(self.transform, rows)
         source = self.pixels.read_rows(first, last)
         resample(source, first, self.transform, rows, scale=self.flux_scale, out=out)
+        if any(self.lean):
+            out *= self.evened(rows)
         if self.sky is not None:
             out -= self.sky.rows(*rows)
 
@@ -148,7 +159,8 @@ def aligned_frames(alignment: dict[str, Any], cleaned: dict[str, Path]) -> list[
             raise JobError(f"{text_of(header[FAILURE])} Run again, or take the frame away.")
         pixels = PixelFile(cleaned[name])
         transform = Transform.from_json(entry, pixels.shape, reference_shape)
-        frames.append(AlignedFrame(name, pixels, header, transform, entry["flux_scale"]))
+        scale, lean = entry["flux_scale"], tuple(entry.get("flux_lean", (0.0, 0.0)))
+        frames.append(AlignedFrame(name, pixels, header, transform, scale, lean))
     return frames
 
 

@@ -212,6 +212,8 @@ def _fill(
         out=out,
         of_grey=frame.is_grey_of_mosaic,
     )
+    if any(frame.lean):
+        out *= frame.evened(rows) ** 2
 
 
 def _shot_noise(
