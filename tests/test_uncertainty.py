@@ -252,6 +252,9 @@ def test_the_noise_is_known_all_over_a_frame() -> None:
 
 def test_the_setting_is_true_or_false() -> None:
     assert complete_settings({})["uncertainty"] is False
+    # As the command line gives them.
+    assert complete_settings({"uncertainty": "true"})["uncertainty"] is True
+    assert complete_settings({"uncertainty": "False"})["uncertainty"] is False
     with pytest.raises(SettingsError, match="uncertainty: 'perhaps' is not true or false"):
         complete_settings({"uncertainty": "perhaps"})
 

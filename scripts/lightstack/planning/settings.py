@@ -141,13 +141,18 @@ def complete_settings(given: dict[str, Any]) -> dict[str, Any]:
     """
     import jsonschema
 
+    known = schema()["properties"]
     given = {key: _section(value) if key in SECTIONS else value for key, value in given.items()}
+    given |= {
+        key: _truth(value)
+        for key, value in given.items()
+        if known.get(key, {}).get("type") == "boolean"
+    }
     problems = [
         f"{_path(error)}: {_sentence(error)}"
         for error in jsonschema.Draft202012Validator(schema()).iter_errors(given)
         if error.validator != "additionalProperties"
     ]
-    known = schema()["properties"]
     for key, value in given.items():
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
@@ -173,6 +178,11 @@ def complete_settings(given: dict[str, Any]) -> dict[str, Any]:
             # 5.0 is an integer in JSON Schema, but not to the functions that get it.
             settings[key] = int(settings[key])
     return settings
+
+
+def _truth(value: object) -> object:
+    """Read true and false as YAML has them, which the command line gives as text."""
+    return {"true": True, "false": False}.get(str(value).lower(), value)
 
 
 def _tidy(folder: str) -> str:
