@@ -51,10 +51,15 @@ def step_of(data: NDArray[np.float32]) -> float:
     if ordered.size == 0:
         return 0.0
     low, high = ordered[ordered.size // 20], ordered[19 * ordered.size // 20]
-    values, counts = np.unique(ordered[(ordered >= low) & (ordered <= high)], return_counts=True)
+    finest = FINEST * (high - low)
+    inner = ordered[(ordered >= low) & (ordered <= high)]
+    # What differs by less, as the greys of equal colours do, is one value.
+    ends = np.append(np.flatnonzero(np.diff(inner) > finest) + 1, inner.size)
+    counts = np.diff(ends, prepend=0)
+    values = inner[ends - counts + counts // 2]
     common = values[counts >= RAREST * counts.max()]
     step = float(np.diff(common).min(initial=np.inf))
-    return step if FINEST * (high - low) < step < np.inf else 0.0
+    return step if step < np.inf else 0.0
 
 
 def dithered(data: NDArray[np.float32], step: float) -> NDArray[np.float32]:
