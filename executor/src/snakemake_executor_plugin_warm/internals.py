@@ -24,6 +24,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -76,6 +77,8 @@ _BASH_PREFIX = ["set", "-euo", "pipefail;"]
 _SEARCH_PATH = re.compile(
     r"^import sys;sys\.path\.extend\((\[.*?\])\);import pickle;", re.MULTILINE
 )
+
+_PARSING = threading.Lock()
 
 
 def obstacle() -> str | None:
@@ -384,8 +387,15 @@ def plain_script(command: str, options: Mapping[str, Any]) -> str | None:
 def search_path(script: str) -> tuple[str, ...] | None:
     """Return what a script appends to ``sys.path`` in the line that Snakemake has put first."""
     found = _SEARCH_PATH.search(Path(script).read_text(encoding="utf-8"))
-    with suppress(ValueError, SyntaxError):
-        return tuple(ast.literal_eval(found[1])) if found else None
+    return _listed(found[1]) if found else None
+
+
+@cache
+def _listed(literal: str) -> tuple[str, ...] | None:
+    # One at a time: Python 3.11 counts the depth of all threads' trees together, and may raise
+    # SystemError (python/cpython issue 106905).
+    with _PARSING, suppress(ValueError, SyntaxError):
+        return tuple(ast.literal_eval(literal))
     return None
 
 
