@@ -1,7 +1,9 @@
 """Free the colours of one frame of dark, bias, flat and sky."""
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,9 +88,15 @@ def run(
         turn_header(header, ny)
     found.note(sha256)
     skies: dict[str, list[Subtracted]] = {colour: [] for colour in COLOURS}
+    box = background_box if pattern is None else max(background_box // 2, SMALLEST_BOX)
+    greens = []
     for colour, plane in _planes(pixels, pattern):
-        box = background_box if pattern is None else max(background_box // 2, SMALLEST_BOX)
-        skies[colour].append(_without_sky(plane, box, found.step, background, raw))
+        if pattern is not None and colour == "G" and background != "mesh":
+            greens.append(plane)
+        else:
+            skies[colour].append(_without_sky(plane, box, found.step, background, raw))
+    if greens:
+        skies["G"].append(_without_shared_sky(greens, box, found.step, background, raw))
     if pattern is not None:
         header[MOSAIC] = (pattern, "colours of the first 2 x 2 pixels")
     for colour, each in skies.items():
@@ -163,6 +171,35 @@ def _without_sky(
         whole, sky = np.full(plane.shape, np.nan, np.float32), Subtracted(0.0, 0.0, 0.0, 0.0)
     plane[...] = whole
     return sky
+
+
+def _without_shared_sky(
+    greens: list[NDArray[np.float32]], box: int, step: float, background: str, raw: Path
+) -> Subtracted:
+    """Subtract the sky of both green places of a mosaic, in place.
+
+    One of their mean leaves no pattern between them, as two of their own would. By how much one
+    place shows more than the other is the median of their neighbours' differences.
+    """
+    # Of an odd number of rows or columns one place has one more.
+    shape = np.max([plane.shape for plane in greens], axis=0)
+    both = np.full((2, *shape), np.nan, np.float32)
+    for padded, plane in zip(both, greens, strict=True):
+        padded[: plane.shape[0], : plane.shape[1]] = plane
+    apart = both[0] - both[1]
+    if np.isfinite(apart).any():
+        half = np.float32(np.nanmedian(apart)) / 2
+        both += np.array([[[-half]], [[half]]], np.float32)
+    known = np.isfinite(both)
+    mean = np.where(known[0], both[0], both[1])
+    np.add(both[0], both[1], out=mean, where=known.all(axis=0))
+    np.multiply(mean, np.float32(0.5), out=mean, where=known.all(axis=0))
+    with_sky = mean.copy()
+    sky = _without_sky(mean, box, step, background, raw)
+    both -= with_sky - mean
+    for padded, plane in zip(both, greens, strict=True):
+        plane[...] = padded[: plane.shape[0], : plane.shape[1]]
+    return replace(sky, noise=math.sqrt(2) * sky.noise)
 
 
 if "snakemake" in globals():

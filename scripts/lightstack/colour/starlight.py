@@ -33,6 +33,10 @@ def table_of_stars(chosen: NDArray[Any]) -> NDArray[Any]:
     return table
 
 
+SURROUNDINGS = (1.2, 1.8)
+"""Radii between which the light around a star is no star's, over that of its aperture."""
+
+
 def add_light(table: NDArray[Any], colour: int, plane: NDArray[np.float32], radius: float) -> None:
     """Sum the light of one colour, in place.
 
@@ -52,6 +56,11 @@ def add_light(table: NDArray[Any], colour: int, plane: NDArray[np.float32], radi
 
     no_data = np.isnan(plane)
     light, _, _ = sep.sum_circle(
-        plane, table["x"], table["y"], radius, mask=no_data if no_data.any() else None
+        plane,
+        table["x"],
+        table["y"],
+        radius,
+        mask=no_data if no_data.any() else None,
+        bkgann=(SURROUNDINGS[0] * radius, SURROUNDINGS[1] * radius),
     )
     table["light"][:, colour] = light
