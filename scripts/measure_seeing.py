@@ -43,7 +43,7 @@ def run(
     what
         What is stacked, and how: see `products.make_stacks`.
     """
-    stacked = Stacked.read(alignment, cleaned, **what)
+    stacked = Stacked.read(alignment, cleaned, threads=threads, **what)
     if stacked is None:
         write_table(seeing, np.empty(0, [("GAIN", ">f8")]), {})
         return

@@ -50,7 +50,7 @@ def run(
     what
         What is stacked, and how: see `products.make_stacks`.
     """
-    stacked = Stacked.read(alignment, cleaned, **what)
+    stacked = Stacked.read(alignment, cleaned, threads=threads, **what)
     if stacked is None:
         with atomic_write(band) as file:
             write_band(file, 0, [])

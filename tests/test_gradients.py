@@ -10,6 +10,7 @@ from astropy.io import fits
 from scripts.lightstack.alignment.transform import Transform
 from scripts.lightstack.files.frame_file import Frame, PixelFile, read_header, write_frame
 from scripts.lightstack.sky.surface import Surface
+from scripts.lightstack.stacking import gradients
 from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.bands import Bands
 from scripts.lightstack.stacking.gradients import match_skies
@@ -44,7 +45,7 @@ def night(folder: Path, light: np.ndarray, count: int = 6, shift: int = 9) -> li
 
 
 def matched(frames: list[AlignedFrame], threads: int = 1) -> list[AlignedFrame]:
-    skies = match_skies(frames, np.ones(len(frames)), threads)
+    skies = match_skies(frames, threads)
     return [replace(frame, sky=sky) for frame, sky in zip(frames, skies, strict=True)]
 
 
@@ -53,7 +54,12 @@ def stacked(frames: list[AlignedFrame], mode: str, memory_mb: int = 500) -> np.n
     return np.concatenate([band.images[mode] for _, band in bands])
 
 
-def test_frames_are_left_without_differences(tmp_path: Path) -> None:
+@pytest.mark.parametrize("most_bytes", [gradients.MOST_BYTES, 1])
+def test_frames_are_left_without_differences(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_bytes: int
+) -> None:
+    """Of few rows too, as where there are thousands of frames."""
+    monkeypatch.setattr(gradients, "MOST_BYTES", most_bytes)
     frames = night(tmp_path, nebula())
     assert np.nanmedian(stacked(frames, "std")) > 3 * NOISE
     assert np.nanmedian(stacked(matched(frames), "std")) < 1.02 * NOISE
@@ -94,4 +100,4 @@ def test_matched_stacks_are_the_same_for_any_threads_and_memory(tmp_path: Path) 
 
 def test_a_stack_without_data_has_no_sky(tmp_path: Path) -> None:
     frames = night(tmp_path, np.full(SHAPE, np.nan), count=2)
-    assert match_skies(frames, np.ones(2), 1) == [None, None]
+    assert match_skies(frames) == [None, None]

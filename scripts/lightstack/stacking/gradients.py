@@ -18,13 +18,17 @@ from scripts.lightstack.sky.cells import MEDIAN_ERROR, Cells
 from scripts.lightstack.sky.masks import grown
 from scripts.lightstack.sky.model import fit_sky
 from scripts.lightstack.sky.surface import HIGHEST_DEGREE, N_TERMS, Surface, terms
-from scripts.lightstack.stacking.aligned import AlignedFrame, fill
+from scripts.lightstack.stacking.aligned import AlignedFrame, fill, weights_by_noise
 
 Floats = NDArray[np.float64]
 
 BANDS, BAND_ROWS, CELL_COLUMNS = 20, 16, 64
 """Bands of so many rows are looked at, in cells of so many columns: a thousand pixels have a
 median with 4 % of their noise (tuned: ``benchmarks/match_table.py``)."""
+
+FEWEST_ROWS, MOST_BYTES = 2, 2**28
+"""A band of all frames takes no more memory: of thousands of frames it has fewer rows, and each
+frame's level less weight in what they share."""
 
 LIGHT = 3.0
 """Pixels of the mean that are so much brighter than their cell are stars, with two pixels around
@@ -42,16 +46,12 @@ ROUNDS = 200
 log = logging.getLogger(__name__)
 
 
-def match_skies(
-    frames: Sequence[AlignedFrame], weights: Floats, threads: int = 1
-) -> list[Surface | None]:
+def match_skies(frames: Sequence[AlignedFrame], threads: int = 1) -> list[Surface | None]:
     """Model the sky that each frame has left.
 
     Parameters
     ----------
     frames : sequence of AlignedFrame
-    weights : (n,) ndarray of float64
-        Of the frames in averages: the mean sky is theirs.
     threads : int
         How many threads to use; they change nothing but the time.
 
@@ -64,7 +64,7 @@ def match_skies(
     noise = np.array([frame.noise for frame in frames])
     levels, cells = _levels(frames, noise, threads)
     columns = terms(cells.x, cells.y, shape, HIGHEST_DEGREE)
-    own, shared = _differences(levels, columns, weights)
+    own, shared = _differences(levels, columns, weights_by_noise(noise))
     model = fit_sky(Cells(cells.grid, cells.x, cells.y, shared, cells.error), shape)
     if model is None:
         log.warning("The frames' skies cannot be matched: no part of the stack has sky.")
@@ -79,7 +79,8 @@ def match_skies(
 def _levels(frames: Sequence[AlignedFrame], noise: Floats, threads: int) -> tuple[Floats, Cells]:
     """Levels of all frames (n, k) in cells across the grid, NaN where a frame does not reach."""
     ny, nx = frames[0].transform.reference_shape
-    height = min(BAND_ROWS, ny)
+    affordable = MOST_BYTES // (len(frames) * nx * np.dtype(np.float32).itemsize)
+    height = min(max(FEWEST_ROWS, affordable), BAND_ROWS, ny)
     starts = np.unique(np.linspace(0, ny - height, min(BANDS, ny // height)).astype(int)).tolist()
     n_columns = max(1, round(nx / CELL_COLUMNS))
     edges = np.linspace(0, nx, n_columns + 1).astype(int).tolist()

@@ -90,6 +90,7 @@ class Stacked:
         sigma_clip: float,
         weights: str,
         uncertainty: bool = False,
+        threads: int = 1,
     ) -> "Stacked":
         """Open the frames; match their skies if they are to be matched.
 
@@ -106,6 +107,8 @@ class Stacked:
             "gray", or "rgb" for the three colours, or "superpixel" for these at half the size.
         sigma_clip, weights, uncertainty
             As the attributes of these names.
+        threads : int
+            How many threads to use; they change nothing but the time.
         """
         members, reference = set(members), alignment["reference"]
         wanted = {name: cleaned[name] for name in {*members, reference}}
@@ -123,7 +126,7 @@ class Stacked:
         )
         if any(frame.header.get("SKYMODEL") != "match" for frame in frames):
             return stacked
-        return replace(stacked, planes=tuple(stacked.matched(plane) for plane in planes))
+        return replace(stacked, planes=tuple(_matched(plane, threads) for plane in planes))
 
     @classmethod
     def read(
@@ -151,11 +154,6 @@ class Stacked:
         """
         found = read_json(alignment)
         return None if problem_of(found, group) else cls.of(found, cleaned, members, **how)
-
-    def matched(self, plane: Sequence[AlignedFrame]) -> Sequence[AlignedFrame]:
-        """Match the skies of the frames of a plane."""
-        skies = match_skies(plane, self.weights_of(plane))
-        return [replace(frame, sky=sky) for frame, sky in zip(plane, skies, strict=True)]
 
     @property
     def frames(self) -> Sequence[AlignedFrame]:
@@ -261,6 +259,12 @@ class Stacked:
         }
 
 
+def _matched(plane: Sequence[AlignedFrame], threads: int) -> Sequence[AlignedFrame]:
+    """Match the skies of the frames of a plane."""
+    skies = match_skies(plane, threads)
+    return [replace(frame, sky=sky) for frame, sky in zip(plane, skies, strict=True)]
+
+
 def make_stacks(
     bands_of: Callable[[Stacked], Iterable[Band]],
     alignment: Path,
@@ -327,6 +331,7 @@ def make_stacks(
         sigma_clip=sigma_clip,
         weights=weights,
         uncertainty=uncertainty,
+        threads=threads,
     )
     if "sigma_clip" in stacks and (blind := blindness(len(stacked.frames), sigma_clip)):
         log.warning("%s", blind)
