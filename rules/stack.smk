@@ -18,7 +18,8 @@ rule align_frames:
         "../envs/lightstack.yaml"
     threads: 8
     resources:
-        mem_mb=memory(2),
+        # Memory that its processes share is counted for each of them.
+        mem_mb=memory(2, other=200),
         runtime=minutes(2 * len(PLAN.frames)),
     params:
         groups=groups_of_frames_sharing,
