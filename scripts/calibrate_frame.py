@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,19 +61,7 @@ def run(
     sha256: str,
     masters: Mapping[str, Path],
     turned: bool = False,
-    mirrored: Collection[str] = (),
-    unstated: Mapping[str, str] = MappingProxyType({}),
-    dark_factor: float | None = None,
-    finds_sharp_pixels: bool = False,
-    saturation_limit: float,
-    dark_scaling: str = "none",
-    doubtful_darks: str,
-    cosmic_rays: str = "none",
-    debug_region: int,
-    fits_extension: str | int = FIRST,
-    overscan_section: str = HEADER,
-    trim_section: str = HEADER,
-    unread: Path = NOTES,
+    **calibration: Any,
 ) -> None:
     """Write a raw frame without dark, bias and flat, or a file that says why it is unusable.
 
@@ -92,58 +80,14 @@ def run(
     sha256 : str
         Digest of the raw frame, for the ledger.
     masters : dict of str to Path
-        What to use: "own", the dark of the frame's name, the masters "dark", "bias" and "flat",
-        and the map "bad_pixels"; those that are not there are left out. What does harm is not
-        used, but the next of "own", "dark" and "bias".
+        As in `calibrate`.
     turned : bool
         Whether the frame's rows are to be put into the other order.
-    mirrored : collection of str
-        For which of "own", "dark", "bias", "flat" and "bad_pixels" the rows run the other way
-        than the raw frame's.
-    unstated : dict of str to str
-        What the headers of the frame and one of these leave open, for the ledger.
-    dark_factor : float, optional
-        Exposure of the frame over that of its dark, if that is to be scaled. What it was scaled by
-        stands in ``DARKFAC`` then.
-    finds_sharp_pixels : bool, optional
-        Whether bad pixels are looked for in the frame itself if its dark would do harm.
-    saturation_limit : float
-        Raw value from which a pixel is saturated [ADU, as `lightstack.raw.scale` has them], unless
-        the frame's own pixels pile up below.
-    dark_scaling : str, optional
-        "optimize" looks for the factor that leaves the least noise.
-    doubtful_darks : str
-        "skip" leaves out a dark that makes the frame worse; "use" takes it nonetheless.
-    cosmic_rays : str
-        "lacosmic" finds cosmic rays, which have no data then; "none" does not. ``COSMICS`` counts
-        their pixels.
-    debug_region : int
-        Side of the central square to keep [pixels]; 0 keeps all.
-    fits_extension : str or int, optional
-        Which image of a FITS file to read: see `lightstack.raw.fits_reader.read_fits`.
-    overscan_section, trim_section : str, optional
-        What was not exposed and what was: see `lightstack.raw.sections.Asked`.
-    unread : Path, optional
-        Folder for notes of files that cannot be read.
+    **calibration
+        Further arguments of `calibrate`.
     """
     try:
-        found = calibrate(
-            raw,
-            masters,
-            mirrored=mirrored,
-            unstated=unstated,
-            dark_factor=dark_factor,
-            finds_sharp_pixels=finds_sharp_pixels,
-            saturation_limit=saturation_limit,
-            dark_scaling=dark_scaling,
-            doubtful_darks=doubtful_darks,
-            cosmic_rays=cosmic_rays,
-            debug_region=debug_region,
-            fits_extension=fits_extension,
-            overscan_section=overscan_section,
-            trim_section=trim_section,
-            unread=unread,
-        )
+        found = calibrate(raw, masters, **calibration)
     except UnusableFrameError as error:
         log.warning("Unusable: %s", error)
         write_failure(frame, error, {"RAWSHA": sha256})
@@ -227,12 +171,40 @@ def calibrate(
 
     Parameters
     ----------
-    raw, masters, mirrored, unstated, dark_factor, finds_sharp_pixels, saturation_limit
-        As in `run`.
-    dark_scaling, doubtful_darks, cosmic_rays, debug_region, fits_extension, overscan_section
-        As in `run`.
-    trim_section, unread
-        As in `run`.
+    raw : Path
+        The raw frame.
+    masters : dict of str to Path
+        What to use: "own", the dark of the frame's name, the masters "dark", "bias" and "flat",
+        and the map "bad_pixels"; those that are not there are left out. What does harm is not
+        used, but the next of "own", "dark" and "bias".
+    mirrored : collection of str
+        For which of "own", "dark", "bias", "flat" and "bad_pixels" the rows run the other way
+        than the raw frame's.
+    unstated : dict of str to str
+        What the headers of the frame and one of these leave open, for the ledger.
+    dark_factor : float, optional
+        Exposure of the frame over that of its dark, if that is to be scaled. What it was scaled by
+        stands in ``DARKFAC`` then.
+    finds_sharp_pixels : bool, optional
+        Whether bad pixels are looked for in the frame itself if its dark would do harm.
+    saturation_limit : float
+        Raw value from which a pixel is saturated [ADU, as `lightstack.raw.scale` has them], unless
+        the frame's own pixels pile up below.
+    dark_scaling : str, optional
+        "optimize" looks for the factor that leaves the least noise.
+    doubtful_darks : str
+        "skip" leaves out a dark that makes the frame worse; "use" takes it nonetheless.
+    cosmic_rays : str
+        "lacosmic" finds cosmic rays, which have no data then; "none" does not. ``COSMICS`` counts
+        their pixels.
+    debug_region : int
+        Side of the central square to keep [pixels]; 0 keeps all.
+    fits_extension : str or int, optional
+        Which image of a FITS file to read: see `lightstack.raw.fits_reader.read_fits`.
+    overscan_section, trim_section : str, optional
+        What was not exposed and what was: see `lightstack.raw.sections.Asked`.
+    unread : Path, optional
+        Folder for notes of files that cannot be read.
     weights : (float, float, float), optional
         Of red, green and blue where pixels have all three.
 
