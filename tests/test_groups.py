@@ -50,12 +50,22 @@ def test_without_keys_all_frames_are_one_group_without_a_name() -> None:
 
 
 def test_groups_have_the_values_that_their_frames_share() -> None:
-    frames = by_filter("L", "Ha", "L", "ha ", "H-alpha", "HA", "Ha", "H-alpha")
+    frames = by_filter("L", "Ha", "Luminance", "ha ", "H-alpha", "HA", "Ha", "h_alpha", "L")
     groups = grouped(frames, "filter")
-    assert groups.members == {
-        "H-alpha": ["f4", "f7"],
-        "Ha": ["f1", "f3", "f5", "f6"],
-        "L": ["f0", "f2"],
+    assert groups.members == {"Ha": ["f1", "f3", "f4", "f5", "f6", "f7"], "L": ["f0", "f2", "f8"]}
+
+
+def test_other_filters_are_other_groups() -> None:
+    names = ["Ha", "Ha 7nm", "Hb", "OIII", "SII", "R", "Red", "L", "L-eNhance", "Clear"]
+    frames = by_filter(*names, *names)
+    assert sorted(map(len, grouped(frames, "FILTER").members.values())) == [2] * len(names)
+
+
+def test_names_of_one_filter_are_no_mixture() -> None:
+    names = ["Ha", "H-alpha", "h_alpha"]
+    assert mixtures([light(filter=name) for name in names]) == {}
+    assert mixtures([light(filter=name) for name in (*names, "O3", "OIII")]) == {
+        "filter (3 of Ha, 2 of O3)": ["FILTER"]
     }
 
 

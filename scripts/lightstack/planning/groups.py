@@ -26,7 +26,7 @@ from scripts.lightstack.raw.exposure import (
     WHEEL_KEYS,
     Exposure,
 )
-from scripts.lightstack.raw.spelling import without_spelling
+from scripts.lightstack.raw.spelling import filter_of, without_spelling
 from scripts.lightstack.raw.values import EXPOSURE_UNITS
 from scripts.lightstack.telling import listed
 
@@ -279,7 +279,9 @@ def _named(keys: tuple[str, ...], values: Mapping[str, list[Value]]) -> dict[str
 
 
 def _essence(key: str, value: Value) -> Value:
-    return value if value is None or key == FOLDER else without_spelling(value)
+    if value is None or key == FOLDER:
+        return value
+    return filter_of(value) if key in FILTERS else without_spelling(value)
 
 
 def _most_frequent(written: Sequence[Value]) -> Value:
@@ -343,10 +345,11 @@ def mixtures(exposures: Iterable[Exposure]) -> dict[str, list[str]]:
 
 def _mixed(name: str, values: Sequence[Value], keys: list[str]) -> dict[str, list[str]]:
     """Count the frames of each value, if there are several."""
+    essence = filter_of if name == "filter" else without_spelling
     spelled: dict[str, list[str]] = {}
     for value in values:
         if value is not None:
-            spelled.setdefault(without_spelling(value), []).append(value)
+            spelled.setdefault(essence(value), []).append(value)
     if len(spelled) < 2:
         return {}
     counts = {str(_most_frequent(same)): len(same) for same in spelled.values()}

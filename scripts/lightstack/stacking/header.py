@@ -14,7 +14,7 @@ from scripts.lightstack import VERSION
 from scripts.lightstack.colour.planes import COLOURS, MOSAIC
 from scripts.lightstack.raw.bayer import GREY_OF
 from scripts.lightstack.raw.exposure import FILTER_KEYS, OBJECT_KEYS, WHEEL_KEYS
-from scripts.lightstack.raw.spelling import without_spelling
+from scripts.lightstack.raw.spelling import filter_of, without_spelling
 from scripts.lightstack.raw.values import exposure_time, first_number
 from scripts.lightstack.stacking.aligned import AlignedFrame, colour_card
 from scripts.lightstack.stacking.modes import AVERAGES, OF_THEIR_OWN, clip_mode
@@ -248,7 +248,8 @@ def _take_grid(header: "fits.Header", reference: "fits.Header") -> None:
 
 def _alike(keyword: str, one: object, other: object) -> bool:
     if keyword in NAME_CARDS and isinstance(one, str) and isinstance(other, str):
-        return without_spelling(one) == without_spelling(other)
+        essence = without_spelling if keyword in OBJECT_KEYS else filter_of
+        return essence(one) == essence(other)
     return type(one) is type(other) and one == other
 
 
