@@ -11,8 +11,8 @@ import pytest
 from scipy.spatial import KDTree
 
 from scripts.lightstack.detection.moments import centred_moments
-from scripts.lightstack.detection.sources import detect, measure
-from scripts.lightstack.simulator import Light, Sky, make_sky, star_profile
+from scripts.lightstack.detection.sources import SIGMA_TO_FWHM, detect, measure
+from scripts.lightstack.simulator import Light, Sky, add_star, make_sky, star_profile
 from tests.conftest import ROOT, older_processor
 
 NOISE = 25.0
@@ -56,6 +56,62 @@ def test_fwhm_ellipticity_and_angle_above_twenty_sigma(
         if ellipticity:
             turn = (part["theta"] - theta + np.pi / 2) % np.pi - np.pi / 2
             assert abs(np.median(turn)) < 0.1
+
+
+@pytest.mark.parametrize("fwhm", [2.0, 3.5, 8.0])
+@pytest.mark.parametrize("beta", [np.inf, 4.765, 3.5, 2.5])
+def test_fwhm_is_right_whatever_the_wings(fwhm: float, beta: float) -> None:
+    """Within 5 % from the faintest stars on that are found as they are."""
+    pitch = int(9 * fwhm) + 10
+    for signal_to_noise in (20, 200):
+        rng = np.random.default_rng(8)
+        image = rng.normal(0, NOISE, (12 * pitch, 12 * pitch)).astype(np.float32)
+        flux = signal_to_noise * NOISE * np.sqrt(np.pi / np.log(2) / 2) * fwhm
+        for row, column in np.ndindex(12, 12):
+            stamp = np.s_[row * pitch : (row + 1) * pitch, column * pitch : (column + 1) * pitch]
+            dy, dx = np.indices((pitch, pitch)) - pitch / 2 - rng.uniform(-0.5, 0.5, (2, 1, 1))
+            image[stamp] += flux * round_profile(np.hypot(dx, dy), fwhm, beta)
+        smoothing = fwhm / 2.35
+        threshold = 3 / (2 * np.sqrt(np.pi) * smoothing)
+        guesses = detect(
+            image, NOISE, threshold_sigma=threshold, minarea=5, smoothing_sigma=smoothing
+        )
+        table = measure(image, np.zeros(image.shape, bool), guesses, NOISE)
+        bright = table[table["flux"] > flux / 2]
+        assert len(bright) >= 130
+        assert np.median(bright["fwhm"]) == pytest.approx(fwhm, rel=0.05)
+
+
+def round_profile(distance: np.ndarray, fwhm: float, beta: float) -> np.ndarray:
+    """Moffat profiles of total one; of infinite beta, the Gaussian."""
+    if np.isinf(beta):
+        squared = 4 * np.log(2) / fwhm**2
+        return np.asarray(squared / np.pi * np.exp(-squared * distance**2))
+    width = fwhm / 2 / np.sqrt(2 ** (1 / beta) - 1)
+    return np.asarray((beta - 1) / np.pi / width**2 * (1 + (distance / width) ** 2) ** -beta)
+
+
+def test_wings_are_told_from_trails() -> None:
+    """A trail flattens the stars along it; what their wings add is seen across it."""
+    sky = make_sky(np.random.default_rng(3), (500, 700), 120, margin=0)
+    light = Light(fwhm=3, trail_px=5, theta=0.7)
+    table = find(expose_trails(sky, light, (500, 700)))
+    bright = table[table["peak"] > 100 * NOISE]
+    assert len(bright) >= 7
+    assert np.median(SIGMA_TO_FWHM * bright["b"]) == pytest.approx(3, rel=0.05)
+
+
+def expose_trails(sky: Sky, light: Light, shape: tuple[int, int]) -> np.ndarray:
+    image = np.random.default_rng(5).normal(0, NOISE, shape).astype(np.float32)
+    for (x, y), flux in zip(sky.xy, sky.flux, strict=True):
+        add_star(image, x, y, flux, light)
+    return image
+
+
+def test_a_few_stars_have_the_usual_wings() -> None:
+    image = expose(Sky(np.array([[40.0, 40.0]]), np.array([5e4])), Light(fwhm=3), (80, 80))
+    (star,) = find(image)
+    assert star["fwhm"] == pytest.approx(3, rel=0.05)
 
 
 def test_positions_and_fluxes_are_those_of_the_stars() -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.detection.extraction import extract
 from scripts.lightstack.detection.moments import centred_moments, cores
+from scripts.lightstack.detection.quality import SHARPEST_STAR
 
 SIGMA_TO_FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
 
@@ -33,12 +34,18 @@ The widest, seeing most of the wings, that adds no noise: of simulated stars of 
 widths scatter alike from 0.8 to 1.2, by a third more at 1.5 and twice as much at 2.
 """
 
-WINGS = 1.057
-"""What this window makes of the width of a star, between two profiles.
+USUAL_GROWTH = 1.02
+"""Of widths from the typical window to that of the shape, for a seeing disc.
 
-A Gaussian comes out 1.5 % wider than it is, a seeing disc (Moffat, beta 4.765: Trujillo et al.
-2001, MNRAS 328, 977) with its wings 10 %. Divided by this factor both are right within 5 %.
+It is that of a Moffat profile of beta 4.765 (Trujillo et al. 2001, MNRAS 328, 977). A Gaussian has
+1, a profile with the wings of beta 2.5 has 1.04.
 """
+
+SPREAD_OF_GROWTHS = 0.015
+"""How far that of a frame's stars may well be from the usual one."""
+
+SPREAD_OF_ONE = 0.05
+"""How far that of a single star may be, of which a scatter says nothing."""
 
 _NARROWEST_WINDOW = 1.0
 """Least width of the window [pixels]: in a narrower one too few pixels have weight."""
@@ -130,7 +137,8 @@ def measure(
     from the covariance P of the weighted light and the window's W by ``1/C = 1/P - 1/W`` (the idea
     of windowed and adaptive moments: Bertin & Arnouts 1996, A&AS 117, 393; Bernstein & Jarvis
     2002, AJ 123, 583). The moments are so those of the frame as recorded, free of the smoothing
-    that detection needs and of the truncation that a threshold brings.
+    that detection needs and of the truncation that a threshold brings. Wings make other stars
+    wider, the more the wider the window is; how much more tells what to divide by (`_of_wings`).
     ``FWHM = 2 sqrt(2 ln 2) sqrt((a**2 + b**2) / 2)``. Noise makes round sources look elongated:
     its expected share is taken out of the elongation (as for a polarisation: Wardle & Kronberg
     1974, ApJ 194, 249).
@@ -142,7 +150,7 @@ def measure(
     rows, shapes = rows[both], shapes[both]
     x, y, flux = rows[:, :3].T
     peak, touched = cores(data, saturated, rows)
-    cxx, cyy, cxy = shapes[:, 3:].T / WINGS**2
+    cxx, cyy, cxy = shapes[:, 3:].T / _of_wings(rows[~touched], shapes[~touched]) ** 2
     middle = (cxx + cyy) / 2
     spread_by_noise = _elongation_noise(middle, shapes[:, 2], noise, shape_window)
     half_squared = ((cxx - cyy) / 2) ** 2 + cxy**2 - 2 * spread_by_noise**2
@@ -186,6 +194,36 @@ def _as_guesses(moments: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return x, y and width (n, 3) of measured sources, from where to measure them again."""
     widths = np.sqrt((moments[:, 3] + moments[:, 4]) / 2)
     return np.column_stack([moments[:, :2], widths])
+
+
+def _of_wings(typical: NDArray[np.float64], wide: NDArray[np.float64]) -> float:
+    """Tell how much wider a window shows stars than their FWHM, from another 1.2 times as wide.
+
+    To 0.7 %, for a Gaussian and for Moffat profiles of beta 2.5 to 4.765, it is the fifth power of
+    how much wider a star is in the wide window than in the typical one. Of this growth the median
+    is taken over all that may be stars; the less it is certain, the more the usual one counts.
+    It is measured across the direction in which the stars are long, as trails look like no wings.
+    """
+    possible = _as_guesses(typical)[:, 2] >= SHARPEST_STAR / SIGMA_TO_FWHM
+    n = np.count_nonzero(possible)
+    if n == 0:
+        return float(USUAL_GROWTH**5)
+    typical, wide = typical[possible], wide[possible]
+    cxx, cyy, cxy = np.median(wide[:, 3:], axis=0)
+    long, slanted = (cxx - cyy) / 2, cxy
+    length = max(math.sqrt(long**2 + slanted**2), 1e-30)
+    before, after = (
+        (xx + yy) / 2 - (long * (xx - yy) / 2 + slanted * xy) / length
+        for xx, yy, xy in (typical[:, 3:].T, wide[:, 3:].T)
+    )
+    growths = np.sqrt(after / before)
+    median = float(np.median(growths))
+    # The standard error of a median is 1.25 times that of a mean.
+    error = 1.25 * 1.4826 * float(np.median(np.abs(growths - median))) / math.sqrt(n)
+    error += SPREAD_OF_ONE / n
+    trust = 1 / (1 + (error / SPREAD_OF_GROWTHS) ** 2)
+    growth = USUAL_GROWTH + trust * (median - USUAL_GROWTH)
+    return float(max(growth, 1.0) ** 5)
 
 
 def _elongation_noise(
