@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import os
 from pathlib import Path
 
 from scripts.lightstack.files.alignment_file import problem_of
@@ -28,7 +29,6 @@ from scripts.lightstack.planning.recovery import (
 )
 from scripts.lightstack.planning.slurm_queue import in_the_way, jobs_at_work
 from scripts.lightstack.report.outcome import leftovers, outcome
-from scripts.lightstack.report.tuning import tuning
 from scripts.lightstack.telling import complaints, listed
 
 FOLDER = Path.cwd()
@@ -111,6 +111,8 @@ def prepare():
         raise WorkflowError(sentence)
     sweep_leftovers()
     PLAN.write(Path(layout.PLAN))
+    if not workflow.local_exec:  # or the scripts' zygote would start again for another environment
+        os.environ[RUN] = PLAN.run  # jobs on other machines find it in theirs
     Path(here(REPORT_WITHOUT_STACKS)).unlink(missing_ok=True)
     # Those of superpixels have a quarter of the pixels.
     planes = 3 if PLAN.settings["color"] == "rgb" else 1
@@ -205,6 +207,9 @@ def is_current(path, rule, name):
 
 def show_tuning():
     """Tell at the end of a run that was asked to tune which settings are suggested."""
+    # No other run needs what finds stars, and the compiler with it.
+    from scripts.lightstack.report.tuning import tuning
+
     with contextlib.chdir(FOLDER):
         picture = here(TUNING)
         if is_current(picture, "tune", ""):

@@ -54,8 +54,6 @@ def planned():
     print(*told.overview, sep="\n", file=sys.stderr)
     for sentence in told.warnings:
         tell(sentence)
-    # Of this process and of all that it starts, on other machines too.
-    os.environ[RUN] = plan.run
     return plan, told
 
 

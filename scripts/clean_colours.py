@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.calibrate_frame import Calibrated, calibrate
-from scripts.lightstack.colour.planes import COLOURS, MOSAIC, whole_colour
+from scripts.lightstack.colour.planes import MOSAIC, whole_colour
 from scripts.lightstack.colour.starlight import add_light, brightest_stars, table_of_stars
-from scripts.lightstack.files.colour_file import write_colours
+from scripts.lightstack.files.colour_file import COLOURS, write_colours
 from scripts.lightstack.files.frame_file import pass_on_failure, write_failure
 from scripts.lightstack.files.table_file import read_table
 from scripts.lightstack.job import job_log

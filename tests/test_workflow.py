@@ -28,6 +28,21 @@ from tests.conftest import ROOT, Run, copy_checkout, older_processor, planned_jo
 MODES = ("mean", "median", "max", "min", "std", "sigma_clip")
 
 
+WITNESS = """\
+import atexit, os, pathlib, sys
+
+HERE = pathlib.Path(__file__).parent
+with (HERE / "started").open("a") as file:
+    file.write(pathlib.Path(sys.orig_argv[1 if sys.orig_argv[1] != "-m" else 2]).name + "\\n")
+if "snakemake" in sys.orig_argv:
+    PID = os.getpid()
+    atexit.register(
+        lambda: os.getpid() == PID and (HERE / "imported").write_text("\\n".join(sys.modules))
+    )
+"""
+"""Tells in files which processes of Python were started, and what the main one has imported."""
+
+
 def test_files_keep_the_times_that_their_scripts_gave_them(simulated: tuple[Run, Night]) -> None:
     # Or no step would be handed the pixels that the one before it has in memory.
     for path in (simulated[0].folder / "work" / "cleaned").iterdir():
@@ -255,6 +270,18 @@ def test_nothing_is_done_twice(simulated: tuple[Run, Night]) -> None:
     assert "Nothing to be done" in again.output
     assert "12 of 15 frames stacked; 3 rejected" in again.output
     assert f"Preview: {run.folder / 'results' / 'preview.png'}" in again.output
+
+
+def test_a_run_starts_two_processes_and_the_main_one_compiles_nothing(
+    small_night: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(WITNESS)
+    run = snakemake(small_night(), env={"PYTHONPATH": str(tmp_path)})
+    assert run.returncode == 0, run.output
+    assert (tmp_path / "started").read_text() == "snakemake\nzygote.py\n"
+    imported = set((tmp_path / "imported").read_text().split())
+    assert "snakemake" in imported
+    assert not {"numba", "scipy", "astropy", "sep"} & imported
 
 
 def test_results_are_the_same_bytes_with_one_core_and_with_two(

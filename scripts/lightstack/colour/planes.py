@@ -6,10 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.colour.demosaicing import REACH, colour_of_mosaic
+from scripts.lightstack.files.colour_file import COLOURS
 from scripts.lightstack.files.frame_file import PixelFile
 from scripts.lightstack.raw.values import Cards
-
-COLOURS = "RGB"
 
 MOSAIC = "MOSAIC"
 """Card of a file with a mosaic: the colours of its first 2 x 2 pixels in rows, such as RGGB."""

@@ -15,6 +15,8 @@ from scripts.lightstack.job import JobError
 if TYPE_CHECKING:
     from astropy.io import fits
 
+COLOURS = "RGB"
+
 BLOCK = 2880
 """What the parts of a FITS file are multiples of [bytes]."""
 
@@ -25,6 +27,11 @@ STAR = np.dtype(
         ("light", "f8", (3,)),  # in red, green and blue [ADU]
     ]
 )
+
+
+def colour_card(card: str, colour: str) -> str:
+    """Name the card that says of a colour what another one says of a grey image."""
+    return card[:7] + colour if colour else card
 
 
 def write_colours(

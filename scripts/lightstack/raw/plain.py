@@ -83,6 +83,19 @@ def plain_cards(
     return shape, cards, stored
 
 
+def first_cards(path: Path, keys: tuple[str, ...]) -> PlainCards | None:
+    """Read some cards of the first header of a FITS file, whatever it is a header of.
+
+    Returns
+    -------
+    PlainCards or None
+        Those that are there; None where anything is out of the ordinary.
+    """
+    with path.open("rb") as file:
+        header = _header(file.read(MAX_BLOCKS * BLOCK))
+    return None if header is None else _cards(header, {*keys})
+
+
 def _header(start: bytes) -> str | None:
     """Return the first header, if it is whole and plain text."""
     for first in range(0, len(start) - BLOCK + 1, BLOCK):

@@ -10,11 +10,12 @@ from scripts.lightstack.files.frame_file import read_header
 from scripts.lightstack.files.kept_stacks import PREVIOUS, SHOWN_BY, STACKS
 from scripts.lightstack.files.ledger import summary
 from scripts.lightstack.files.records import read_csv, read_json
+from scripts.lightstack.raw.plain import first_cards
 from scripts.lightstack.report.criteria import criteria
 from scripts.lightstack.report.notes import notes
 from scripts.lightstack.report.rows import Row, rows_of
 from scripts.lightstack.report.verdicts import advice, verdicts
-from scripts.lightstack.stacking.dark_limit import limited_by_darks
+from scripts.lightstack.stacking.dark_limit import CARDS, limited_by_darks
 from scripts.lightstack.stacking.modes import AVERAGES
 from scripts.lightstack.stacking.rejection import blindness
 from scripts.lightstack.telling import listed
@@ -135,11 +136,14 @@ def _blind(rows: list[Row], groups: list[str], settings: dict[str, Any]) -> list
 
 def _limited(groups: list[Mapping[str, Any]]) -> list[str]:
     """Tell in which groups the darks are too few."""
-    lines = []
+    lines: list[str] = []
     for files in groups:
         averages = [path for mode, path in files["stacks"].items() if mode in AVERAGES]
-        if averages and (told := limited_by_darks(read_header(Path(averages[0])))):
-            lines.append(told)
+        if averages:
+            path = Path(averages[0])
+            # astropy would take most of the time of a run that has nothing to do.
+            header = first_cards(path, CARDS) or read_header(path)
+            lines += filter(None, [limited_by_darks(header)])
     return lines
 
 

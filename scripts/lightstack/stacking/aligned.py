@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.alignment.transform import Transform
+from scripts.lightstack.files.colour_file import colour_card
 from scripts.lightstack.files.frame_file import FAILURE, PixelFile, read_header
 from scripts.lightstack.job import JobError
 from scripts.lightstack.raw.bayer import GREY_OF
@@ -122,11 +123,6 @@ class AlignedFrame:
             out *= self.evened(rows)
         if self.sky is not None:
             out -= self.sky.rows(*rows)
-
-
-def colour_card(card: str, colour: str) -> str:
-    """Name the card that says of a colour what another one says of a grey image."""
-    return card[:7] + colour if colour else card
 
 
 def aligned_frames(alignment: dict[str, Any], cleaned: dict[str, Path]) -> list[AlignedFrame]:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.colour.planes import COLOURS, MOSAIC, HalvedFile, colour_file
-from scripts.lightstack.files.colour_file import read_stars
+from scripts.lightstack.colour.planes import MOSAIC, HalvedFile, colour_file
+from scripts.lightstack.files.colour_file import COLOURS, read_stars
 from scripts.lightstack.raw.colour import LUMA
 from scripts.lightstack.stacking.aligned import AlignedFrame
 

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack import VERSION
-from scripts.lightstack.colour.planes import COLOURS, MOSAIC
+from scripts.lightstack.colour.planes import MOSAIC
+from scripts.lightstack.files.colour_file import COLOURS, colour_card
 from scripts.lightstack.raw.bayer import GREY_OF
 from scripts.lightstack.raw.exposure import FILTER_KEYS, OBJECT_KEYS, WHEEL_KEYS
 from scripts.lightstack.raw.spelling import filter_of, without_spelling
 from scripts.lightstack.raw.values import exposure_time, first_number
-from scripts.lightstack.stacking.aligned import AlignedFrame, colour_card
+from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.modes import AVERAGES, OF_THEIR_OWN, clip_mode
 from scripts.lightstack.stacking.propagation import Propagation
 from scripts.lightstack.stacking.times import exposed, in_header, mjd

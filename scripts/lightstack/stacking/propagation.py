@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.alignment.transform import inside
+from scripts.lightstack.files.colour_file import colour_card
 from scripts.lightstack.raw.bayer import GREY_NOISE
 from scripts.lightstack.raw.values import first_number
-from scripts.lightstack.stacking.aligned import AlignedFrame, colour_card
+from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.resampling import (
     PHASE_BITS,
     PHASES,

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.calibration.combining import variance_of_combined
+from scripts.lightstack.files.colour_file import colour_card
 from scripts.lightstack.linear import least_squares
 from scripts.lightstack.raw.bayer import GREY_NOISE
 from scripts.lightstack.raw.values import first_number
 from scripts.lightstack.sky.noise import noise_in_cells
 from scripts.lightstack.sky.surface import Surface, terms
-from scripts.lightstack.stacking.aligned import AlignedFrame, colour_card
+from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.resampling import resample_variance, source_rows
 
 DEGREE = 2
