@@ -111,7 +111,9 @@ def prepare():
         raise WorkflowError(sentence)
     sweep_leftovers()
     PLAN.write(Path(layout.PLAN))
-    if not workflow.local_exec:  # or the scripts' zygote would start again for another environment
+    if (
+        not workflow.local_exec
+    ):  # or the scripts' zygote would start again for another environment
         os.environ[RUN] = PLAN.run  # jobs on other machines find it in theirs
     Path(here(REPORT_WITHOUT_STACKS)).unlink(missing_ok=True)
     # Those of superpixels have a quarter of the pixels.
