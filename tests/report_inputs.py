@@ -150,7 +150,7 @@ def _write_frame(
         "noise_adu": 10.0,
         "exptime_s": 30.0,
         "date_obs": f"2026-03-01T21:{k % 60:02d}:00",
-        "dark": "none",
+        "dark": "master of 8: 60 s -10.0 degC gain 1.5 1536 x 1024",
     }
     pixels = generator.normal(0, 10, inputs.shape).astype(np.float32)
     x, y = (round(value) for value in STAR)

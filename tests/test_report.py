@@ -21,6 +21,7 @@ from scripts.lightstack.files.frame_file import Frame, write_failure, write_fram
 from scripts.lightstack.files.ledger import COLUMNS
 from scripts.lightstack.files.records import read_csv, write_csv, write_json
 from scripts.lightstack.planning.settings import complete_settings
+from scripts.lightstack.raw.bayer import GREY_CORRELATION, GREY_NOISE, grey_of_mosaic
 from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.report import charts, depth
 from scripts.lightstack.report.columns import significant
@@ -28,6 +29,7 @@ from scripts.lightstack.report.criteria import broken, criteria, nearest, what_i
 from scripts.lightstack.report.page import setting
 from scripts.lightstack.report.pictures import picture_of_frame
 from scripts.lightstack.report.rows import rows_of
+from scripts.lightstack.report.stacks import SingleFrame
 from scripts.lightstack.simulator import Light, star_profile
 from tests.report_inputs import NAMES, SETTINGS, SHAPE, Inputs, make_inputs
 
@@ -396,16 +398,34 @@ def test_the_gain_in_noise_is_that_of_the_pixels() -> None:
     assert of_stack == pytest.approx(2.5, rel=0.04)
 
 
+@pytest.mark.parametrize("per_pixel", [1, 2])
+def test_the_noise_of_grey_mosaics_is_known_on_blocks(per_pixel: int) -> None:
+    sky = np.random.default_rng(8).normal(0, 10, (1024, 1024)).astype(np.float32)
+    grey = sky.copy()
+    grey_of_mosaic(grey)
+    mosaic = SingleFrame(lambda first, last: sky[first:last], 10.0)
+    single = SingleFrame(lambda first, last: grey[first:last], 10 * GREY_NOISE, GREY_CORRELATION)
+    if per_pixel == 2:
+        mosaic, single = mosaic.halved(), single.halved()
+    n_rows = 1024 // per_pixel
+    of_frame, of_mosaic = depth.noise_on_empty_sky(single.rows(0, n_rows), mosaic.rows(0, n_rows))
+    noise = single.noise, single.correlation, per_pixel
+    assert of_frame == pytest.approx(depth.noise_of_blocks(*noise), rel=0.03)
+    assert of_mosaic == pytest.approx(depth.unsmoothed_noise(*noise), rel=0.03)
+
+
 def test_the_fwhm_of_a_stack_is_that_of_its_stars() -> None:
     y, x = np.mgrid[:300, :300]
     image = np.random.default_rng(2).normal(0, 2, (300, 300))
     for k in range(25):
         dx, dy = x - 30 - 60 * (k % 5) + k / 25, y - 30 - 60 * (k // 5) - k / 30
         image += 20_000 * star_profile(dx, dy, Light(fwhm=4.0))
+    nebula = 400 * np.exp(-((x - 150) ** 2 + (y - 120) ** 2) / (2 * 80**2))
     image[:10] = np.nan
     settings = complete_settings({"minarea": 5})
-    found = depth.fwhm(image.astype(np.float32), 2.0, settings)
-    assert found == pytest.approx(4, rel=0.05)
+    for light, error in ((0, 0.05), (nebula, 0.1)):
+        found = depth.fwhm((image + light).astype(np.float32), 2.0, settings)
+        assert found == pytest.approx(4, rel=error)
     assert np.isnan(depth.fwhm(np.full((50, 50), np.nan, np.float32), float("nan"), settings))
 
 

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from scripts.lightstack.files.ledger import COLUMNS
+from scripts.lightstack.files.records import read_csv, write_csv
 from tests.report_inputs import NAMES, PREVIEW_GREY, make_inputs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -50,7 +52,10 @@ def browser() -> Iterator[Browser]:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write a page of twelve frames, one with a name that wants to be more than a name."""
     folder = tmp_path_factory.mktemp("report")
-    return make_inputs(folder, [*NAMES[:-1], HOSTILE], {"OBJECT": HOSTILE}).write_report()
+    inputs = make_inputs(folder, [*NAMES[:-1], HOSTILE], {"OBJECT": HOSTILE})
+    ledger = folder / "frames.csv"
+    write_csv(ledger, COLUMNS, [{**row, "bad_pixels": 40} for row in read_csv(ledger)])
+    return inputs.write_report()
 
 
 def opened(browser: Browser, report: Path, **options: object) -> Opened:
@@ -206,6 +211,26 @@ def test_marks_differ_in_more_than_colour(desk: Opened) -> None:
         for status in ("stacked", "rejected", "unaligned")
     }
     assert len(looks) == 3
+
+
+def test_what_belongs_together_stays_together_on_a_phone(browser: Browser, report: Path) -> None:
+    found = opened(browser, report, viewport=PHONE)
+    heads = found.page.locator("#table thead th")
+    columns = [head.get_attribute("data-column") for head in heads.all()]
+    row = found.page.locator("#f0")
+    name, verdict, date, dark = (
+        row.locator(f"> :nth-child({columns.index(column) + 1})").bounding_box()
+        for column in ("name", "status", "date_obs", "dark")
+    )
+    assert name
+    assert verdict
+    assert date
+    assert dark
+    line = 24
+    assert verdict["y"] < name["y"] + line
+    assert date["height"] < 2 * line  # in one line, below what it is
+    assert dark["width"] > 0.8 * PHONE["width"]
+    found.page.context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -28,9 +28,14 @@ class Column:
     unit: str = ""
     decimals: int | None = 0
 
+    @property
+    def is_text(self) -> bool:
+        """Whether its values are words, such as what a frame is calibrated with."""
+        return self.key in TEXTS
+
     def text(self, row: Row) -> str:
         """Write a frame's value."""
-        if self.key in TEXTS:
+        if self.is_text:
             return str(getattr(row, self.key))
         value = row.values[self.key]
         return "" if value is None else self.written(value)

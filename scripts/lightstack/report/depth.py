@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scripts.lightstack.detection.quality import fwhm_range, stars
 from scripts.lightstack.detection.sources import detect, measure
 from scripts.lightstack.raw.image import UnusableFrameError
+from scripts.lightstack.sky.mesh import mesh_of
 
 BLOCK = 4
 """Side of the blocks whose means are compared [pixels]: resampled neighbours share noise."""
@@ -75,17 +76,59 @@ def _noise_of_pairs(blocks: NDArray[np.float64], pairs: NDArray[np.bool_]) -> fl
     return float(1.4826 * spread / math.sqrt(2)) * BLOCK
 
 
+def noise_of_blocks(noise: float, correlation: tuple[float, ...], per_pixel: int = 1) -> float:
+    """Noise as `noise_on_empty_sky` shows it, where there is no light at all.
+
+    Parameters
+    ----------
+    noise : float
+        Standard deviation of a pixel of the frame.
+    correlation : tuple of float
+        Of the noise along an axis, with the pixel itself, the next, and so on.
+    per_pixel : int, optional
+        Side [pixels of the frame] of those whose blocks are compared.
+
+    Returns
+    -------
+    float
+        In the unit of `noise`; the same, if neighbours share no noise.
+    """
+    side = BLOCK * per_pixel
+    distances = np.arange(len(correlation))
+    # Pairs of pixels so far from each other, within a block and from one to the next.
+    within = np.dot(np.where(distances, 2, 1) * (side - distances), correlation) / side**2
+    across = np.dot(distances, correlation) / side**2
+    return float(noise * BLOCK * math.sqrt(within * (within - across)))
+
+
+def unsmoothed_noise(noise: float, correlation: tuple[float, ...], per_pixel: int = 1) -> float:
+    """Noise as `noise_on_empty_sky` would show it of a frame before it was smoothed.
+
+    Parameters
+    ----------
+    noise, correlation, per_pixel
+        As in `noise_of_blocks`.
+
+    Returns
+    -------
+    float
+        In the unit of `noise`: what has the same noise on the largest scales, and shares none.
+    """
+    return noise * (2 * sum(correlation) - correlation[0]) / per_pixel
+
+
 def fwhm(image: NDArray[np.float32], noise: float, settings: dict[str, Any]) -> float:
     """Median FWHM of an image's stars [pixels], found as those of the frames are.
 
     Parameters
     ----------
     image : (ny, nx) ndarray of float32
-        Without its sky; NaN where there is no data.
+        Without its sky; NaN where there is no data. Its extended light is subtracted in place.
     noise : float
         Standard deviation of its pixels.
     settings : dict
-        Those of `lightstack.detection.sources.detect`, and ``outlier_mad_thresh``.
+        Those of `lightstack.detection.sources.detect`, ``background``, ``background_box`` and
+        ``outlier_mad_thresh``.
 
     Returns
     -------
@@ -95,6 +138,8 @@ def fwhm(image: NDArray[np.float32], noise: float, settings: dict[str, Any]) -> 
     if not noise > 0:
         return math.nan
     names = ("threshold_sigma", "minarea", "smoothing_sigma")
+    if settings["background"] != "mesh":
+        mesh_of(image, settings["background_box"], 0).subfrom(image)
     try:
         guesses = detect(image, noise, **{name: settings[name] for name in names})
     except UnusableFrameError:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scripts.lightstack.files.alignment_file import problem_of
 from scripts.lightstack.files.frame_file import PixelFile, read_header
 from scripts.lightstack.files.records import read_json
+from scripts.lightstack.raw.bayer import GREY_CORRELATION, GREY_OF
 from scripts.lightstack.report.figures import Drift, drift
 from scripts.lightstack.report.pictures import Picture, picture_of_preview
 from scripts.lightstack.report.rows import Row
@@ -127,9 +128,11 @@ def _frame_on_scale(
     """Take the frame on whose scale the stacks are: the reference, or one of its own group."""
     reference = alignment["reference"]
     name = alignment.get("flux_references", {}).get(group, reference)
-    noise = float(read_header(cleaned[name])["NOISEADU"])
+    header = read_header(cleaned[name])
+    noise = float(header["NOISEADU"])
+    correlation = GREY_CORRELATION if GREY_OF in header else (1.0,)
     if name == reference:
-        return SingleFrame(PixelFile(cleaned[name]).read_rows, noise)
+        return SingleFrame(PixelFile(cleaned[name]).read_rows, noise, correlation)
     # Resampling takes a while to load, and most reports need none.
     from scripts.lightstack.stacking.aligned import aligned_frames
 
@@ -142,4 +145,4 @@ def _frame_on_scale(
         frame.fill((first, last), out)
         return out
 
-    return SingleFrame(rows, noise)
+    return SingleFrame(rows, noise, correlation)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,10 +65,27 @@ class SingleFrame:
         Gives rows ``first`` to ``last``, the latter not included [ADU].
     noise : float
         Standard deviation of its sky [ADU].
+    correlation : tuple of float, optional
+        Of its noise along an axis, with the pixel itself, the next, and so on.
+    per_pixel : int, optional
+        Side of a pixel [pixels of the camera].
     """
 
     rows: Callable[[int, int], NDArray[np.float32]]
     noise: float
+    correlation: tuple[float, ...] = (1.0,)
+    per_pixel: int = 1
+
+    def halved(self) -> "SingleFrame":
+        """Give the frame with means of 2 x 2 pixels, on the grid of a stack of half the size."""
+
+        def rows(first: int, last: int) -> NDArray[np.float32]:
+            whole = self.rows(2 * first, 2 * last)
+            nx = whole.shape[1] // 2
+            blocks = whole[:, : 2 * nx].reshape(last - first, 2, nx, 2)
+            return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float32))
+
+        return replace(self, rows=rows, per_pixel=2 * self.per_pixel)
 
 
 def look_at_stacks(
@@ -103,6 +120,8 @@ def look_at_stacks(
     gain: dict[str, Any] | None = None
     header: fits.Header | None = None
     measured = next((mode for mode in MEASURED if mode in stacks), None)
+    if settings["color"] == "superpixel":
+        single = single.halved()
     for mode, path in stacks.items():
         with fits.open(path, memmap=False) as hdus:
             if header is None:
@@ -111,8 +130,7 @@ def look_at_stacks(
             if "REJECTED" in hdus:
                 title = f"Rejected by {mode}"
                 maps.append(_map(title, hdus["REJECTED"].data, header))
-            # One frame is not on the grid of a stack of half the size.
-            if mode == measured and settings["color"] != "superpixel":
+            if mode == measured:
                 gain = _gain(mode, grey_of(hdus[0]), rows, single, settings)
     texts = {key: str(header[key]).strip() for key in CARDS if header and key in header}
     cards = {key: text for key, text in texts.items() if text}
@@ -156,12 +174,18 @@ def _gain(
     widths = [width for row in stacked if (width := row.values["fwhm_px"]) is not None]
     noise = single.noise
     of_frame, of_stack = depth.noise_on_empty_sky(frame, image)
+    pure = depth.noise_of_blocks(noise, single.correlation, single.per_pixel)
+    lost = 1.0
+    if settings["color"] != "gray":  # a grey frame is smoothed, the colours of a stack are not
+        lost = pure / depth.unsmoothed_noise(noise, single.correlation, single.per_pixel)
+    is_empty = of_frame < CROWDED * pure and of_stack > 0
     return {
         "mode": mode,
         "n": len(stacked),
-        "measured": of_frame / of_stack if of_frame < CROWDED * noise and of_stack else math.nan,
+        "measured": of_frame / of_stack / lost if is_empty else math.nan,
         "equal": math.sqrt(len(stacked)),
         "best": depth.best_gain(noises, noise),
         "fwhm": depth.fwhm(image, of_stack, settings),
         "fwhm_of_frames": float(np.median(widths)) if widths else math.nan,
+        "per_pixel": single.per_pixel,
     }
