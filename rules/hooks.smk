@@ -111,10 +111,9 @@ def prepare():
         raise WorkflowError(sentence)
     sweep_leftovers()
     PLAN.write(Path(layout.PLAN))
-    if (
-        not workflow.local_exec
-    ):  # or the scripts' zygote would start again for another environment
-        os.environ[RUN] = PLAN.run  # jobs on other machines find it in theirs
+    # Only jobs elsewhere look for it; scripts would need a zygote of another environment.
+    if not workflow.local_exec:
+        os.environ[RUN] = PLAN.run
     Path(here(REPORT_WITHOUT_STACKS)).unlink(missing_ok=True)
     # Those of superpixels have a quarter of the pixels.
     planes = 3 if PLAN.settings["color"] == "rgb" else 1
