@@ -15,6 +15,7 @@ from scripts.lightstack.raw.exposure import (
     GAIN_KEYS,
     ISO_KEYS,
     WHEEL_KEYS,
+    exposure_of,
 )
 from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.sky.mesh import mesh_of
@@ -39,7 +40,6 @@ CARRIED = (
         "NOISEADU",
     ),
     *("SKYMODEL", "SKYLIGHT"),
-    *("EXPTIME", "EXPOSURE", "DATE-OBS"),
     *(*FILTER_KEYS, *WHEEL_KEYS, *ISO_KEYS, *GAIN_KEYS, *EGAIN_KEYS),
 )
 """Cards that the frame's row in the ledger needs, or that say what share of the light it got."""
@@ -93,6 +93,9 @@ def run(
     log.info("%d sources found, %d of them measured.", len(guesses), len(table))
     ny, nx = cleaned.data.shape
     cards = {key: cleaned.header[key] for key in CARRIED if key in cleaned.header}
+    taken = exposure_of(cleaned.header, (ny, nx))
+    stated = {"EXPTIME": taken.exptime, "DATE-OBS": taken.date}
+    cards |= {key: value for key, value in stated.items() if value is not None}
     write_table(sources, table, {**cards, "NX": nx, "NY": ny})
 
 

@@ -1,6 +1,7 @@
 """A frame full of objects that are no stars is told, soon; one full of stars is none."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,3 +134,23 @@ def test_the_sentence_goes_on_to_the_ledger(tmp_path: Path) -> None:
     detect_sources.run(frame, sources, threshold_sigma=5, minarea=5, smoothing_sigma=1)
     assert "exceed threshold_sigma" in read_header(sources)["FAILURE"]
     assert read_header(sources)["RAWSHA"] == "abc"
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [
+        [("EXPOINUS", 60_000_000), ("DATE-OBS", "2026-03-01"), ("TIME-OBS", "21:00:00")],
+        [("EXPTIME", 60_000, "[ms]"), ("DATE_OBS", "2026-03-01T21:00:00")],
+        [("EXPOSURE", "60,0 s"), ("DATE-BEG", "2026-03-01T21:00:00")],
+    ],
+)
+def test_exposure_and_date_go_on_as_they_are_understood(
+    cards: list[tuple[Any, ...]], tmp_path: Path
+) -> None:
+    frame, sources = tmp_path / "f.fits", tmp_path / "s.fits"
+    header = fits.Header([("RAWSHA", "abc"), ("NOISEADU", NOISE), *cards])
+    sky = night_sky(20, (200, 200)).astype(np.float32)
+    write_frame(frame, Frame(sky, header, np.zeros(sky.shape, bool)))
+    detect_sources.run(frame, sources, threshold_sigma=5, minarea=5, smoothing_sigma=1)
+    found = read_header(sources)
+    assert (found["EXPTIME"], found["DATE-OBS"]) == (60, "2026-03-01T21:00:00")
