@@ -114,6 +114,11 @@ def test_a_dark_without_exposure_suits_no_frame_where_others_have_another() -> N
         assert told([match.differences], "darks") == [(1, text)]
     stated = Exposure(SHAPE, 60.0, 1.0)
     assert match_master(frame, {"m": bare, "n": stated}, 1.0, [frame]).master == "n"
+    # What has another shape is no frame that the dark could be meant for.
+    window, whole = replace(frame, shape=(5, 5), window=(3, 3)), replace(frame, window=(0, 0))
+    assert match_master(whole, {"m": frame}, 1.0, [whole, window]) == Match("m", ("window",))
+    elsewhere = replace(whole, window=(3, 3))
+    assert match_master(whole, {"m": frame}, 1.0, [whole, elsewhere]).master is None
     # Temperatures drift: frames that differ in them may share a dark that has none.
     drifting = [replace(frame, temperature=t) for t in (15.0, 20.0)]
     assert match_master(drifting[0], {"m": frame}, 1.0, drifting) == Match("m", ("temperature",))
@@ -164,6 +169,11 @@ def test_reasons_are_told_with_their_values() -> None:
     assert told([match.differences for match in matches], "darks") == [
         (3, "exposure 60 to 160 s, darks of 80 s"),
         (1, "shape 5 x 5 pixels, darks of 20 x 10 pixels; gain 2, darks of 1"),
+    ]
+    picture = replace(FRAME, picture=True, orientation="TOP-DOWN")
+    match = match_master(picture, {"m": FRAME}, 1.0)
+    assert told([match.differences], "darks") == [
+        (1, "row order top-down (pictures), darks of unknown (FITS without ROWORDER)"),
     ]
     unused = differences(darks["m"], frames, 1.0)
     assert told([unused], "frames") == [(1, "exposure 80 s, frames of 60, 90 and 160 s")]
@@ -482,6 +492,17 @@ def test_a_dark_that_is_brighter_than_the_frame_is_told_in_its_name(tmp_path: Pa
     name = fits.getval(tmp_path / "frame.fits", "DARK")
     assert name.startswith("dark.fits; the dark is brighter than the frame, 1500 against 800 ADU")
     assert name.endswith("; 100% of the pixels are far below zero after it")
+
+
+def test_a_dark_that_is_not_used_is_told_to_be_brighter_as_well(tmp_path: Path) -> None:
+    raw, dark = tmp_path / "raw.fits", tmp_path / "dark.fits"
+    noise = np.random.default_rng(1)
+    fits.writeto(raw, noise.normal(800, 10, (40, 50)))
+    fits.writeto(dark, noise.normal(1500, 3, (40, 50)) + 30 * np.arange(50))
+    subtract(raw, dark, 60000)
+    name = fits.getval(tmp_path / "frame.fits", "DARK")
+    assert name.startswith("none; dark.fits; the dark is brighter than the frame, ")
+    assert "; columns differ by " in name
 
 
 @pytest.mark.parametrize("doubtful_darks", ["skip", "use"])

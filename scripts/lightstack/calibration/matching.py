@@ -84,7 +84,8 @@ EGAIN = Quantity("e-/ADU", lambda frame: frame.egain, tolerance=EGAIN_TOLERANCE)
 CALIBRATION = Quantity("calibration", lambda frame: frame.calibrated or "none")
 
 ROWS = Quantity(
-    "row order", lambda frame: "of a picture" if frame.picture else "FITS without ROWORDER"
+    "row order",
+    lambda frame: "top-down (pictures)" if frame.picture else "unknown (FITS without ROWORDER)",
 )
 """A picture's rows run from the top down, those of a FITS file that does not tell perhaps not."""
 
@@ -403,13 +404,17 @@ def _doubt(
     frames: Sequence[Exposure],
     temperature_tolerance: float,
 ) -> tuple[Any, ...]:
-    """Values that speak against passing over what one of the two lacks; empty if none does."""
+    """Values that speak against passing over what one of the two lacks; empty if none does.
+
+    What has another shape has nothing to do with either.
+    """
     own, its = quantity.value(frame), quantity.value(dark)
     others = [*(candidates if own is None else masters).values()]
     if its is None and quantity.is_setting:
         others += frames
     stated = own if its is None else its
-    values = [value for other in others if (value := quantity.value(other)) is not None]
+    alike = [other for other in others if other.shape == frame.shape]
+    values = [value for other in alike if (value := quantity.value(other)) is not None]
     if all(quantity.agrees(stated, value, temperature_tolerance) for value in values):
         return ()
     return tuple(values) if own is None else (None,)

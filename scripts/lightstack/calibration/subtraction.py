@@ -90,10 +90,10 @@ def subtract_if_it_suits(
     some = data[::step, ::step].copy()
     some_of_dark = sample_of_rows(dark, region, step, is_turned=is_turned)
     worse = [*worse, *harms(some, some_of_dark)]
-    if worse and not at_any_price:
-        return Subtracted(is_used=False, level=0.0, doubts=worse)
-    level = subtract(data, dark, region, is_turned=is_turned)
     doubts = [*suspicions(some, some_of_dark), *worse]
+    if worse and not at_any_price:
+        return Subtracted(is_used=False, level=0.0, doubts=doubts)
+    level = subtract(data, dark, region, is_turned=is_turned)
     return Subtracted(is_used=True, level=level, doubts=doubts)
 
 
