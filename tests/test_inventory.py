@@ -119,7 +119,7 @@ def test_it_is_said_what_becomes_of_each_file(tmp_path: Path) -> None:
         "stack.fits": ("stack", "", "a stack among single exposures"),
         "f.fits": ("flat", "flat", ""),
         "a.jpg": (
-            "unknown",
+            "picture",
             "",
             "a rawer file of the same frame is there: /data/a.fits",
         ),

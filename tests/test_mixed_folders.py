@@ -77,7 +77,7 @@ def test_the_stack_is_that_of_a_tidy_night(small_night: Callable[..., Path]) -> 
         "Not used, a stack among single exposures: data/Autosave.fits.",
         "Not used, a picture of 8 bits among raw frames: data/Stack.jpg.",
         "Not used, a light among darks: darkfield/misplaced.fits.",
-        "1 flat without a frame: binning 2 x 2, frames of 1 x 1.",
+        "Not used, a flat among darks: darkfield/flat.fits.",
         "5 lights, 5 darks for them.",
         "a rawer file of the same frame is there: data/light_0001.jpg, data/light_0001_thn.jpg.",
         "Not read, for lightstack does not know their kinds: 1 .xisf.",

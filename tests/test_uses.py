@@ -49,13 +49,28 @@ def test_a_header_counts_before_a_folder_and_a_folder_before_the_setting() -> No
             "f.fits": light(role="bias"),
             "g.fits": light(role="dark"),
         },
-        {"h.fits": light(), "i.fits": light(role="light"), "j.fits": light(role="flat")},
+        {
+            "h.fits": light(),
+            "i.fits": light(role="light"),
+            "j.fits": light(role="flat"),
+            "FLAT/k.fits": light(role="flat"),
+            "l.fits": light(role="bias"),
+        },
     )
     assert [*uses.frames.paths] == ["a", "LIGHT/b", "DARK/d"]
     assert [*uses.darks.paths.values()] == ["darkfield/h.fits", "data/DARK/c.fits", "data/g.fits"]
-    assert [*uses.flats.paths.values()] == ["data/FLAT/e.fits", "darkfield/j.fits"]
-    assert [*uses.bias.paths.values()] == ["data/f.fits"]
-    assert why(uses) == {"darkfield/i.fits": "a light among darks"}
+    assert [*uses.flats.paths.values()] == ["data/FLAT/e.fits", "darkfield/FLAT/k.fits"]
+    assert [*uses.bias.paths.values()] == ["data/f.fits", "darkfield/l.fits"]
+    assert why(uses) == {
+        "darkfield/i.fits": "a light among darks",
+        "darkfield/j.fits": "a flat among darks",
+    }
+    assert uses.strays() == {
+        "lights among darks": ["data/DARK/d.fits"],
+        "bias frames among darks": ["darkfield/l.fits"],
+        "bias frames among lights": ["data/f.fits"],
+        "darks among lights": ["data/g.fits"],
+    }
 
 
 def test_a_dark_among_the_lights_is_the_dark_of_no_name() -> None:
@@ -74,6 +89,19 @@ def test_a_stack_among_single_exposures_is_left_out() -> None:
     assert len(uses_of({"a.fits": stack, "b.fits": "b.fits: damaged"}).frames.paths) == 2
 
 
+def test_a_stack_without_a_card_is_known_by_its_name() -> None:
+    names = ["Autosave001.tif", "r_pp_light_stacked.fit", "Integration.fits", "stacked-16_M31.png"]
+    uses = uses_of({name: light() for name in (*names, "M31_stackable.fits", "Haystack.fits")})
+    assert [*uses.frames.paths] == ["M31_stackable", "Haystack"]
+    assert set(why(uses).values()) == {"a stack among single exposures"}
+    # A header counts before a name, unless programs have left it in what they have made.
+    stated = light(role="light", pixel_type="uint16")
+    made = light(role="light", pixel_type="float32")
+    uses = uses_of({"a.fits": stated, "stack_1.fits": stated, "stack_2.fits": made})
+    assert [*uses.frames.paths] == ["a", "stack_1"]
+    assert len(uses_of({"stack_1.fits": light(), "stack_2.fits": light()}).frames.paths) == 2
+
+
 def test_a_picture_of_8_bits_among_raw_frames_is_left_out() -> None:
     jpeg = light(picture=True, pixel_type="uint8")
     deep = light(picture=True, pixel_type="uint16")
@@ -81,6 +109,7 @@ def test_a_picture_of_8_bits_among_raw_frames_is_left_out() -> None:
     uses = uses_of({"a.fits": light(pixel_type="uint16"), "Autosave.jpg": jpeg, "b.tif": deep})
     assert [*uses.frames.paths] == ["a", "b"]
     assert why(uses) == {"data/Autosave.jpg": "a picture of 8 bits among raw frames"}
+    assert uses.roles["data/Autosave.jpg"] == "picture"
     assert len(uses_of({"a.jpg": jpeg, "b.png": jpeg}).frames.paths) == 2
     assert len(uses_of({"a.fits": shallow, "b.fits": shallow}).frames.paths) == 2
 

@@ -263,7 +263,8 @@ def check_lights(settings: dict[str, Any], uses: Uses) -> None:
         named = ", ".join(f"{count} of the kind {role}" for role, count in sorted(found.items()))
         raise SettingsError(
             f"input_dir: no light below {settings['input_dir']}; by their headers and folders, "
-            f"the files are {named}."
+            f"the files are {named}. If they are lights, correct IMAGETYP (or FRAME, OBSTYPE) in "
+            "their headers, or name their folders otherwise."
         )
     if settings["color"] != "gray" and not uses.frames.paths:
         raise SettingsError(

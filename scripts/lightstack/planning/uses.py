@@ -8,7 +8,16 @@ from pathlib import Path
 from scripts.lightstack.order import natural_order
 from scripts.lightstack.planning.frames import Frames
 from scripts.lightstack.raw.exposure import Exposure
-from scripts.lightstack.raw.roles import BIAS, DARK, FLAT, LIGHT, STACK, role_by_folder
+from scripts.lightstack.raw.roles import (
+    BIAS,
+    DARK,
+    FLAT,
+    LIGHT,
+    PICTURE,
+    STACK,
+    is_named_as_stack,
+    role_by_folder,
+)
 
 Known = Mapping[str, Exposure | str]
 """How each file was taken, by its path, or the sentence that says why it cannot be read."""
@@ -26,8 +35,15 @@ CAUSES = {
     "light among dark": "a light among darks",
     "light among bias": "a light among bias frames",
     "light among flat": "a light among flats",
+    "flat among dark": "a flat among darks",
+    "flat among bias": "a flat among bias frames",
 }
 """Why a file is left out, in words."""
+
+OF_PICTURES = ("rawer", "picture")
+"""The causes for which pictures are left out."""
+
+PLURAL = {LIGHT: "lights", DARK: "darks", BIAS: "bias frames", FLAT: "flats"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +63,9 @@ class Uses:
     left_out : dict of str to (str, str)
         Why a file is not used, by its path: one of `CAUSES`, and the file that is used instead,
         or nothing.
+    astray : dict of str to str
+        What the folder of a file was meant for, by the file's path, where it is used as something
+        else because its header says so.
     """
 
     frames: Frames
@@ -56,6 +75,7 @@ class Uses:
     left_out: dict[str, tuple[str, str]]
     bias: Frames = field(default_factory=Frames)
     flats: Frames = field(default_factory=Frames)
+    astray: dict[str, str] = field(default_factory=dict)
 
     def why(self, path: str) -> str:
         """Say why a file is left out."""
@@ -73,6 +93,16 @@ class Uses:
         found: dict[str, list[str]] = {}
         for path in sorted(self.left_out, key=natural_order):
             found.setdefault(CAUSES[self.left_out[path][0]], []).append(path)
+        return found
+
+
+    def strays(self) -> dict[str, list[str]]:
+        """Paths of files that are used as their headers say, and against their folders, by words."""
+        found: dict[str, list[str]] = {}
+        for path in sorted(self.astray, key=natural_order):
+            if path not in self.left_out:
+                used, others = PLURAL[self.roles[path]], PLURAL[self.astray[path]]
+                found.setdefault(f"{used} among {others}", []).append(path)
         return found
 
 
@@ -107,25 +137,33 @@ def sort_files(
     folders = {LIGHT: lights, DARK: darks, BIAS: bias, FLAT: flats}
     roles: dict[str, str] = {}
     left_out: dict[str, tuple[str, str]] = {}
+    astray: dict[str, str] = {}
     for meant, (folder, files) in folders.items():
         for path in files.paths.values():
             role = roles[path] = _role(path, folder, known[path], meant)
-            if meant != LIGHT and role == LIGHT:
-                left_out[path] = (f"light among {meant}", "")
+            expected = role_by_folder(Path(path).relative_to(folder)) or meant
+            if (meant != LIGHT and role == LIGHT) or (
+                role == FLAT != expected and meant in (DARK, BIAS)
+            ):
+                left_out[path] = (f"{role} among {meant}", "")
             elif meant != LIGHT and role == STACK:
                 left_out[path] = (STACK, "")
+            elif role not in (expected, STACK) and expected != FLAT:
+                # Flats may have darks of their own beside them.
+                astray[path] = expected
         left_out |= {path: ("rawer", other) for path, other in files.copies.items()}
     of_lights = lights[1].paths
     frames = {name: path for name, path in of_lights.items() if roles[path] in (LIGHT, STACK)}
     used = {role: _of_role(role, folders, roles) for role in (DARK, BIAS, FLAT)}
     own = {path for name, path in used[DARK].items() if name in of_lights}
     for found in (
-        _stacks(frames, known),
+        _stacks(frames, known, roles),
         _pictures(frames, known),
         _copies(frames, known, contents),
         *(_copies(_without(files, own), known, contents) for files in used.values()),
     ):
         left_out |= found
+    roles |= {path: PICTURE for path, (cause, _) in left_out.items() if cause in OF_PICTURES}
     return Uses(
         replace(lights[1], paths=_without(frames, left_out)),
         replace(darks[1], paths=_without(used[DARK], left_out)),
@@ -134,6 +172,7 @@ def sort_files(
         left_out,
         replace(bias[1], paths=_without(used[BIAS], left_out)),
         replace(flats[1], paths=_without(used[FLAT], left_out)),
+        astray,
     )
 
 
@@ -202,19 +241,21 @@ def frames_to_turn(frames: Frames, known: Known) -> set[str]:
 
 def _role(path: str, folder: str, exposure: Exposure | str, default: str) -> str:
     stated = exposure.role if isinstance(exposure, Exposure) else None
+    pixel_type = exposure.pixel_type if isinstance(exposure, Exposure) else ""
+    # Cameras write integers, and programs leave the card of a light in what they have stacked.
+    is_open = stated is None or (stated == LIGHT and pixel_type.startswith("float"))
+    if default == LIGHT and is_open and is_named_as_stack(Path(path)):
+        return STACK
     return stated or role_by_folder(Path(path).relative_to(folder)) or default
 
 
-def _stacks(frames: dict[str, str], known: Known) -> dict[str, tuple[str, str]]:
+def _stacks(
+    frames: dict[str, str], known: Known, roles: Mapping[str, str]
+) -> dict[str, tuple[str, str]]:
     """Stacks among single exposures; where all are stacks, they are what there is to stack."""
-    stacks = [path for path in frames.values() if _is_stack(known[path])]
-    if len(stacks) == sum(isinstance(known[path], Exposure) for path in frames.values()):
-        return {}
-    return dict.fromkeys(stacks, ("stack", ""))
-
-
-def _is_stack(exposure: Exposure | str) -> bool:
-    return isinstance(exposure, Exposure) and exposure.role == STACK
+    readable = [path for path in frames.values() if isinstance(known[path], Exposure)]
+    stacks = [path for path in readable if roles[path] == STACK]
+    return {} if len(stacks) == len(readable) else dict.fromkeys(stacks, ("stack", ""))
 
 
 def _pictures(frames: dict[str, str], known: Known) -> dict[str, tuple[str, str]]:

@@ -7,6 +7,9 @@ from scripts.lightstack.raw.values import Cards, first_number, text
 
 LIGHT, DARK, FLAT, BIAS, STACK = "light", "dark", "flat", "bias", "stack"
 
+PICTURE = "picture"
+"""What was made of frames to be looked at, which no header says."""
+
 TYPE_KEYS = (
     "IMAGETYP",  # SBFITSEXT: MaxIm, TheSkyX, NINA, ASIAIR, SGP, APT, INDI, PixInsight; IRAF
     "IMAGETYPE",
@@ -46,6 +49,13 @@ WORDS = {
     STACK: "stack stacked livestack integration",
 }
 """Words for each role, in English and as French, German, Spanish, Italian programs have them."""
+
+STACK_NAME = re.compile(
+    r"(?:.*[^a-z])?(?:stack|stacked|livestack|autosave|masterlight|integration)(?:[^a-z].*)?",
+    re.DOTALL,
+)
+"""Names, in small letters, that programs give to what they have stacked: Siril, DeepSkyStacker,
+PixInsight, Dwarf."""
 
 FILLERS = frozenset(
     "master frame frames field fields image images exposure exposures raw raws sub subs library "
@@ -103,6 +113,11 @@ def role_by_folder(path: PurePath) -> str | None:
     """
     folders = (_role_of_words(folder) for folder in reversed(path.parts[:-1]))
     return next((role for role in folders if role not in (None, STACK)), None)
+
+
+def is_named_as_stack(path: PurePath) -> bool:
+    """Whether a file has a name that programs give to stacks, such as ``r_light_stacked.fit``."""
+    return STACK_NAME.fullmatch(path.stem.lower()) is not None
 
 
 def _role_of_words(name: str) -> str | None:
