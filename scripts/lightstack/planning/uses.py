@@ -97,7 +97,7 @@ class Uses:
 
 
     def strays(self) -> dict[str, list[str]]:
-        """Paths of files that are used as their headers say, and against their folders, by words."""
+        """Paths of files that are used as their headers say, against their folders, by words."""
         found: dict[str, list[str]] = {}
         for path in sorted(self.astray, key=natural_order):
             if path not in self.left_out:
