@@ -15,6 +15,7 @@ from scripts.lightstack.planning.inside_snakemake import (
     is_of_recipe,
     make_again,
     try_once,
+    was_stopped,
 )
 from scripts.lightstack.planning.master_choice import NOUNS
 from scripts.lightstack.planning.nights import run_meanwhile
@@ -246,6 +247,8 @@ def show_outcome():
             lines.append(write_report_without_stacks())
         results = Path(PLAN.settings["results_dir"])
         tell(leftovers(results, groups, GROUPS.aligned))
+    if was_stopped(workflow):
+        lines.append("The same command goes on where this run has been stopped.")
     print("", *lines, sep="\n")
 
 

@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 from scripts.lightstack.planning import layout
 from scripts.lightstack.planning.inside_snakemake import (
+    end_quietly_at_ctrl_c,
     let_recipes_decide,
     make_interpreter_callable,
 )
@@ -15,6 +16,7 @@ from scripts.lightstack.planning.plan import NoPlanError, Plan
 
 RUN = "LIGHTSTACK_RUN"
 
+end_quietly_at_ctrl_c()
 let_recipes_decide()
 make_interpreter_callable()
 

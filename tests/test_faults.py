@@ -288,7 +288,31 @@ def test_interrupting_leaves_nothing_behind(small_night: SMALL_NIGHT, start: Sta
     os.killpg(run.pid, signal.SIGINT)
     assert run.wait(30) != 0
     wait_for(lambda: not processes_in(folder), 10)
-    assert snakemake(folder).returncode == 0
+    told = (folder / "output.txt").read_text()
+    assert told.strip().endswith("The same command goes on where this run has been stopped.")
+    assert "Traceback" not in told
+    again = snakemake(folder)
+    assert again.returncode == 0
+    assert "goes on where" not in again.output
+
+
+def test_an_interrupt_before_the_first_job_is_a_word(small_night: SMALL_NIGHT) -> None:
+    folder = small_night()
+    interrupted = folder / "Snakefile"
+    interrupted.write_text(
+        f"include: {str(ROOT / 'rules' / 'plan.smk')!r}\nraise KeyboardInterrupt\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "1", "--workflow-profile", "none"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode != 0
+    assert run.stderr.endswith("Interrupted.\n")
+    assert "Traceback" not in run.stderr
 
 
 def processes_in(folder: Path) -> list[str]:

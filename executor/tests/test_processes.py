@@ -224,8 +224,7 @@ def test_ctrl_c_in_a_terminal_ends_everything(waiting: Workflow) -> None:
         assert process.returncode == 1
         assert process.stdout is not None
         output = process.stdout.read()
-        assert "KeyboardInterrupt" in output
-        assert "zygote.py" not in output
+        assert "Traceback" not in output
     assert not list(waiting.folder.glob("out/[0-9].json"))
 
 

@@ -110,6 +110,7 @@ def test_the_time_left_is_that_of_the_jobs_before() -> None:
     progress.plan({"sort": 4, "join": 1, "total": 5})
     progress.start(3, "sort", 110.0)
     assert progress.line(110.0) == "2 of 5 jobs, 2 of 4 samples, more than 10 s left: sort"
+    assert progress.counts() == "2 of 5 jobs, 2 of 4 samples"
 
 
 def test_only_a_terminal_gets_a_line_that_is_written_anew() -> None:

@@ -158,7 +158,7 @@ class LogHandler(LogHandlerBase):
 
     def _end_of_progress(self) -> str:
         progress = self._progress
-        return f"{progress.line(self._now)}, in {duration(progress.elapsed(self._now))}"
+        return f"{progress.counts()}, in {duration(progress.elapsed(self._now))}"
 
     def _tell(self, text: str, colour: str = "") -> None:
         if text and "ALL" not in self._quiet:

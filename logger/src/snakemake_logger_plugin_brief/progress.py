@@ -46,16 +46,21 @@ class Progress:
         self._seconds[rule] += now - since
 
     def line(self, now: float) -> str:
-        """Say how far the run has come at a time [s]."""
+        """Say how far the run has come at a time [s], and how long it will take."""
+        left = self._left(now) if self.done < self.total else ""
+        running = dict.fromkeys(rule for rule, _ in self._running.values())
+        parts = filter(None, [self.counts(), left])
+        return ", ".join(parts) + (f": {', '.join(running)}" if running else "")
+
+    def counts(self) -> str:
+        """Say how many jobs have ended, and how many of what else is counted."""
         parts = [f"{self.done} of {some(self.total, 'job')}"]
         parts += [
             f"{self._finished[rule]} of {self._planned[rule]} {things}"
             for things, rule in self._counted.items()
             if self._planned[rule]
         ]
-        parts += [self._left(now)] if self.done < self.total else []
-        running = dict.fromkeys(rule for rule, _ in self._running.values())
-        return ", ".join(filter(None, parts)) + (f": {', '.join(running)}" if running else "")
+        return ", ".join(parts)
 
     def elapsed(self, now: float) -> float:
         """Time since the first job has started [s]."""

@@ -79,6 +79,19 @@ def _is_plain(path: str) -> bool:
     return shlex.quote(path) == path
 
 
+def end_quietly_at_ctrl_c() -> None:
+    """Have Ctrl-C before the first job end Snakemake with a word, and not with a traceback."""
+    shown = sys.excepthook
+
+    def show(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.stderr.write("Interrupted.\n")
+        else:
+            shown(kind, error, trace)
+
+    sys.excepthook = show
+
+
 def make_again(files: Iterable[str]) -> None:
     """Plan jobs for files that are there but must not be used; nothing on the disk changes."""
     from snakemake.dag import DAG
@@ -115,6 +128,11 @@ def has_failed(workflow: Any, *rules: str) -> bool:
     """Whether a job of one of these rules has failed in this process's run."""
     failed = workflow.scheduler.failed if workflow.scheduler is not None else ()
     return any(rule in rules for job in failed for rule in job.rules)
+
+
+def was_stopped(workflow: Any) -> bool:
+    """Whether this process's run has ended before its jobs, as by Ctrl-C, and none has failed."""
+    return not workflow.scheduler.failed and any(True for _ in workflow.dag.needrun_jobs())
 
 
 def try_once(is_in_vain: Callable[[Any], bool]) -> None:
