@@ -22,9 +22,15 @@ from scripts.lightstack.stacking.aligned import AlignedFrame, fill, weights_by_n
 
 Floats = NDArray[np.float64]
 
-BANDS, BAND_ROWS, CELL_COLUMNS = 20, 16, 64
-"""Bands of so many rows are looked at, in cells of so many columns: a thousand pixels have a
-median with 4 % of their noise (tuned: ``benchmarks/match_table.py``)."""
+BANDS, CELL_COLUMNS = 20, 64
+"""Bands of rows that are looked at, and the width of the cells in them [pixels]."""
+
+ENOUGH = 2**18
+"""Pixels of a frame that are looked at, in bands of `ROWS`: twice as many leave the same sky
+(tuned: ``benchmarks/match_table.py``)."""
+
+ROWS = (6, 16)
+"""Fewest and most rows of a band: in lower ones stars beside it would not be told from its sky."""
 
 FEWEST_ROWS, MOST_BYTES = 2, 2**28
 """A band of all frames takes no more memory: of thousands of frames it has fewer rows, and each
@@ -80,7 +86,8 @@ def _levels(frames: Sequence[AlignedFrame], noise: Floats, threads: int) -> tupl
     """Levels of all frames (n, k) in cells across the grid, NaN where a frame does not reach."""
     ny, nx = frames[0].transform.reference_shape
     affordable = MOST_BYTES // (len(frames) * nx * np.dtype(np.float32).itemsize)
-    height = min(max(FEWEST_ROWS, affordable), BAND_ROWS, ny)
+    enough = min(max(ENOUGH // (BANDS * nx), ROWS[0]), ROWS[1])
+    height = min(max(FEWEST_ROWS, affordable), enough, ny)
     starts = np.unique(np.linspace(0, ny - height, min(BANDS, ny // height)).astype(int)).tolist()
     n_columns = max(1, round(nx / CELL_COLUMNS))
     edges = np.linspace(0, nx, n_columns + 1).astype(int).tolist()
