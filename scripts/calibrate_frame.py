@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scripts.lightstack.calibration.bad_pixels import find_bad_pixels
 from scripts.lightstack.calibration.cosmic_rays import find_cosmic_rays
 from scripts.lightstack.calibration.division import divide
-from scripts.lightstack.calibration.masters import open_master
+from scripts.lightstack.calibration.masters import open_master, why_unusable
 from scripts.lightstack.calibration.repair import repair, small_gaps
 from scripts.lightstack.calibration.subtraction import Region, Rows, RowsInMemory
 from scripts.lightstack.calibration.taken_off import Opened, Scaling, TakenOff, take_off
@@ -45,7 +45,7 @@ from scripts.lightstack.raw.orientation import turn_header
 from scripts.lightstack.raw.overscan import let_follow, without_overscan
 from scripts.lightstack.raw.saturation import pile_up
 from scripts.lightstack.raw.sections import HEADER, Asked
-from scripts.lightstack.text import DOUBT, printable
+from scripts.lightstack.text import DOUBT, NO_DARK, printable
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -243,6 +243,8 @@ def calibrate(
             flat = opened["flat"]
             divide(data, flat.pixels, region, is_turned=flat.is_turned)
             names["flat"] = DOUBT.join(filter(None, [flat.name, unstated.get("flat", "")]))
+        elif "flat" in masters:
+            names["flat"] = DOUBT.join([NO_DARK, why_unusable(masters["flat"])])
         no_data_share = np.count_nonzero(np.isnan(data)) / data.size
         bad: NDArray[np.bool_] | None = None
         if finds_sharp_pixels and not taken.is_dark:

@@ -59,12 +59,14 @@ def run(
     unread : Path, optional
         Folder for notes of files that cannot be read.
     """
+    left_out: list[str] = []
     opened = open_master(pedestal) if pedestal else None
     dark = opened[1] if opened else None
     write_master(
         _normalized(
             readable(flats, fits_extension, unread, Asked(overscan_section, trim_section)),
             dark,
+            left_out,
             turned=turned,
             saturation_limit=saturation_limit,
         ),
@@ -76,17 +78,19 @@ def run(
         variance=lambda n: 1 / n,
         finish=lambda pixels, taken: guard(pixels, taken.bayer),
         doubt="" if dark or freed else "neither dark nor bias taken off the flats",
+        left_out=left_out,
     )
 
 
 def _normalized(
     flats: Iterator[tuple[Path, RawImage]],
     dark: Rows | None,
+    left_out: list[str],
     *,
     turned: bool,
     saturation_limit: float,
 ) -> Iterator[Image]:
-    """Bring flats to one scale; leave out those that show no light."""
+    """Bring flats to one scale; leave out those that show no light, and note why."""
     for path, image in flats:
         saturated = image.peak >= min(saturation_limit, image.ceiling)
         taken = exposure_of(image.header, (image.data.shape[0], image.data.shape[1]))
@@ -96,6 +100,7 @@ def _normalized(
             normalize(image.data, saturated, taken.bayer)
         except UnusableFrameError as error:
             log.warning("Left out: %s: %s", path, error)
+            left_out.append(f"{path.name}: {error}".removesuffix("."))
             continue
         yield image.header, image.data
 

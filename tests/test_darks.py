@@ -554,6 +554,40 @@ def test_the_summary_tells_of_darks_in_doubt(tmp_path: Path) -> None:
     ]
 
 
+def test_the_summary_tells_of_flats_that_are_of_no_use(tmp_path: Path) -> None:
+    why = "none of its flats can be used: f.fits: 100% of its pixels are saturated"
+    flats = {"a": f"none; {why}", "b": "master of 2 of 3; f.fits: no light", "c": "none"}
+    rows = [
+        {"frame": name, "status": "stacked", "dark": "d", "flat": flat}
+        for name, flat in flats.items()
+    ]
+    write_csv(tmp_path / "frames.csv", COLUMNS, rows)
+    assert summary(tmp_path / "frames.csv") == [
+        "Flats in doubt: 1, such as that of b (master of 2 of 3): f.fits: no light",
+        f"Without a flat: 1 of 3 frames: {why}",
+        "3 of 3 frames stacked",
+    ]
+
+
+def test_a_frame_tells_why_its_flat_is_of_no_use(tmp_path: Path) -> None:
+    raw, flat = tmp_path / "raw.fits", tmp_path / "flat.fits"
+    fits.writeto(raw, np.random.default_rng(1).normal(800, 10, SHAPE))
+    fits.PrimaryHDU(header=fits.Header([("FAILURE", "none of its flats can be used")])).writeto(
+        flat
+    )
+    calibrate_frame.run(
+        raw,
+        tmp_path / "frame.fits",
+        sha256="0",
+        masters={"flat": flat},
+        saturation_limit=60000,
+        doubtful_darks="skip",
+        debug_region=0,
+    )
+    header = read_frame(tmp_path / "frame.fits").header
+    assert header["FLAT"] == "none; none of its flats can be used"
+
+
 def test_the_summary_tells_what_the_pixels_showed(tmp_path: Path) -> None:
     rows = [
         {"frame": f"{k}", "status": "stacked", "dark": "a", "saturation_found_adu": top}

@@ -107,7 +107,11 @@ def test_flats_are_freed_of_their_bias_before_they_are_scaled(tmp_path: Path) ->
     combine_flats.run(flats, None, tmp_path / "flat.fits", freed=False, saturation_limit=65535)
     assert "; neither dark nor bias" in read_header(tmp_path / "flat.fits")["MASTER"]
     combine_flats.run(flats, None, tmp_path / "flat.fits", saturation_limit=5000)
-    assert read_header(tmp_path / "flat.fits")[FAILURE] == "none of its flats can be used."
+    told = "none of its flats can be used: f0.fits: 100% of its pixels are saturated"
+    assert read_header(tmp_path / "flat.fits")[FAILURE] == told
+    combine_flats.run(flats, None, tmp_path / "flat.fits", saturation_limit=15000)
+    name = "master of 1 of 2: Ha 60 x 40; f1.fits: 83% of its pixels are saturated"
+    assert read_header(tmp_path / "flat.fits")["MASTER"] == name
 
 
 def frames(**taken: Exposure) -> Frames:

@@ -103,7 +103,7 @@ def test_light_and_darkness_stay_data(make: Callable[[], NDArray[np.float32]]) -
     assert not np.isnan(data).any()
 
 
-@pytest.mark.parametrize("sentinel", [-999.0, -32768.0, -1e30])
+@pytest.mark.parametrize("sentinel", [-999.0, -32768.0, -1e30, 1e30, 3.4e38])
 @pytest.mark.parametrize("level", [500.5, 0.3])
 def test_numbers_that_stand_for_none_are_no_data(
     sentinel: float, level: float, tmp_path: Path

@@ -73,6 +73,20 @@ def test_hot_pixels_that_only_the_dark_has_make_the_frame_worse() -> None:
     assert text.endswith("of the light of its hot pixels is in the frame")
 
 
+@pytest.mark.parametrize("part", [1 / 16, 0.2])
+def test_a_dark_that_takes_too_little_off_is_told(part: float) -> None:
+    """Darks of 12 bits for lights that are shifted to 16; darks of a fifth of the exposure."""
+    noise = np.random.default_rng(3).normal(0, 2, SHAPE)
+    dark = (300 + part * (dark_signal() - 300) + noise).astype(np.float32)
+    (text,) = suspicions(frame(), dark)
+    assert text.startswith("its hot pixels are ")
+    assert float(text.split()[4]) == pytest.approx(1 / part, rel=0.15)
+
+
+def test_a_dark_of_nothing_is_told() -> None:
+    assert suspicions(frame(), np.zeros(SHAPE, np.float32)) == ["the dark is zero everywhere"]
+
+
 def test_a_noisy_dark_makes_the_frame_worse() -> None:
     _, (text,) = told(dark_signal() + np.random.default_rng(5).normal(0, 40, SHAPE))
     assert text.startswith("noise grew from 2")

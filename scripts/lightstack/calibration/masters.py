@@ -24,7 +24,7 @@ from scripts.lightstack.raw.image import RawImage, UnusableFrameError
 from scripts.lightstack.raw.images import AS_STATED, read_image
 from scripts.lightstack.raw.overscan import without_overscan
 from scripts.lightstack.raw.sections import Asked
-from scripts.lightstack.text import DOUBT, printable
+from scripts.lightstack.text import DOUBT, printable, text_of
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -82,6 +82,7 @@ def write_master(
     levels: Callable[[Sequence[NDArray[np.float32]]], NDArray[np.float32]] | None = None,
     finish: Callable[[NDArray[np.float32], Exposure], None] | None = None,
     doubt: str = "",
+    left_out: Sequence[str] = (),
 ) -> None:
     """Combine images of one kind and write their master.
 
@@ -108,6 +109,8 @@ def write_master(
         Changes the combined image, given how its first raw frame was taken.
     doubt : str, optional
         What speaks against the master, for its name.
+    left_out : sequence of str, optional
+        Why raw frames cannot be used; read when all `images` are.
     """
     from astropy.io import fits
 
@@ -118,7 +121,8 @@ def write_master(
         else:
             count, image, noise = _combined(images, master.parent, combine, variance, levels)
         if image is None:
-            card = (FAILURE, f"none of its {noun} can be used.")
+            why = f": {left_out[0]}" if left_out else "."
+            card = (FAILURE, printable(f"none of its {noun} can be used{why}"))
             fits.PrimaryHDU(header=fits.Header([card])).writeto(file)
             return
         header, pixels = image
@@ -130,11 +134,17 @@ def write_master(
         taken = exposure_of(header, (ny, nx))
         if finish is not None:
             finish(pixels, taken)
+        doubt = DOUBT.join(filter(None, [doubt, *left_out[:1]]))
         values = [text for key in told if (text := VALUES[key](taken))]
         name = " ".join([f"master of {number}:", *values, f"{nx} x {ny}"])
         header["MASTER"] = printable(DOUBT.join(filter(None, [name, doubt])))
         fits.PrimaryHDU(pixels, header).writeto(file)
     log.info("%s", name)
+
+
+def why_unusable(path: Path) -> str:
+    """Say why there is no image in a master; nothing if there is one."""
+    return text_of(read_header(path).get(FAILURE, ""))
 
 
 def open_master(path: Path) -> Master | None:

@@ -33,6 +33,10 @@ MOST_HOT = 0.02
 
 HOT_PART_SHARED = 0.3
 
+TIMES_HOTTER = 2.0
+"""A sensor that is some degrees warmer stays below this; other exposures and gains, or 12 bits
+that are shifted to 16 in the frame alone, do not."""
+
 
 def sampling(shape: tuple[int, int], period: int = 1) -> int:
     """Tell how far apart the pixels are by which a frame and its dark are judged.
@@ -91,8 +95,8 @@ def suspicions(before: NDArray[np.float32], dark: NDArray[np.float32]) -> list[s
     Returns
     -------
     list of str
-        A text with numbers for each sign of another level; the sky that is subtracted next takes
-        it off again.
+        A text with numbers for each sign of another level, which the sky that is subtracted next
+        takes off again, or of a dark that takes too little off.
     """
     after = before - dark
     if not np.isfinite(after).any():
@@ -105,6 +109,11 @@ def suspicions(before: NDArray[np.float32], dark: NDArray[np.float32]) -> list[s
     below = float(np.mean(after[np.isfinite(after)] < -FAR_BELOW_ZERO * noise))
     if below > MOST_BELOW_ZERO:
         found.append(f"{below:.0%} of the pixels are far below zero after it")
+    if not np.any(dark):
+        found.append("the dark is zero everywhere")
+    times = _times_hotter(before, dark)
+    if times is not None:
+        found.append(f"its hot pixels are {times:.1f} times as bright in the frame")
     return found
 
 
@@ -132,3 +141,20 @@ def _hot_part_shared(frame: NDArray[np.float32], dark: NDArray[np.float32]) -> f
     if not MIN_HOT <= np.count_nonzero(hot) <= MOST_HOT * hot.size:
         return None
     return float(np.median((frame[hot] - sky) / excess[hot]))
+
+
+def _times_hotter(frame: NDArray[np.float32], dark: NDArray[np.float32]) -> float | None:
+    """How many times as bright a dark's hot pixels are in the frame, if they surely are brighter.
+
+    What is hot is told by the scatter of the dark: in the frame it may be lost in the noise, and
+    shows in the median of many pixels.
+    """
+    excess = dark - np.nanmedian(dark)
+    scatter = 1.4826 * float(np.nanmedian(np.abs(excess)))
+    hot = (excess > HOT * scatter) & np.isfinite(frame)
+    if not MIN_HOT <= np.count_nonzero(hot) <= MOST_HOT * hot.size:
+        return None
+    ratios = (frame[hot] - np.nanmedian(frame)) / excess[hot]
+    times = float(np.median(ratios))
+    error = 1.25 * 1.4826 * float(np.median(np.abs(ratios - times))) / math.sqrt(ratios.size)
+    return times if times - 3 * error > TIMES_HOTTER else None

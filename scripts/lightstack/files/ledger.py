@@ -103,16 +103,21 @@ def _about_darks(rows: list[dict[str, str]]) -> list[str]:
 
 
 def _about_other_masters(rows: list[dict[str, str]]) -> list[str]:
-    """Tell of bias frames and flats that may not suit their frames."""
+    """Tell of bias frames and flats that may not suit their frames, or that are of no use."""
     lines = []
     for noun, plural in (("bias", "Bias frames"), ("flat", "Flats")):
-        doubted = [row for row in rows if DOUBT in row[noun]]
+        told = [row for row in rows if DOUBT in row[noun]]
+        useless = [row for row in told if not has_dark(row[noun])]
+        doubted = [row for row in told if row not in useless]
         if doubted:
             name, _, why = on_one_line(doubted[0][noun]).partition(DOUBT)
             frame = on_one_line(doubted[0]["frame"])
             lines.append(
                 f"{plural} in doubt: {len(doubted)}, such as that of {frame} ({name}): {why}"
             )
+        if useless:
+            why = on_one_line(useless[0][noun]).partition(DOUBT)[2]
+            lines.append(f"Without a {noun}: {len(useless)} of {len(rows)} frames: {why}")
     return lines
 
 

@@ -95,7 +95,6 @@ class Uses:
             found.setdefault(CAUSES[self.left_out[path][0]], []).append(path)
         return found
 
-
     def strays(self) -> dict[str, list[str]]:
         """Paths of files that are used as their headers say, against their folders, by words."""
         found: dict[str, list[str]] = {}

@@ -137,7 +137,9 @@ def naming(path: Path) -> Iterator[None]:
 
 def damage(error: BaseException) -> str:
     """Say that a decoder gave up, in its own words as far as they mean anything."""
-    words = " ".join(str(error).split())[:200]
+    first = error.args[0] if error.args else ""
+    said = first.decode(errors="replace") if isinstance(first, bytes) else str(error)
+    words = " ".join(said.split())[:200]
     cause = f"{type(error).__name__}: {words}" if words else type(error).__name__
     return f"cannot be read: the file is damaged or of an unknown kind ({cause})."
 

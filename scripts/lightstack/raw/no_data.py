@@ -8,8 +8,11 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.raw.image import RawImage
 
-SENTINELS = (-999.0, -9999.0, -99999.0, -32767.0, -32768.0, -(2.0**31), -1e30, -1e31, -1e32)
+SENTINELS = (-999.0, -9999.0, -99999.0, -32767.0, -32768.0, -(2.0**31))
 """Numbers that programs write where they have none."""
+
+NO_LIGHT = 1e20
+"""Floats that are as large, of either sign, stand for none: no camera counts so far."""
 
 NEARLY = 1e-6
 
@@ -46,8 +49,11 @@ def blank_sentinels(image: RawImage) -> None:
     ----------
     image : RawImage
         The file's own numbers. The lowest of them counts as a sentinel if it is one of `SENTINELS`
-        and all others are far above.
+        and all others are far above, and floats beyond `NO_LIGHT` are in any case.
     """
+    if image.step == 0:
+        is_far = np.abs(image.data) >= NO_LIGHT
+        image.data[is_far] = image.peak[is_far] = np.nan
     for _ in SENTINELS:
         low = float(np.fmin.reduce(image.data, axis=None))
         # Of three colours made grey it has lost its last digits.
