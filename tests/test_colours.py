@@ -252,7 +252,7 @@ def test_a_frame_without_colours_is_named_and_the_others_are_stacked(tmp_path: P
     assert run.returncode == 0, run.output
     row = run.ledger["light_3"]
     assert row["status"] == "failed"
-    assert "light_3.fits: it has no colours" in row["reasons"]
+    assert "light_3.fits: no colours" in row["reasons"]
     assert "color to gray" in row["reasons"]
     assert stack(run)[1]["NCOMBINE"] == N_FRAMES - 1
 

@@ -84,9 +84,9 @@ def test_settings_that_have_changed_are_named() -> None:
 def test_the_plan_tells_how_many_jobs_and_why() -> None:
     plan = Plan()
     plan.count({"sort": 5, "join": 1, "make": 1, "total": 7})
-    plan.add("make", {"kind": "163c8b12dfa4"}, "Missing output files: b")
     for k in range(4):
-        plan.add("sort", {"sample": f"s{k}"}, "Forced execution")
+        plan.add("sort", {"sample": f"s{k}"}, "Forced execution", ["b", "raw"], [f"{k}.txt"])
+    plan.add("make", {"kind": "163c8b12dfa4"}, "Missing output files: b", [], ["b"])
     plan.add("sort", {"sample": "new"}, "Missing output files: a; Input files updated by another")
     assert plan.lines() == [
         "To be done: 7 jobs",

@@ -36,7 +36,7 @@ UNNEEDED = re.compile(
     "(jobs|checkpoint)|This was a dry-run|Config file .* is extended|Exiting because a job|"
     "Complete log|Would remove temporary|Write-protecting output|Reasons:|Some jobs were "
     "triggered by provenance|If you (prefer|are sure) that|Rules with provenance triggered jobs|"
-    "Removing output files of failed job"
+    "Removing output files of failed job|Loading script code for rule"
 )
 """Messages for someone who looks for faults of Snakemake; they are in its log."""
 
@@ -198,7 +198,8 @@ class LogHandler(LogHandlerBase):
         wildcards = dict(record.wildcards)
         self._jobs[record.jobid] = record.rule_name, ", ".join(wildcards.values())
         if self.common_settings.dryrun:
-            self._plan.add(record.rule_name, wildcards, record.reason)
+            files = record.input or (), record.output or ()
+            self._plan.add(record.rule_name, wildcards, record.reason, *files)
         else:
             self._progress.start(record.jobid, record.rule_name, record.created)
             self._show_progress()

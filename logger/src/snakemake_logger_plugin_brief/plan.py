@@ -3,8 +3,9 @@
 import ast
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 
 from snakemake_logger_plugin_brief.words import names, some, table
 
@@ -81,9 +82,10 @@ def _dictionaries(text: str) -> list[dict[object, object]]:
 
 @dataclass
 class _Stage:
-    """Jobs of a rule."""
+    """Jobs of a rule, and what the one with the most inputs is made of."""
 
     noun: str
+    inputs: Sequence[str] = ()
     reasons: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
@@ -93,21 +95,39 @@ class Plan:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._stages: dict[str, _Stage] = {}
+        self._makers: dict[str, str] = {}
 
     def count(self, jobs: Mapping[str, int]) -> None:
         """Take up how many jobs of each rule there are."""
         self._counts = Counter({rule: count for rule, count in jobs.items() if rule != "total"})
 
-    def add(self, rule: str, wildcards: Mapping[str, str], reason: str) -> None:
+    def add(
+        self,
+        rule: str,
+        wildcards: Mapping[str, str],
+        reason: str,
+        inputs: Sequence[str] = (),
+        outputs: Sequence[str] = (),
+    ) -> None:
         """Take up a job."""
         stage = self._stages.setdefault(rule, _Stage(next(iter(wildcards), "job")))
+        stage.inputs = max(stage.inputs, inputs, key=len)
+        self._makers |= dict.fromkeys(outputs, rule)
         stage.reasons[cause(reason)].append(", ".join(wildcards.values()))
 
     def lines(self) -> list[str]:
-        """Tell the plan, a line for each rule in the order of their jobs."""
+        """Tell the plan, a line for each rule, those that others wait for first."""
         if not self._counts:
             return []
-        rows = [(rule, *_told(stage)) for rule, stage in self._stages.items()]
+        before = {
+            rule: {self._makers[path] for path in stage.inputs if path in self._makers} - {rule}
+            for rule, stage in self._stages.items()
+        }
+        try:
+            order = list(TopologicalSorter(before).static_order())
+        except CycleError:
+            order = list(self._stages)
+        rows = [(rule, *_told(self._stages[rule])) for rule in order]
         rows += [
             (rule, some(count, "job"), "")
             for rule, count in self._counts.items()

@@ -213,9 +213,11 @@ def check_folders(settings: dict[str, Any], frames: Frames) -> None:
     """
     source = Path(settings["input_dir"])
     if not source.is_dir():
+        place = str(source) if source.is_absolute() else f"{source} in {Path.cwd()}"
+        wrong = f"{place} is no folder" if source.exists() else f"there is no folder {place}"
         raise SettingsError(
-            f"input_dir: there is no folder {source} in {Path.cwd()}. Put your frames there, or "
-            "set input_dir, for instance with --config input_dir=my_night"
+            f"input_dir: {wrong}. Put your frames into a folder of that name, or set input_dir, "
+            "for instance with --config input_dir=my_night"
         )
     for key in ("output_dir", "results_dir"):
         for raw in RAW_FOLDERS:
@@ -325,7 +327,8 @@ _KINDS = {
 
 
 def _path(error: Any) -> str:
-    return ".".join(map(str, error.absolute_path)) or "settings"
+    names = [name for name in error.absolute_path if isinstance(name, str)]
+    return ".".join(names) or "settings"
 
 
 def _sentence(error: Any) -> str:

@@ -23,8 +23,8 @@ Known = Mapping[str, Exposure | str]
 """How each file was taken, by its path, or the sentence that says why it cannot be read."""
 
 NO_COLOURS = (
-    "it has no colours (one plane, and no BAYERPAT in its header). Set color to gray to stack it, "
-    "or keep frames with and without colours apart."
+    "no colours (one plane, and no BAYERPAT in the header). Set color to gray to stack such "
+    "frames, or keep them apart from those with colours."
 )
 
 CAUSES = {
