@@ -83,8 +83,10 @@ def test_a_dark_that_takes_too_little_off_is_told(part: float) -> None:
     assert float(text.split()[4]) == pytest.approx(1 / part, rel=0.15)
 
 
-def test_a_dark_of_nothing_is_told() -> None:
-    assert suspicions(frame(), np.zeros(SHAPE, np.float32)) == ["the dark is zero everywhere"]
+@pytest.mark.parametrize("value", [0, 64])
+def test_a_dark_of_one_value_is_told(value: float) -> None:
+    dark = np.full(SHAPE, value, np.float32)
+    assert suspicions(frame(), dark) == [f"the dark is {value} ADU everywhere"]
 
 
 def test_a_noisy_dark_makes_the_frame_worse() -> None:

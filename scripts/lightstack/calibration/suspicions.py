@@ -109,8 +109,8 @@ def suspicions(before: NDArray[np.float32], dark: NDArray[np.float32]) -> list[s
     below = float(np.mean(after[np.isfinite(after)] < -FAR_BELOW_ZERO * noise))
     if below > MOST_BELOW_ZERO:
         found.append(f"{below:.0%} of the pixels are far below zero after it")
-    if not np.any(dark):
-        found.append("the dark is zero everywhere")
+    if np.fmax.reduce(dark, axis=None) == np.fmin.reduce(dark, axis=None):
+        found.append(f"the dark is {level:g} ADU everywhere")
     times = _times_hotter(before, dark)
     if times is not None:
         found.append(f"its hot pixels are {times:.1f} times as bright in the frame")
