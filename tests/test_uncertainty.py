@@ -54,8 +54,8 @@ def test_the_error_is_the_scatter_on_the_sky_and_in_stars(
     for mode, ratios in found.items():
         sky, *in_stars = ratios
         assert sky == pytest.approx(1, abs=0.05), mode
-        # Which values are in the middle, or near a limit, is chance where the seeing changes.
-        tolerance = {"median": 0.15, "sigma_clip": 0.1, "winsorized": 0.6}.get(mode, 0.06)
+        # Of the brightest stars, few pixels tell: in them chance decides which values are kept.
+        tolerance = {"median": 0.08, "winsorized": 0.15}.get(mode, 0.06)
         assert in_stars == pytest.approx([1] * len(in_stars), abs=tolerance), mode
 
 

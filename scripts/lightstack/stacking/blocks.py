@@ -15,6 +15,10 @@ WIDTH = 128
 """Columns of a block: values and sorted values of 400 frames fit a processor's cache (tuned:
 `benchmarks/stack_kernels.py`)."""
 
+CHANCE = 1.5
+"""Standard deviations of a scatter, within which it may be noise (tuned:
+`benchmarks/uncertainty_table.py`; less costs time, more misses faint stars)."""
+
 Block = NDArray[np.float32]
 
 Counts = NDArray[np.int64]
@@ -26,12 +30,19 @@ Line = NDArray[np.float64]
 def fetch(cube: Block, y: int, x: int, values: Block) -> Counts:
     """Copy the block at (x, y) of an (n, k, nx) cube, and count each pixel's values."""
     width = min(WIDTH, cube.shape[2] - x)
-    count = np.zeros(WIDTH, np.int64)
     for i in range(values.shape[0]):
         for k in range(width):
             values[i, k] = cube[i, y, x + k]
         for k in range(width, WIDTH):
             values[i, k] = np.nan
+    return counts(values)
+
+
+@compiled
+def counts(values: Block) -> Counts:
+    """Count each pixel's values."""
+    count = np.zeros(WIDTH, np.int64)
+    for i in range(values.shape[0]):
         for k in range(WIDTH):
             count[k] += not np.isnan(values[i, k])
     return count
@@ -81,7 +92,7 @@ def standard_error(values: Block, variances: Block, weights: Line, shared: float
 def excess(values: Block, variances: Block) -> Line:
     """Tell how much more values scatter than their variances explain, over these.
 
-    It is 0 unless it is more than chance makes: two standard deviations of what few values tell.
+    It is 0 unless it is more than `CHANCE` often makes of few values.
     """
     number, mean = np.zeros(WIDTH), np.zeros(WIDTH)
     expected, found = np.zeros(WIDTH), np.zeros(WIDTH)
@@ -99,42 +110,8 @@ def excess(values: Block, variances: Block) -> Line:
     for k in range(WIDTH):
         free = max(number[k] - 1, 1.0)
         ratio = found[k] / free / (expected[k] / number[k]) - 1
-        found[k] = ratio if ratio > 2 * np.sqrt(2 / free) else 0.0
+        found[k] = ratio if ratio > CHANCE * np.sqrt(2 / free) else 0.0
     return found
-
-
-@compiled
-def error_of_clipped(
-    values: Block,
-    kept: Block,
-    variances: Block,
-    weights: Line,
-    limits: tuple[Line, Line],
-    shared: float,
-) -> Line:
-    """Give the standard error of the `average` of values that are kept within limits.
-
-    Where values differ by more than their noise, as in stars of changing seeing, chance decides
-    which of those near a limit are kept, and the average goes with them.
-    """
-    error = standard_error(kept, variances, weights, shared)
-    spread = excess(values, variances)
-    if spread.max() > 0:
-        average_of_kept, _ = average(kept, weights)
-        low, high = limits
-        for k in range(WIDTH):
-            total = weight = 0.0
-            for i in range(values.shape[0] if spread[k] > 0 else 0):
-                value, variance = values[i, k], variances[i, k]
-                if not np.isnan(value):
-                    near = min((value - low[k]) ** 2, (value - high[k]) ** 2) / variance
-                    # Of chances p to be kept, p (1 - p), nearly.
-                    doubt = 0.25 * max(1 - near / 5, 0.0) ** 2
-                    total += doubt * (weights[i] * (value - average_of_kept[k])) ** 2
-                    weight += 0.0 if np.isnan(kept[i, k]) else weights[i]
-            if total > 0:
-                error[k] = np.sqrt(error[k] ** 2 + total / weight**2)
-    return error
 
 
 @compiled

@@ -27,7 +27,7 @@ from scripts.lightstack.stacking.blocks import (
     Line,
     average,
     clip,
-    error_of_clipped,
+    counts,
     excess,
     fetch,
     put,
@@ -42,6 +42,7 @@ from scripts.lightstack.stacking.modes import (
     clip_mode,
 )
 from scripts.lightstack.stacking.propagation import variance_of_median
+from scripts.lightstack.stacking.repeats import PIXELS, repeat, tell_errors
 from scripts.lightstack.stacking.sorting import (
     Pairs,
     median_of_sorted,
@@ -276,10 +277,12 @@ def _combine_rows(
     noise: _Noise,
 ) -> None:
     """Compute the six modes."""
-    variance = np.empty((cube.shape[0], WIDTH), np.float32)
-    error_slots, errors = outputs.error_slots, outputs.errors
     values = np.empty((cube.shape[0], WIDTH), np.float32)
-    ranked = np.empty((cube.shape[0], WIDTH), np.float32)
+    variances, ranked, repeats = (
+        np.empty_like(values),
+        np.empty_like(values),
+        np.empty_like(values),
+    )
     slots, images = outputs.slots, outputs.images
     by_rank = max(slots[_MEDIAN], slots[_MIN], slots[_MAX])
     for y in range(start, stop):
@@ -287,14 +290,6 @@ def _combine_rows(
         for x in range(0, cube.shape[2], WIDTH):
             count = fetch(cube, y, x, values)
             put(count, x, outputs.coverage[row])
-            if noise.variances.size:
-                fetch(noise.variances, y, x, variance)
-            if error_slots[_MEAN] >= 0:
-                error = standard_error(values, variance, weights, noise.shared)
-                put(error, x, errors[error_slots[_MEAN], row])
-            if error_slots[_MEDIAN] >= 0:
-                error = _error_of_median(values, variance, count, noise)
-                put(error, x, errors[error_slots[_MEDIAN], row])
             if slots[_MEAN] >= 0:
                 put(average(values, weights)[0], x, images[slots[_MEAN], row])
             if by_rank >= 0:
@@ -305,43 +300,83 @@ def _combine_rows(
                 if slots[_STD] >= 0:
                     put(std, x, images[slots[_STD], row])
                 if slots[_SIGMA_CLIP] >= 0:
-                    reach = sigma_clip * std
-                    kept = clip(values, mean - reach, mean + reach)
+                    kept = _near(values, mean, sigma_clip * std)
                     clipped, number = average(kept, weights)
                     put(clipped, x, images[slots[_SIGMA_CLIP], row])
-                    if error_slots[_SIGMA_CLIP] >= 0:
-                        limits = mean - reach, mean + reach
-                        error = error_of_clipped(
-                            values, kept, variance, weights, limits, noise.shared
-                        )
-                        put(error, x, errors[error_slots[_SIGMA_CLIP], row])
                     put(count - number, x, outputs.rejected[row])
+            if noise.variances.size:
+                fetch(noise.variances, y, x, variances)
+                block = values, variances, repeats, ranked
+                _write_errors(block, count, network, weights, sigma_clip, x, row, outputs, noise)
 
 
 @compiled
-def _error_of_median(values: Block, variances: Block, count: Counts, noise: _Noise) -> Line:
+def _write_errors(
+    block: tuple[Block, Block, Block, Block],
+    count: Counts,
+    network: Pairs,
+    weights: Line,
+    sigma_clip: float,
+    x: int,
+    row: int,
+    outputs: _Outputs,
+    noise: _Noise,
+) -> None:
+    """Write the standard errors of a block; its last two parts are room."""
+    values, variances, repeats, ranked = block
+    slots, errors = outputs.error_slots, outputs.errors
+    of_median = _error_of_median(variances, count, noise)
+    of_clipped = standard_error(values, variances, weights, noise.shared)
+    if slots[_MEAN] >= 0:
+        put(of_clipped, x, errors[slots[_MEAN], row])
+    if slots[_MEDIAN] < 0 and slots[_SIGMA_CLIP] < 0:
+        return
+    if slots[_SIGMA_CLIP] >= 0:
+        mean, std = _moments(values, count)
+        kept = _near(values, mean, sigma_clip * std)
+        of_clipped = standard_error(kept, variances, weights, noise.shared)
+    spread = excess(values, variances)
+    spreading = np.nonzero(spread)[0]
+    for first in range(0, spreading.size, PIXELS):
+        chosen = spreading[first : first + PIXELS]
+        repeat(values, variances, spread, x, chosen, repeats)
+        count = counts(repeats)
+        pair = values, variances
+        if slots[_MEDIAN] >= 0:
+            sort_columns(repeats, network, ranked)
+            medians = _medians(ranked, count)
+            tell_errors(medians, repeats, weights, pair, noise.shared, chosen, of_median)
+        if slots[_SIGMA_CLIP] >= 0:
+            mean, std = _moments(repeats, count)
+            clipped, _ = average(_near(repeats, mean, sigma_clip * std), weights)
+            tell_errors(clipped, repeats, weights, pair, noise.shared, chosen, of_clipped)
+    if slots[_MEDIAN] >= 0:
+        put(of_median, x, errors[slots[_MEDIAN], row])
+    if slots[_SIGMA_CLIP] >= 0:
+        put(of_clipped, x, errors[slots[_SIGMA_CLIP], row])
+
+
+@compiled
+def _near(values: Block, mean: Line, reach: Line) -> Block:
+    """Replace by NaN what is further from the mean."""
+    return clip(values, mean - reach, mean + reach)
+
+
+@compiled
+def _error_of_median(variances: Block, count: Counts, noise: _Noise) -> Line:
     """Give the standard error of the median of values with these variances.
 
     That of n values is the variance of a mean times `of_median` where all have the same; else it
-    follows from how densely each of them lies at the middle, 1 over its standard deviation. Where
-    values differ by more than their noise, they lie less densely: with r the variance of their
-    means over that of the noise, both normal, the median has ``(1 + r) (1 - 2 / pi
-    arcsin(r / (1 + r)))`` times the variance, and never more than the values in the middle.
+    follows from how densely each of them lies at the middle, 1 over its standard deviation.
     """
-    density, spread, typical = np.zeros(WIDTH), excess(values, variances), np.zeros(WIDTH)
-    for i in range(values.shape[0]):
+    density = np.zeros(WIDTH)
+    for i in range(variances.shape[0]):
         for k in range(WIDTH):
-            missing = np.isnan(values[i, k])
+            missing = np.isnan(variances[i, k])
             density[k] += 0.0 if missing else 1 / np.sqrt(variances[i, k])
-            typical[k] += 0.0 if missing else variances[i, k]
     error = np.empty(WIDTH)
     for k in range(WIDTH):
         variance = noise.of_median[count[k]] * count[k] / density[k] ** 2
-        if spread[k] > 0:
-            r = spread[k]
-            variance *= (1 + r) * (1 - np.arcsin(r / (1 + r)) * 2 / np.pi)
-            middle = 1 if count[k] % 2 else 2
-            variance = min(variance, typical[k] / count[k] / middle)
         error[k] = np.sqrt(variance + noise.shared)
     return error
 
@@ -364,11 +399,19 @@ def _moments(values: Block, count: Counts) -> tuple[Line, Line]:
 
 
 @compiled
-def _write_ranks(ranked: Block, count: Counts, x: int, row: int, outputs: _Outputs) -> None:
-    """Write the modes that are read from sorted values."""
-    median, lowest, highest = np.empty(WIDTH), np.empty(WIDTH), np.empty(WIDTH)
+def _medians(ranked: Block, count: Counts) -> Line:
+    """Median of each pixel's sorted values."""
+    median = np.empty(WIDTH)
     for k in range(WIDTH):
         median[k] = median_of_sorted(ranked, 0, count[k], k)
+    return median
+
+
+@compiled
+def _write_ranks(ranked: Block, count: Counts, x: int, row: int, outputs: _Outputs) -> None:
+    """Write the modes that are read from sorted values."""
+    median, lowest, highest = _medians(ranked, count), np.empty(WIDTH), np.empty(WIDTH)
+    for k in range(WIDTH):
         lowest[k] = ranked[0, k] if count[k] else np.nan
         highest[k] = ranked[count[k] - 1, k] if count[k] else np.nan
     slots, images = outputs.slots, outputs.images

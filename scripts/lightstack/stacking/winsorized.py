@@ -15,11 +15,14 @@ from scripts.lightstack.stacking.blocks import (
     Line,
     average,
     clip,
-    error_of_clipped,
+    counts,
+    excess,
     fetch,
     put,
+    standard_error,
 )
 from scripts.lightstack.stacking.modes import ClipInputs, InParts
+from scripts.lightstack.stacking.repeats import PIXELS, repeat, tell_errors
 from scripts.lightstack.stacking.sorting import (
     Pairs,
     median_of_sorted,
@@ -82,29 +85,39 @@ def _clip_rows(
     variance = np.empty((cube.shape[0], WIDTH), np.float32)
     values = np.empty((cube.shape[0], WIDTH), np.float32)
     ranked = np.empty((cube.shape[0], WIDTH), np.float32)
+    repeats = np.empty((cube.shape[0], WIDTH), np.float32)
     for y in range(start, stop):
         for x in range(0, cube.shape[2], WIDTH):
             count = fetch(cube, y, x, values)
             sort_columns(values, network, ranked)
-            low, high, limits = _limits(ranked, count, limit)
+            low, high = _limits(ranked, count, limit)
             kept = clip(values, low, high)
             mean, number = average(kept, weights)
             put(mean, x, image[y - start])
             if error.size:
                 fetch(variances, y, x, variance)
-                told = error_of_clipped(values, kept, variance, weights, limits, shared)
+                told = standard_error(kept, variance, weights, shared)
+                spread = excess(values, variance)
+                spreading = np.nonzero(spread)[0]
+                for first in range(0, spreading.size, PIXELS):
+                    chosen = spreading[first : first + PIXELS]
+                    repeat(values, variance, spread, x, chosen, repeats)
+                    sort_columns(repeats, network, ranked)
+                    low, high = _limits(ranked, counts(repeats), limit)
+                    results, _ = average(clip(repeats, low, high), weights)
+                    blocks = values, variance
+                    tell_errors(results, repeats, weights, blocks, shared, chosen, told)
                 put(told, x, error[y - start])
             put(count - number, x, rejected[y - start])
 
 
 @compiled
-def _limits(ranked: Block, count: Counts, sigma: float) -> tuple[Line, Line, tuple[Line, Line]]:
-    """Find the lowest and the highest value of each pixel that are kept, and the last limits.
+def _limits(ranked: Block, count: Counts, sigma: float) -> tuple[Line, Line]:
+    """Find the lowest and the highest value of each pixel that are kept.
 
     Outliers are trimmed in rounds as long as more than `LEAST_VALUES` are left.
     """
     low, high = np.empty(WIDTH), np.empty(WIDTH)
-    below, above = np.full(WIDTH, -np.inf), np.full(WIDTH, np.inf)
     sums = np.zeros((2, ranked.shape[0] + 1))
     for k in range(WIDTH):
         first, last, before = 0, count[k], -1
@@ -112,13 +125,12 @@ def _limits(ranked: Block, count: Counts, sigma: float) -> tuple[Line, Line, tup
             before = last - first
             centre = median_of_sorted(ranked, first, last, k)
             reach = sigma * _spread(ranked, first, last, k, sums)
-            below[k], above[k] = centre - reach, centre + reach
             while last - first > LEAST_VALUES and ranked[first, k] < centre - reach:
                 first += 1
             while last - first > LEAST_VALUES and ranked[last - 1, k] > centre + reach:
                 last -= 1
         low[k], high[k] = ranked[first, k], ranked[max(last - 1, 0), k]
-    return low, high, (below, above)
+    return low, high
 
 
 @compiled
