@@ -126,8 +126,11 @@ def noise_of(data: NDArray[np.float32]) -> float:
 
 def _bands(data: NDArray[np.float32], axis: int) -> float:
     """How much the medians of rows (axis 1) or columns (axis 0) differ [ADU]."""
-    has_data = np.isfinite(data).any(axis=axis)
-    medians = np.nanmedian(np.compress(has_data, data, axis=1 - axis), axis=axis)
+    known = np.isfinite(data)
+    if known.all():
+        medians = np.median(data, axis=axis)  # a third of the time of the other
+    else:
+        medians = np.nanmedian(np.compress(known.any(axis=axis), data, axis=1 - axis), axis=axis)
     low, high = np.percentile(medians, (2, 98))
     return float(high - low)
 
