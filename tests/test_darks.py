@@ -64,6 +64,7 @@ FULL = Exposure(
         {"window": (0, 16)},
         {"camera": "Another"},
         {"calibrated": "B"},
+        {"unit": "electrons"},
         {"gain": None, "egain": 0.5},
         {"picture": True, "orientation": "TOP-DOWN"},
     ],
@@ -72,7 +73,7 @@ FULL = Exposure(
 def test_a_dark_that_differs_in_one_value_is_neither_used_nor_pooled(
     other: dict[str, Any],
 ) -> None:
-    frame = replace(FULL, egain=1.0)
+    frame = replace(FULL, egain=1.0, unit="ADU")
     dark = replace(frame, **other)
     assert match_master(frame, {"m": dark}, 1.0).master is None
     assert match_master(dark, {"m": frame}, 1.0).master is None

@@ -83,6 +83,8 @@ EGAIN = Quantity("e-/ADU", lambda frame: frame.egain, tolerance=EGAIN_TOLERANCE)
 
 CALIBRATION = Quantity("calibration", lambda frame: frame.calibrated or "none")
 
+UNIT = Quantity("unit", lambda frame: frame.unit or "ADU")
+
 ROWS = Quantity(
     "row order",
     lambda frame: "top-down (pictures)" if frame.picture else "unknown (FITS without ROWORDER)",
@@ -91,7 +93,7 @@ ROWS = Quantity(
 
 BY_NAME = {
     quantity.name: quantity
-    for quantity in (*SENSOR, EXPOSURE, TEMPERATURE, FILTER, EGAIN, CALIBRATION, ROWS)
+    for quantity in (*SENSOR, EXPOSURE, TEMPERATURE, FILTER, EGAIN, CALIBRATION, UNIT, ROWS)
 }
 
 
@@ -371,7 +373,7 @@ def _differing(
     """Quantities that both state, and not as the same."""
     quantities = [*demands.quantities]
     if demands.is_raw:
-        quantities.append(CALIBRATION)
+        quantities += [CALIBRATION, UNIT]
     if one.gain is None or other.gain is None:
         quantities.append(EGAIN)
     if one.picture != other.picture and None in (one.orientation, other.orientation):

@@ -111,6 +111,9 @@ CALIBRATION_KEYS = (
     ("FLATCOR", "F"),  # IRAF
 )
 
+UNITS = {"ADU": "adu adus dn count counts ct", "electrons": "e electron electrons"}
+"""What BUNIT calls the units of pixels, letters alone."""
+
 OVERSCAN_KEYS = ("OVERSCAN", "SUBOSCAN")
 """In which IRAF and ccdproc say in words that they have subtracted the overscan."""
 
@@ -130,6 +133,7 @@ EXPOSURE_CARDS = tuple(
             *(TYPE_KEYS + COUNT_KEYS + OVERSCAN_KEYS),
             "PICTTYPE",
             "ROWORDER",
+            "BUNIT",
         )
     )
 )
@@ -180,6 +184,8 @@ class Exposure:
         What the header says that the frame is: see `raw.roles`.
     calibrated : str
         What was taken off already: B for bias, D for dark, F for flat.
+    unit : str or None
+        Of the pixels, as `UNITS` calls it.
     n_combined : int, optional
         Number of exposures that were combined.
     picture : bool
@@ -215,6 +221,7 @@ class Exposure:
     date: str | None = None
     role: str | None = None
     calibrated: str = ""
+    unit: str | None = None
     n_combined: int | None = None
     picture: bool = False
     pixel_type: str = ""
@@ -263,6 +270,7 @@ def exposure_of(
         date=_date(header),
         role=role_by_header(header),
         calibrated=_calibrated(header),
+        unit=_unit(header),
         n_combined=n_combined(header),
         picture=picture,
         pixel_type=pixel_type,
@@ -347,6 +355,11 @@ def _date(header: Cards) -> str | None:
     date, time = text(header, DATE_KEYS), text(header, TIME_KEYS)
     is_day = date is not None and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", date)
     return f"{date}T{time}" if is_day and time and ":" in time else date
+
+
+def _unit(header: Cards) -> str | None:
+    stated = re.sub("[^a-z]", "", (text(header, ("BUNIT",)) or "").lower())
+    return next((unit for unit, words in UNITS.items() if stated in words.split()), None)
 
 
 def _calibrated(header: Cards) -> str:
