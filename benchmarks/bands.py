@@ -58,7 +58,7 @@ def do_job(folder: Path, job: str, options: argparse.Namespace) -> None:
         measure_seeing.run(alignment, cleaned, seeing, **group, **how)
     elif job == "join":
         bands = [folder / f"band_{number}.fits" for number in range(1, count + 1)]
-        join_bands.run(alignment, cleaned, bands, stacks, thumbnails, **group, **how)
+        join_bands.run(alignment, cleaned, seeing, bands, stacks, thumbnails, **group, **how)
     else:
         stack_band.run(
             alignment,

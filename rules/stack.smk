@@ -123,6 +123,7 @@ else:
         input:
             alignment=alignment_of_group,
             cleaned=of_frames_on_grid(STACKED),
+            seeing=seeing_if_needed(),
             bands=bands_of_group,
         output:
             stacks=stack_files(),

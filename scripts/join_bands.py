@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.lightstack.job import job_log
 from scripts.lightstack.stacking.joining import joined
+from scripts.lightstack.stacking.measuring import read_measured
 from scripts.lightstack.stacking.products import make_stacks
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 def run(
     alignment: Path,
     cleaned: dict[str, Path],
+    seeing: Path | None,
     bands: list[Path],
     stacks: dict[str, Path],
     thumbnails: Path,
@@ -25,6 +27,8 @@ def run(
     ----------
     alignment, cleaned, stacks, thumbnails
         As in `products.make_stacks`. Of the frames, only the headers are read.
+    seeing : Path or None
+        As in `stack_band`.
     bands : list of Path
         What `stack_band` wrote, from the first row of the image on.
     what
@@ -36,7 +40,8 @@ def run(
         If fewer than two frames are aligned, and there is no other group.
     """
     make_stacks(
-        lambda stacked: joined(bands, stacked.n_rows),
+        lambda stacked: read_measured(seeing, len(stacked.planes)),
+        lambda stacked, _: joined(bands, stacked.n_rows),
         alignment,
         cleaned,
         stacks,
@@ -51,6 +56,7 @@ if "snakemake" in globals():
         run(
             Path(given.alignment),
             dict(zip(snakemake.params.frames, map(Path, given.cleaned), strict=True)),
+            Path(given.seeing) if given.seeing else None,
             list(map(Path, given.bands)),
             {mode: Path(path) for mode, path in snakemake.params.stacks.items()},
             Path(snakemake.output.thumbnails),

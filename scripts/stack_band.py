@@ -8,7 +8,7 @@ from scripts.lightstack.files.band_file import write_band
 from scripts.lightstack.job import job_log
 from scripts.lightstack.stacking.bands import rows_of_band
 from scripts.lightstack.stacking.joining import as_images
-from scripts.lightstack.stacking.modes import measuring_mode
+from scripts.lightstack.stacking.measuring import read_measured
 from scripts.lightstack.stacking.products import Stacked
 
 if TYPE_CHECKING:
@@ -56,12 +56,8 @@ def run(
             write_band(file, 0, [])
         return
     rows = rows_of_band(number, count, stacked.n_rows)
-    measured = (
-        measuring_mode().read_measured(seeing, len(stacked.planes))
-        if seeing
-        else [{} for _ in stacked.planes]
-    )
-    bands = stacked.bands(modes, stack_memory_mb, threads, measured.__getitem__, rows)
+    measured = read_measured(seeing, len(stacked.planes))
+    bands = stacked.bands(modes, stack_memory_mb, threads, measured, rows)
     with atomic_write(band) as file:
         write_band(file, rows[1] - rows[0], (as_images(made) for _, made in bands))
 

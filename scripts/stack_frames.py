@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from scripts.lightstack.job import job_log
 from scripts.lightstack.stacking.bands import Band
 from scripts.lightstack.stacking.measuring import measure
-from scripts.lightstack.stacking.products import Stacked, make_stacks
+from scripts.lightstack.stacking.products import Measured, Stacked, make_stacks
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -41,14 +41,17 @@ def run(
         If fewer than two frames are aligned, and there is no other group.
     """
 
-    def bands(stacked: Stacked) -> Iterable[Band]:
-        def measured(number: int) -> dict[str, Any]:
-            plane = stacked.planes[number]
-            return measure(plane, stacks, threads, uncertainty=stacked.uncertainty)
+    def measured_of(stacked: Stacked) -> Measured:
+        return [
+            measure(plane, stacks, threads, uncertainty=stacked.uncertainty)
+            for plane in stacked.planes
+        ]
 
+    def bands(stacked: Stacked, measured: Measured) -> Iterable[Band]:
         return stacked.bands(list(stacks), stack_memory_mb, threads, measured)
 
     make_stacks(
+        measured_of,
         bands,
         alignment,
         cleaned,

@@ -106,7 +106,7 @@ def stack_in_bands(
         )
         assert is_whole(str(band))
     thumbnails = out / "work" / "thumbnails.fits"
-    join_bands.run(alignment, cleaned, bands, stacks, thumbnails, **group, **how)
+    join_bands.run(alignment, cleaned, seeing, bands, stacks, thumbnails, **group, **how)
 
 
 @pytest.mark.parametrize("count", [1, 3, 700])
@@ -180,6 +180,23 @@ def test_noise_clip_removes_trails_and_keeps_the_stars(
     assert stars.sum() > 500
     kept = image["noise_clip"][stars].sum() / image["mean"][stars].sum()
     assert kept == pytest.approx(1, abs=0.003)
+
+
+def test_the_coadd_says_what_it_is_and_what_it_makes_of_a_star(stacks: dict[str, Path]) -> None:
+    with fits.open(stacks["proper"], checksum=True) as hdus, fits.open(stacks["mean"]) as others:
+        header, psf = hdus[0].header, hdus["PSF"]
+        assert [hdu.name for hdu in hdus[1:]] == ["COVERAGE", "REJECTED", "PSF", "FRAMES"]
+        assert (header["WEIGHTS"], others[0].header["WEIGHTS"]) == ("noise", "none")
+        assert (header["PSFMATCH"], header["CLIPSIG"]) == (True, 4)
+        assert psf.header["NSTARS"] > 10
+        assert psf.data.sum(dtype=float) == pytest.approx(1, abs=1e-5)
+        assert np.unravel_index(psf.data.argmax(), psf.shape) == (20, 20)
+        sky = (hdus["COVERAGE"].data == 12) & (np.abs(others[0].data) < 20)
+        noise = 1.4826 * np.median(np.abs(hdus[0].data[sky] - np.median(hdus[0].data[sky])))
+        assert noise == pytest.approx(header["NOISEADU"] / header["NOISCORR"], rel=0.1)
+        stars = (hdus["COVERAGE"].data == 12) & (others[0].data > 500)
+        kept = hdus[0].data[stars].sum(dtype=float) / others[0].data[stars].sum(dtype=float)
+        assert kept == pytest.approx(1, abs=0.005)
 
 
 def aligned(run: Run) -> list[AlignedFrame]:
@@ -306,6 +323,7 @@ def test_the_recipe_has_the_modules_that_a_stack_loads(
         (["mean"], False),
         (["mean", "winsorized"], False),
         (["noise_clip"], False),
+        (["proper"], False),
         (["mean", "median"], True),
     ):
         settings = {"modes": modes, "color": "gray", "uncertainty": uncertainty}
@@ -327,7 +345,9 @@ def test_the_recipe_has_the_modules_that_a_stack_loads(
         names = {path.stem for path in in_recipe}
         # Gains that are not stated are measured as noise_clip does it.
         optional = {"noise_clip"} if uncertainty else set(modes) - {"mean"}
-        assert names & {"winsorized", "noise_clip"} == optional
+        optional |= {"noise_clip", "proper_kernels", "own_psf"} if "proper" in modes else set()
+        own = {"winsorized", "noise_clip", "proper", "proper_kernels", "own_psf"}
+        assert names & own == optional
     assert loaded["mean"] < loaded["winsorized"]
     assert loaded["mean"] < loaded["noise_clip"]
 

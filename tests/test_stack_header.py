@@ -180,7 +180,7 @@ def test_what_is_known_of_averages_is_said_of_no_other_mode() -> None:
         assert {mode for mode, header in found.items() if keyword in header} == set(AVERAGES)
     assert {mode for mode, header in found.items() if "SATURATE" not in header} == {"std"}
     assert {mode for mode, header in found.items() if "CLIPSIG" in header} == {
-        *("sigma_clip", "winsorized", "noise_clip")
+        *("sigma_clip", "winsorized", "noise_clip", "proper")
     }
 
 

@@ -40,6 +40,14 @@ def count_extension(name: str, count: NDArray[np.integer]) -> Extension:
     return _extension(header, count.data.cast("B"))
 
 
+def image_extension(name: str, image: NDArray[np.float32], cards: list[Any]) -> Extension:
+    """Make an image HDU with further cards."""
+    from astropy.io import fits
+
+    header = fits.ImageHDU(image, fits.Header(cards), name).header
+    return _extension(header, image.astype(">f4").data.cast("B"))
+
+
 def table_extension(name: str, table: NDArray[Any]) -> Extension:
     """Make a table HDU of a structured array that is big-endian."""
     from astropy.io import fits

@@ -18,7 +18,7 @@ from scripts.lightstack.stacking.thumbnails import Thumbnail
 if TYPE_CHECKING:
     from astropy.io import fits
 
-MEASURED = ("sigma_clip", "winsorized", "noise_clip", "mean", "median")
+MEASURED = ("sigma_clip", "winsorized", "noise_clip", "mean", "median", "proper")
 """Modes whose noise is that of an average: the first of them that there is gets measured."""
 
 CARDS = (

@@ -34,6 +34,7 @@ from scripts.lightstack.stacking.blocks import (
     standard_error,
 )
 from scripts.lightstack.stacking.modes import (
+    BY_SEEING,
     CLIP_MODES,
     MODES,
     OF_THEIR_OWN,
@@ -151,11 +152,12 @@ def combine(
     limits : dict of str to float, optional
         Limits of the other clip modes; default: those of their modules.
     noise : (n,) array of float, optional
-        The frames' background noise in units of the cube; "noise_clip" needs it.
+        The frames' background noise in units of the cube; "noise_clip" and "proper" need
+        it.
     gain : (n,) array of float, optional
         Electrons per unit of the cube, infinite where unknown (the default).
     seeing : psf_matching.Seeing, optional
-        What "noise_clip" expects of starlight; default: unknown.
+        What "noise_clip" and "proper" expect of starlight; default: unknown.
     variances : (n, k, nx) ndarray of float32, C-contiguous, optional
         Of the pixels of the cube; with them standard errors are told.
     shared_variance : float, optional
@@ -251,8 +253,9 @@ def _check(cube: Block, modes: Sequence[str], sigma_clip: float, noise: ArrayLik
             raise ValueError(f"unknown mode {mode!r}; the modes are {', '.join(MODES)}")
     if sigma_clip < 1:
         raise ValueError(f"sigma_clip = {sigma_clip} could reject every value; 1 is the least")
-    if "noise_clip" in modes and noise is None:
-        raise ValueError("noise_clip needs the noise of each frame")
+    for mode in BY_SEEING:
+        if mode in modes and noise is None:
+            raise ValueError(f"{mode} needs the noise of each frame")
 
 
 def _per_frame(name: str, values: ArrayLike | None, n: int, *, default: float) -> Line:

@@ -18,7 +18,7 @@ from scripts.lightstack.raw.exposure import FILTER_KEYS, OBJECT_KEYS, WHEEL_KEYS
 from scripts.lightstack.raw.spelling import filter_of, without_spelling
 from scripts.lightstack.raw.values import exposure_time, first_number
 from scripts.lightstack.stacking.aligned import AlignedFrame
-from scripts.lightstack.stacking.modes import AVERAGES, OF_THEIR_OWN, clip_mode
+from scripts.lightstack.stacking.modes import AVERAGES, BY_SEEING, OF_THEIR_OWN, clip_mode
 from scripts.lightstack.stacking.propagation import Propagation
 from scripts.lightstack.stacking.times import exposed, in_header, mjd
 from scripts.lightstack.text import printable
@@ -129,6 +129,7 @@ def mode_header(
     *,
     weighted_by: str,
     sigma_clip: float,
+    seeing: bool = False,
 ) -> "fits.Header":
     """Add the cards of one mode.
 
@@ -144,6 +145,8 @@ def mode_header(
         The setting that made them.
     sigma_clip : float
         Limit of the mode of that name [standard deviations].
+    seeing : bool
+        Whether there were stars to measure the frames' seeing.
 
     Returns
     -------
@@ -157,6 +160,8 @@ def mode_header(
         header["CLIPSIG"] = (sigma_clip, "[std] values further from the mean are dropped")
     if mode in OF_THEIR_OWN:
         header["CLIPSIG"] = (clip_mode(mode).LIMIT, clip_mode(mode).LIMIT_MEANING)
+    if mode in BY_SEEING:
+        header["PSFMATCH"] = (seeing, "seeing of the frames is known from their stars")
     if mode != "std":
         levels = [min(frame.saturation for frame in plane.frames) for plane in planes]
         header["SATURATE"] = (min(levels), "[ADU] a frame may be saturated above")

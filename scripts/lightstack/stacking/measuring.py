@@ -1,12 +1,13 @@
 """What a stack has to know of its whole frames before it combines some rows of them."""
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from scripts.lightstack.stacking.aligned import AlignedFrame
-from scripts.lightstack.stacking.modes import MEASURING, measuring_mode, needs_measuring
+from scripts.lightstack.stacking.modes import BY_SEEING, measuring_mode, needs_measuring
 from scripts.lightstack.stacking.uncertainty import gains_by_darks, measure_noise
 
 
@@ -34,9 +35,14 @@ def measure(
     gain = np.array([frame.gain for frame in frames])
     found: dict[str, Any] = {"seeing": None, "gain": gain}
     by_darks = gains_by_darks(frames) if uncertainty else gain
-    if MEASURING in modes or np.isinf(by_darks).any():
+    if any(mode in modes for mode in BY_SEEING) or np.isinf(by_darks).any():
         found = measuring_mode().measure(frames, threads)
     if uncertainty:
         known = np.where(np.isinf(by_darks), found["gain"], by_darks)
         found["frame_noise"] = measure_noise(frames, known, threads)
     return found
+
+
+def read_measured(path: Path | None, n_planes: int) -> list[dict[str, Any]]:
+    """Read what `measure_seeing` wrote of so many planes, if it had to measure anything."""
+    return measuring_mode().read_measured(path, n_planes) if path else [{}] * n_planes

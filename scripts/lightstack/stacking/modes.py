@@ -14,21 +14,30 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MODES = ("mean", "median", "max", "min", "std", "sigma_clip", "winsorized", "noise_clip")
+MODES = ("mean", "median", "max", "min", "std", "sigma_clip", "winsorized", "noise_clip", "proper")
 
-CLIP_MODES = ("sigma_clip", "winsorized", "noise_clip")
+CLIP_MODES = ("sigma_clip", "winsorized", "noise_clip", "proper")
 
 AVERAGES = ("mean", *CLIP_MODES)
 """Modes whose result is a mean of values, with the weights of the frames."""
 
-WITH_ERROR = (*AVERAGES, "median")
+WITH_ERROR = ("mean", "sigma_clip", "winsorized", "noise_clip", "median")
 """Modes whose standard error is known."""
 
-OF_THEIR_OWN = ("winsorized", "noise_clip")
+BY_NOISE = ("proper",)
+"""Modes that weight frames by their noise, whatever the settings say."""
+
+WITH_PSF = ("proper",)
+"""Modes whose file tells what the stack makes of a star."""
+
+OF_THEIR_OWN = ("winsorized", "noise_clip", "proper")
 """Clip modes whose code is the module of that name beside this one."""
 
 MEASURING = "noise_clip"
 """The one of them that has to measure something on all frames first."""
+
+BY_SEEING = (MEASURING, "proper")
+"""Modes that need what it measures."""
 
 InParts = Callable[[Callable[[int, int], None], int, int], None]
 """Calls a function with the first row of each part of a range of rows, and the one after the last:
@@ -120,16 +129,23 @@ def measuring_mode() -> MeasuringMode:
     return cast("MeasuringMode", clip_mode(MEASURING))
 
 
+def own_psf() -> Any:
+    """Import the module that measures what `WITH_PSF` make of stars."""
+    return import_module(f"{__package__}.own_psf")
+
+
 def needs_measuring(modes: Collection[str], *, uncertainty: bool) -> bool:
     """Tell whether something has to be measured on all frames before they are combined.
 
     Standard errors need the noise all over each frame, and gains that are not stated.
     """
-    return MEASURING in modes or uncertainty
+    return uncertainty or any(mode in modes for mode in BY_SEEING)
 
 
 def files_of(modes: Any, *, uncertainty: bool) -> list[str]:
     """Name the modules that these modes import, by their paths below the checkout."""
     folder = __package__.replace(".", "/")
     used = {*modes, *([MEASURING] if needs_measuring(modes, uncertainty=uncertainty) else [])}
-    return [f"{folder}/{mode}.py" for mode in OF_THEIR_OWN if mode in used]
+    files = [mode for mode in OF_THEIR_OWN if mode in used]
+    files += ["own_psf"] if any(mode in used for mode in WITH_PSF) else []
+    return [f"{folder}/{file}.py" for file in files]

@@ -15,32 +15,49 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.files.alignment_file import problem_of
 from scripts.lightstack.files.atomic import atomic_write
+from scripts.lightstack.files.colour_file import COLOURS, colour_card
 from scripts.lightstack.files.frame_file import write_failure
 from scripts.lightstack.files.kept_stacks import keep, set_aside
 from scripts.lightstack.files.records import read_json
 from scripts.lightstack.files.stack_file import (
+    Extension,
     SpooledImage,
     StackWriter,
     count_extension,
+    image_extension,
     table_extension,
 )
 from scripts.lightstack.job import JobError
 from scripts.lightstack.raw.halving import halve_header
 from scripts.lightstack.raw.image import UnusableFrameError
-from scripts.lightstack.stacking.aligned import AlignedFrame, aligned_frames, weights_by_noise
+from scripts.lightstack.stacking.aligned import (
+    AlignedFrame,
+    aligned_frames,
+    weights_by_noise,
+)
 from scripts.lightstack.stacking.bands import Band, Bands
 from scripts.lightstack.stacking.colours import Planes, cards_of_colours, planes_of
 from scripts.lightstack.stacking.combining import count_type
 from scripts.lightstack.stacking.dark_limit import limited_by_darks
 from scripts.lightstack.stacking.gradients import match_skies
 from scripts.lightstack.stacking.header import Plane, common_header, mode_header, table_of_frames
-from scripts.lightstack.stacking.modes import AVERAGES, CLIP_MODES, WITH_ERROR
+from scripts.lightstack.stacking.modes import (
+    AVERAGES,
+    BY_NOISE,
+    CLIP_MODES,
+    WITH_ERROR,
+    WITH_PSF,
+    own_psf,
+)
 from scripts.lightstack.stacking.propagation import propagate
 from scripts.lightstack.stacking.rejection import blindness
 from scripts.lightstack.stacking.thumbnails import COVERAGE, Thumbnail, write_thumbnails
 
 if TYPE_CHECKING:
     from astropy.io import fits
+
+Measured = Sequence[dict[str, Any]]
+"""What `measuring.measure` has found of each plane."""
 
 OF_ERRORS = {"BUNIT": "adu", "UTYPE": "StdDevUncertainty"}
 """Cards by which `astropy.nddata.CCDData` knows standard errors."""
@@ -166,15 +183,9 @@ class Stacked:
         plane = self.frames[0].transform.reference_shape
         return plane if len(self.planes) == 1 else (len(self.planes), *plane)
 
-    def weights_of(self, plane: Sequence[AlignedFrame]) -> NDArray[np.float64]:
-        """Weights (n,) of the frames of a plane where values are averaged."""
-        if self.weights == "none":
-            return np.ones(len(plane))
-        return weights_by_noise(np.array([frame.noise for frame in plane]))
-
     def options(self, plane: Sequence[AlignedFrame]) -> dict[str, Any]:
         """Arguments of `combining.combine` for a plane, beside what `measuring.measure` finds."""
-        weights = self.weights_of(plane)
+        weights = _weights(plane, self.weights)
         options = {
             "weights": weights,
             "noise": np.array([frame.noise for frame in plane]),
@@ -189,7 +200,7 @@ class Stacked:
         modes: Sequence[str],
         memory_mb: int,
         threads: int,
-        measured: Callable[[int], dict[str, Any]],
+        measured: Measured,
         rows: tuple[int, int] | None = None,
     ) -> Iterator[Band]:
         """Combine the frames, a band at a time.
@@ -198,8 +209,8 @@ class Stacked:
         ----------
         modes, memory_mb, threads
             As in `bands.Bands`.
-        measured : callable
-            Gives what `measuring.measure` has found of a plane, by its number.
+        measured : sequence of dict
+            What `measuring.measure` has found of each plane.
         rows : (int, int), optional
             The first row to make and the one after the last, counted on from one plane to the
             next; default: all.
@@ -210,7 +221,7 @@ class Stacked:
             above = number * ny
             first, last = max(start - above, 0), min(stop - above, ny)
             if first < last:
-                options = self.options(plane) | measured(number)
+                options = self.options(plane) | measured[number]
                 bands = Bands(
                     plane,
                     modes,
@@ -228,16 +239,30 @@ class Stacked:
         """Rows of all planes."""
         return len(self.planes) * self.shape[-2]
 
+    def weighted_by(self, mode: str) -> str:
+        """Name what weights the frames in a mode."""
+        return "noise" if mode in BY_NOISE else self.weights
+
+    def of_planes(self, mode: str) -> list[Plane]:
+        """Collect what the header of a mode tells of the frames of each plane."""
+        return self._weighted if self.weighted_by(mode) == "noise" else self._alike
+
     @cached_property
-    def of_planes(self) -> list[Plane]:
-        """What headers tell of the frames of each plane."""
-        weights = [self.weights_of(plane) for plane in self.planes]
+    def _weighted(self) -> list[Plane]:
+        return self._of_planes("noise")
+
+    @cached_property
+    def _alike(self) -> list[Plane]:
+        return self._of_planes("none")
+
+    def _of_planes(self, by: str) -> list[Plane]:
+        weights = [_weights(plane, by) for plane in self.planes]
         return [
             Plane(plane, weight, propagate(plane, weight))
             for plane, weight in zip(self.planes, weights, strict=True)
         ]
 
-    def headers(self, modes: Iterable[str]) -> "dict[str, fits.Header]":
+    def headers(self, modes: Iterable[str], measured: Measured) -> "dict[str, fits.Header]":
         """Cards of the stack of each mode, and under "" those that all have."""
         common = common_header(self.frames, self.reference)
         common.update(self.cards)
@@ -251,12 +276,20 @@ class Stacked:
             mode: mode_header(
                 common,
                 mode,
-                self.of_planes,
-                weighted_by=self.weights,
+                self.of_planes(mode),
+                weighted_by=self.weighted_by(mode),
                 sigma_clip=self.sigma_clip,
+                seeing=all(of_plane.get("seeing") is not None for of_plane in measured),
             )
             for mode in modes
         }
+
+
+def _weights(plane: Sequence[AlignedFrame], by: str) -> NDArray[np.float64]:
+    """Weights (n,) of the frames of a plane where values are averaged."""
+    if by == "none":
+        return np.ones(len(plane))
+    return weights_by_noise(np.array([frame.noise for frame in plane]))
 
 
 def _matched(plane: Sequence[AlignedFrame], threads: int) -> Sequence[AlignedFrame]:
@@ -266,7 +299,8 @@ def _matched(plane: Sequence[AlignedFrame], threads: int) -> Sequence[AlignedFra
 
 
 def make_stacks(
-    bands_of: Callable[[Stacked], Iterable[Band]],
+    measured_of: Callable[[Stacked], Measured],
+    bands_of: Callable[[Stacked, Measured], Iterable[Band]],
     alignment: Path,
     cleaned: dict[str, Path],
     stacks: dict[str, Path],
@@ -284,9 +318,11 @@ def make_stacks(
 
     Parameters
     ----------
+    measured_of : callable
+        Gives what `measuring.measure` has found of each plane of what is stacked.
     bands_of : callable
-        Gives the bands of what is stacked, from the first row on; if there are several planes,
-        their rows are counted on from one to the next.
+        Gives, with that, the bands of what is stacked, from the first row on; if there are
+        several planes, their rows are counted on from one to the next.
     alignment : Path
         What `align_frames` wrote.
     cleaned : dict of str to Path
@@ -335,12 +371,17 @@ def make_stacks(
     )
     if "sigma_clip" in stacks and (blind := blindness(len(stacked.frames), sigma_clip)):
         log.warning("%s", blind)
-    _write(stacked, bands_of(stacked), stacks, thumbnails, len(members), threads)
+    measured = measured_of(stacked)
+    headers = stacked.headers(stacks, measured)
+    _write(
+        stacked, headers, bands_of(stacked, measured), stacks, thumbnails, len(members), threads
+    )
     keep(stacks.values(), thumbnails.parent)
 
 
 def _write(
     stacked: Stacked,
+    headers: "dict[str, fits.Header]",
     bands: Iterable[Band],
     stacks: dict[str, Path],
     thumbnails: Path,
@@ -349,12 +390,12 @@ def _write(
 ) -> None:
     """Write the stacks, a file in a thread, while their bands are made; shrink them."""
     shape, counts_as = stacked.shape, count_type(len(stacked.frames))
-    headers = stacked.headers(stacks)
     for told in {limited_by_darks(headers[mode]) for mode in stacks if mode in AVERAGES} - {""}:
         log.warning("%s", told)
     coverage = np.empty((stacked.n_rows, shape[-1]), counts_as)
     rejected = {mode: np.empty_like(coverage) for mode in CLIP_MODES if mode in stacks}
     small = {mode: Thumbnail(shape) for mode in (*stacks, COVERAGE)}
+    middles = {mode: own_psf().Middle(shape) for mode in stacks if mode in WITH_PSF}
     with_error = [mode for mode in stacks if mode in WITH_ERROR and stacked.uncertainty]
     with ExitStack() as files:
         writers, errors = {}, {}
@@ -369,6 +410,8 @@ def _write(
         def write(mode: str, image: NDArray[np.float32]) -> None:
             writers[mode].write_rows(image)
             small[mode].add(image)
+            if mode in middles:
+                middles[mode].add(image)
 
         for rows, band in bands:
             list(pool.map(write, band.images.keys(), band.images.values()))
@@ -379,10 +422,15 @@ def _write(
             for mode, count in band.rejected.items():
                 rejected[mode][slice(*rows)] = count
         counts = count_extension("COVERAGE", coverage.reshape(shape))
-        plain, weighted = (
-            table_extension("FRAMES", table_of_frames(stacked.of_planes, weighted=has_weights))
-            for has_weights in (False, True)
-        )
+        weighted_by = {
+            mode: stacked.weighted_by(mode) if mode in AVERAGES else "" for mode in stacks
+        }
+        tables = {
+            by: table_extension(
+                "FRAMES", table_of_frames(stacked.of_planes(mode), weighted=by != "")
+            )
+            for mode, by in weighted_by.items()
+        }
 
         def finish(mode: str) -> None:
             clipped = (
@@ -391,10 +439,34 @@ def _write(
                 else []
             )
             error = [errors[mode].extension()] if mode in errors else []
-            table = weighted if mode in AVERAGES else plain
-            writers[mode].finish([counts, *clipped, *error, table])
+            of_stars = _of_stars(headers[mode], middles[mode]) if mode in middles else []
+            writers[mode].finish([counts, *clipped, *error, *of_stars, tables[weighted_by[mode]]])
 
         list(pool.map(finish, writers))
     cards = headers[""]
     cards["NOFFERED"] = (offered, "number of frames offered")
     write_thumbnails(thumbnails, small, cards)
+
+
+def _of_stars(header: "fits.Header", middle: Any) -> list[Extension]:
+    """Make an image HDU of what the stars of a stack look like, if there are enough."""
+    colours = COLOURS if len(middle.planes) > 1 else [""]
+    measured = [
+        own_psf().measure_psf(
+            image,
+            header[colour_card("NOISEADU", colour)],
+            header[colour_card("SATURATE", colour)],
+        )
+        for image, colour in zip(middle.planes, colours, strict=True)
+    ]
+    n_stars = min(psf.n_stars for psf in measured)
+    if n_stars == 0:
+        log.warning(
+            "Too few stars stand alone in the stack %r to tell its point-spread function: it has "
+            "no extension PSF.",
+            header["STACKMOD"],
+        )
+        return []
+    images = np.array([psf.image for psf in measured])
+    image = images if len(images) > 1 else images[0]
+    return [image_extension("PSF", image, [("NSTARS", n_stars, "stars that were averaged")])]
