@@ -205,10 +205,10 @@ def test_flats_are_freed_of_a_dark_of_their_exposure_else_of_the_bias() -> None:
     assert [*found.pedestals.values()] == [Pedestal()]
     (line,) = found.told
     assert line.startswith("Flats from which neither a dark nor a bias is taken off")
-    master = replace(FLAT, n_combined=30)
-    assert [*chosen({"a": PLAIN}, {"f": master}, bias).pedestals.values()] == [
-        Pedestal(freed=True)
-    ]
+    for master in (replace(FLAT, n_combined=30), replace(FLAT, is_master=True)):
+        assert [*chosen({"a": PLAIN}, {"f": master}, bias).pedestals.values()] == [
+            Pedestal(freed=True)
+        ]
 
 
 def test_a_bias_is_for_frames_without_a_dark_or_whose_dark_does_harm() -> None:

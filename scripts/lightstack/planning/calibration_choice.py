@@ -259,7 +259,7 @@ def _usable(
 
 def _is_freed(flat: Exposure) -> bool:
     """Whether nothing is to be taken off a flat: programs free their master flats of the bias."""
-    return bool(set("BD") & set(flat.calibrated)) or (flat.n_combined or 1) > 1
+    return bool(set("BD") & set(flat.calibrated)) or flat.is_master or (flat.n_combined or 1) > 1
 
 
 def _uncorrected(paths: list[str]) -> str:

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 
 from scripts.lightstack.raw import bayer
 from scripts.lightstack.raw.image import IMAGES, PLANES
-from scripts.lightstack.raw.roles import COUNT_KEYS, TYPE_KEYS, n_combined, role_by_header
+from scripts.lightstack.raw.roles import (
+    COUNT_KEYS,
+    TYPE_KEYS,
+    is_master,
+    n_combined,
+    role_by_header,
+)
 from scripts.lightstack.raw.sections import PROBLEM, STATE, SUBTRACTED
 from scripts.lightstack.raw.values import (
     EXPOSURE_UNITS,
@@ -17,6 +23,7 @@ from scripts.lightstack.raw.values import (
     start_of_section,
     text,
 )
+from scripts.lightstack.text import has_dark
 
 ISO_KEYS = (
     "ISOSPEED",  # INDI, Siril, DeepSkyStacker
@@ -114,6 +121,9 @@ CALIBRATION_KEYS = (
 UNITS = {"ADU": "adu adus dn count counts ct", "electrons": "e electron electrons"}
 """What BUNIT calls the units of pixels, letters alone."""
 
+OWN_CARDS = (("BIAS", "B"), ("DARK", "D"), ("FLAT", "F"))
+"""Cards in which this workflow names what it has taken off, beside ``RAWSHA``."""
+
 OVERSCAN_KEYS = ("OVERSCAN", "SUBOSCAN")
 """In which IRAF and ccdproc say in words that they have subtracted the overscan."""
 
@@ -134,6 +144,8 @@ EXPOSURE_CARDS = tuple(
             "PICTTYPE",
             "ROWORDER",
             "BUNIT",
+            "RAWSHA",
+            *(key for key, _ in OWN_CARDS),
         )
     )
 )
@@ -186,6 +198,8 @@ class Exposure:
         What was taken off already: B for bias, D for dark, F for flat.
     unit : str or None
         Of the pixels, as `UNITS` calls it.
+    is_master : bool
+        Whether the header calls the file a master.
     n_combined : int, optional
         Number of exposures that were combined.
     picture : bool
@@ -222,6 +236,7 @@ class Exposure:
     role: str | None = None
     calibrated: str = ""
     unit: str | None = None
+    is_master: bool = False
     n_combined: int | None = None
     picture: bool = False
     pixel_type: str = ""
@@ -271,6 +286,7 @@ def exposure_of(
         role=role_by_header(header),
         calibrated=_calibrated(header),
         unit=_unit(header),
+        is_master=is_master(header),
         n_combined=n_combined(header),
         picture=picture,
         pixel_type=pixel_type,
@@ -368,4 +384,7 @@ def _calibrated(header: Cards) -> str:
     for key, letter in CALIBRATION_KEYS:
         stated = text(header, (key,)) or ""
         letters += letter if stated and letter else stated.upper()
+    if text(header, ("RAWSHA",)):
+        used = {letter: text(header, (key,)) for key, letter in OWN_CARDS}
+        letters += "".join(letter for letter, name in used.items() if name and has_dark(name))
     return "".join(letter for letter in "BDF" if letter in letters)

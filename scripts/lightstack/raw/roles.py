@@ -89,6 +89,11 @@ def role_by_header(header: Cards) -> str | None:
     return stated
 
 
+def is_master(header: Cards) -> bool:
+    """Whether a header calls its file a master, as PixInsight and MaxIm do."""
+    return any("master" in (text(header, (key,)) or "").lower() for key in TYPE_KEYS)
+
+
 def n_combined(header: Cards) -> int | None:
     """Count the exposures that were combined in a file; None if its header does not say."""
     counts = [first_number(header, (key,)) for key in COUNT_KEYS]
