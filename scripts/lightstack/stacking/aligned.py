@@ -118,7 +118,15 @@ class AlignedFrame:
         """Resample the frame to rows ``(first, after last)`` of the reference's grid."""
         first, last = source_rows(self.transform, rows)
         source = self.pixels.read_rows(first, last)
-        resample(source, first, self.transform, rows, scale=self.flux_scale, out=out)
+        resample(
+            source,
+            first,
+            self.transform,
+            rows,
+            scale=self.flux_scale,
+            saturation=self.saturation / self.brightening,
+            out=out,
+        )
         if any(self.lean):
             out *= self.evened(rows)
         if self.sky is not None:

@@ -7,7 +7,8 @@ rules complete it; `docs/methods.md` has the measurements behind them.
 Clamp
     A result is never below the lowest of the inner 4 x 4 pixels by more than `UNDERSHOOT` of the
     range of the 6 x 6: the kernel's negative lobes dig no ring around a saturated star or a cosmic
-    ray. There is no limit from above, as the peak of a star between two pixels is above both.
+    ray. Stars narrower than two pixels keep theirs, which their flux needs. There is no limit from
+    above, as the peak of a star between two pixels is above both.
 No data
     A pixel that is NaN or beyond the frame's edge is left out, and the weights of the others are
     raised to a sum of one; where one of the inner 2 x 2 is missing, the result is NaN. So a bad
@@ -44,6 +45,18 @@ UNDERSHOOT = 0.0018
 """How far a result may be below its surroundings [range of the 6 x 6 pixels]; tuned:
 `benchmarks/kernel_table.py`."""
 
+SHARPEST, WIDEST, DEEPENING = np.float32(0.01), np.float32(0.3), np.float32(0.4)
+"""Stars narrower than 2 pixels have a ring of their own: from which to which product of two pixels
+over the square of that between them (a Gaussian of FWHM 1.1 and of 2.1 pixels), and how deep it is
+at most for each step below the latter [height of the peak] (tuned:
+`benchmarks/kernel_table.py`)."""
+
+FILLED = np.float32(0.25)
+"""How high the mean of the 6 x 6 pixels is in noise at least, between their lowest and highest."""
+
+FLAT = np.float32(0.97)
+"""Pixels nearly as high as the highest, or as saturation; three of them are no peak."""
+
 TAPS = 2 * RADIUS
 
 SHORTEST_RUN, LONGEST_RUN = 8, 128
@@ -64,12 +77,15 @@ class _Frame(NamedTuple):
         The frame's row that comes first.
     ny, nx : int
         Shape of the whole frame.
+    saturation : float32
+        Level of saturated pixels.
     """
 
     pixels: NDArray[np.float32]
     first_row: int
     ny: int
     nx: int
+    saturation: np.float32
 
 
 class _RowMaps(NamedTuple):
@@ -172,6 +188,7 @@ def resample(
     rows: tuple[int, int],
     *,
     scale: float = 1.0,
+    saturation: float = np.inf,
     out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Interpolate rows of the reference's grid from a frame.
@@ -192,6 +209,8 @@ def resample(
         First row of the reference to compute, and the one after the last.
     scale : float
         Factor that brings the frame's fluxes to the reference's.
+    saturation : float, optional
+        Level of the frame's saturated pixels [ADU of the frame].
     out : (n_rows, reference nx) ndarray of float32, C-contiguous, optional
         Where the result is written.
 
@@ -223,7 +242,8 @@ def resample(
             f"source holds {first_row}-{first_row + source.shape[0]}"
         )
     source = np.ascontiguousarray(source, np.float32)
-    frame = _Frame(source.reshape(-1), first_row, *transform.frame_shape)
+    level = np.float32(saturation)
+    frame = _Frame(source.reshape(-1), first_row, *transform.frame_shape, level)
     maps = _row_maps(transform, np.arange(start, stop))
     _resample_rows(frame, maps, float(scale), WEIGHTS.T, out)
     return out
@@ -259,7 +279,7 @@ def resample_variance(
         out.fill(np.nan)
         return
     source = np.ascontiguousarray(source, np.float32)
-    frame = _Frame(source.reshape(-1), first_row, *transform.frame_shape)
+    frame = _Frame(source.reshape(-1), first_row, *transform.frame_shape, np.float32(np.inf))
     maps = _row_maps(transform, np.arange(*rows))
     squared = WEIGHTS * correlated_with(WEIGHTS) if of_grey else WEIGHTS**2
     _resample_variance_rows(frame, maps, float(scale), WEIGHTS.T, squared.T, out)
@@ -378,13 +398,79 @@ def _clamped(
     nx: Index,
     value: np.float32,
     lowest: np.float32,
+    saturation: np.float32,
 ) -> np.float32:
-    """Raise a value that is below the lowest to what the range of the 6 x 6 pixels allows."""
-    highest: np.float32 = pixels[corner]
+    """Raise a value that is below the lowest to what the 6 x 6 pixels allow."""
+    highest, total = pixels[corner], np.float32(0)
     for j in range(np.uint64(TAPS)):
         for i in range(np.uint64(TAPS)):
             highest = max(highest, pixels[corner + j * nx + i])
-    return max(value, np.float32(lowest - UNDERSHOOT * (highest - lowest)))
+            total += pixels[corner + j * nx + i]
+    least = np.float32(lowest - UNDERSHOOT * (highest - lowest))
+    is_noise = total / np.float32(TAPS * TAPS) - lowest > FILLED * (highest - lowest)
+    if value >= least or is_noise or highest >= FLAT * saturation:
+        return max(value, least)
+    return max(value, np.float32(least - _ring_of_star(pixels, corner, nx, highest)))
+
+
+@compiled
+def _ring_of_star(
+    pixels: NDArray[np.float32], corner: Index, nx: Index, highest: np.float32
+) -> np.float32:
+    """Tell how deep a ring the brightest of the inner 4 x 4 pixels makes, if it is a star's.
+
+    Of a Gaussian, wherever its centre is, the product of two pixels over the square of that
+    between them depends on its width alone. A hot pixel has 0, what is flat has 1.
+    """
+    one = np.uint64(1)
+    at_x: Index = one
+    at_y: Index = one
+    peak: Index = corner + nx + one
+    for j in range(one, np.uint64(5)):
+        for i in range(one, np.uint64(5)):
+            if pixels[corner + j * nx + i] > pixels[peak]:
+                peak, at_x, at_y = corner + j * nx + i, i, j
+    sky, number = np.float32(0), 0
+    for j in range(np.uint64(TAPS)):
+        for i in range(np.uint64(TAPS)):
+            if i + one < at_x or i > at_x + one or j + one < at_y or j > at_y + one:
+                sky += pixels[corner + j * nx + i]
+                number += 1
+    sky /= np.float32(number)
+    height = pixels[peak] - sky
+    left, right = pixels[peak - one] - sky, pixels[peak + one] - sky
+    below, above = pixels[peak - nx] - sky, pixels[peak + nx] - sky
+    if min(left, right, below, above) <= 0:
+        return np.float32(0)
+    n_flat = 0
+    for j in range(np.uint64(TAPS)):
+        for i in range(np.uint64(TAPS)):
+            n_flat += pixels[corner + j * nx + i] - sky > FLAT * (highest - sky)
+    if n_flat > 2:
+        return np.float32(0)
+    along_x = _product(pixels, peak, one, at_x, sky)
+    along_y = _product(pixels, peak, nx, at_y, sky)
+    narrow, wide = min(along_x, along_y), max(along_x, along_y)
+    share = min(max((narrow - SHARPEST) / SHARPEST, np.float32(0)), np.float32(1))
+    depth = max(WIDEST - wide, np.float32(0)) * DEEPENING
+    return np.float32(share * depth * height)
+
+
+@compiled
+def _product(
+    pixels: NDArray[np.float32], peak: Index, step: Index, at: Index, sky: np.float32
+) -> np.float32:
+    """Give the product of a peak's neighbours over its square, or that of the higher neighbour."""
+    height = pixels[peak] - sky
+    before, after = pixels[peak - step] - sky, pixels[peak + step] - sky
+    product = before * after / (height * height)
+    if after > before and at <= np.uint64(3):
+        beyond = pixels[peak + step + step] - sky
+        product = max(product, height * beyond / (after * after))
+    elif before >= after and at >= np.uint64(2):
+        beyond = pixels[peak - step - step] - sky
+        product = max(product, height * beyond / (before * before))
+    return np.float32(product)
 
 
 @compiled
@@ -418,7 +504,7 @@ def _resample_rows(
                         low = _lowest(pixels, corner, nx)
                         line[k] = value
                         if value < low:
-                            line[k] = _clamped(pixels, corner, nx, value, low)
+                            line[k] = _clamped(pixels, corner, nx, value, low, frame.saturation)
             else:
                 # Side by side from right to left on a frame that is turned around.
                 first = column if stride > 0 else column + length - 1
@@ -563,7 +649,7 @@ def _interpolate_run(
         n_low += values[k] < lowest[k]
     for k in range(np.uint64(length if n_low > 0 else 0)):
         if values[k] < lowest[k]:
-            values[k] = _clamped(pixels, first + k, nx, values[k], lowest[k])
+            values[k] = _clamped(pixels, first + k, nx, values[k], lowest[k], frame.saturation)
 
 
 @compiled
