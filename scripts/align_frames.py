@@ -167,6 +167,8 @@ def _too_few(records: list[dict[str, Any]], aligned: list[str], found: dict[str,
     accepted = sum(record["verdict"] == "accepted" for record in records)
     if not accepted:
         return _none_accepted(records)
+    if len(records) == 1:
+        return "There is only one frame, and a stack takes at least two: add more."
     itself = " (the reference is one of them)" if found["reference"] in aligned else ""
     return (
         f"Fewer than two frames to stack: of {len(records)} offered, {accepted} accepted, "
