@@ -106,9 +106,15 @@ def test_a_comment_tells_the_unit_of_the_exposure_time() -> None:
         ({"ROWORDER": "Top-Down"}, {"orientation": "TOP-DOWN"}),
         ({"ROWORDER": "BOTTOM_UP"}, {"orientation": "BOTTOM-UP"}),
         ({"ROWORDER": "sideways"}, {}),
-        ({"RAWSHA": "ab", "DARK": "master of 3", "FLAT": "none; of no use"}, {"calibrated": "D"}),
-        ({"RAWSHA": "ab", "DARK": "none", "BIAS": "b.fits", "FLAT": "f"}, {"calibrated": "BF"}),
-        ({"DARK": "Horse"}, {}),
+        (
+            {"RAWSHA": "ab" * 32, "DARK": "master of 3", "FLAT": "none; of no use"},
+            {"calibrated": "D"},
+        ),
+        (
+            {"RAWSHA": "ab" * 32, "DARK": "none", "BIAS": "b.fits", "FLAT": "f"},
+            {"calibrated": "BF"},
+        ),
+        ({"RAWSHA": "no digest", "DARK": "Horse"}, {}),
         ({"IMAGETYP": "Master Flat"}, {"role": "flat", "is_master": True}),
         ({"BUNIT": "Counts"}, {"unit": "ADU"}),
         ({"BUNIT": "e-"}, {"unit": "electrons"}),

@@ -384,7 +384,7 @@ def _calibrated(header: Cards) -> str:
     for key, letter in CALIBRATION_KEYS:
         stated = text(header, (key,)) or ""
         letters += letter if stated and letter else stated.upper()
-    if text(header, ("RAWSHA",)):
+    if re.fullmatch("[0-9a-f]{64}", text(header, ("RAWSHA",)) or ""):
         used = {letter: text(header, (key,)) for key, letter in OWN_CARDS}
         letters += "".join(letter for letter, name in used.items() if name and has_dark(name))
     return "".join(letter for letter in "BDF" if letter in letters)
