@@ -7,7 +7,7 @@ INSTALLED := .venv/installed
 DEVELOPING := .venv/developing
 SLURM := .venv/slurm
 
-.PHONY: install slurm demo watch test clean
+.PHONY: install slurm demo watch check-night test clean
 
 install: $(INSTALLED)
 
@@ -38,6 +38,11 @@ demo: $(INSTALLED)
 # Stack the frames of a folder, and again whenever some arrive: make watch NIGHT=/path/to/my_night
 watch: $(INSTALLED)
 	$(BIN)/python -m scripts.lightstack.planning.watching "$(NIGHT)"
+
+# What the workflow does to artificial light in a night's frames, told in a table and a picture:
+# make check-night NIGHT=/path/to/my_night SETTINGS="background=mesh"
+check-night: $(INSTALLED)
+	$(BIN)/python -m scripts.lightstack.checking.night "$(NIGHT)" $(SETTINGS)
 
 # All checks and tests.
 test: $(DEVELOPING)

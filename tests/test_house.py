@@ -19,6 +19,7 @@ FLOORS = (
     {"alignment"},
     {"stacking"},
     {"planning", "report"},
+    {"checking"},
 )
 """Rooms from the ground up; the package's own modules bear them all."""
 

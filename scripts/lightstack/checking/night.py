@@ -1,0 +1,329 @@
+"""Check a night with artificial light: `make check-night NIGHT=… SETTINGS="key=value …"`.
+
+Artificial stars and a faint disc are put into copies of the raw frames, the same workflow stacks
+them, and what it did to their light is told: in a table and a picture.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from scripts.lightstack.checking.artificial import Truth, light_in, place, psf_of
+from scripts.lightstack.checking.chart import draw_check
+from scripts.lightstack.checking.recovery import COLUMNS, Recovery, recover
+from scripts.lightstack.files.atomic import atomic_write
+from scripts.lightstack.files.frame_file import PixelFile
+from scripts.lightstack.files.records import read_csv, read_json, write_csv
+from scripts.lightstack.planning.layout import (
+    ALIGNMENT,
+    CLEANED,
+    LEDGER,
+    MASTERS,
+    PLAN,
+    STACK,
+    filled,
+    in_results,
+)
+from scripts.lightstack.planning.plan import NoPlanError, Plan
+from scripts.lightstack.planning.settings import CONFIGURATION, FOLDERS, RAW_FOLDERS
+from scripts.lightstack.planning.watching import SNAKEFILE
+from scripts.lightstack.stacking.aligned import AlignedFrame, aligned_frames
+
+CHECK = "check_night"
+"""Folder in that of the night; nothing is written elsewhere."""
+
+MARK = ".lightstack_check"
+"""File in the folder that says that it is the check's own."""
+
+MODES = ("mean", "median", "sigma_clip", "winsorized", "noise_clip", "proper")
+"""Modes that show light as it is."""
+
+SEED = 1
+
+
+class CheckError(Exception):
+    """The night cannot be checked; the message is a sentence."""
+
+
+def check_night(night: Path, given: list[str], cores: str = "all") -> list[str]:
+    """Check a night.
+
+    Parameters
+    ----------
+    night : Path
+        Folder of a run that has finished.
+    given : list of str
+        Settings other than the night's, as ``key=value``.
+    cores : str
+        As Snakemake has it.
+
+    Returns
+    -------
+    list of str
+        What was found, in lines. `CHECK` in the folder gets ``check.csv`` and ``check.png``.
+
+    Raises
+    ------
+    CheckError
+    """
+    for each in given:
+        if "=" not in each:
+            raise CheckError(f"{each}: not a setting such as background=mesh.")
+    plan, alignment = _finished(night)
+    folder = _own_folder(night, plan)
+    settings = _settings(night, plan, alignment["reference"])
+    before = night
+    if given:
+        before = folder / "before"
+        _run(before, settings, given, cores)
+        alignment = _alignment(before, "results")
+    results = "results" if given else plan.settings["results_dir"]
+    modes = [mode for mode in MODES if _stack(before, results, mode).exists()]
+    if not modes:
+        raise CheckError(f"{before}: there is no stack of {', '.join(MODES)}. Run it again.")
+    cleaned = {name: before / filled(CLEANED, frame=name) for name in alignment["frames"]}
+    frames = aligned_frames(alignment, cleaned)
+    stacks = {mode: _read_stack(_stack(before, results, mode)) for mode in modes}
+    truth = _inject(night, folder / "after", plan, frames, cleaned, stacks[modes[0]])
+    _run(folder / "after", {**settings, "input_dir": "data"}, given, cores)
+    lines = _differences(before, results, folder / "after")
+    found: list[Recovery] = []
+    for mode in modes:
+        image, noise = stacks[mode]
+        with_light, _ = _read_stack(_stack(folder / "after", "results", mode))
+        found.append(recover(mode, image, with_light, noise, truth))
+    rows = [row for recovery in found for row in recovery.rows]
+    write_csv(folder / "check.csv", COLUMNS, rows)
+    title = f"{night.name}: {len(truth.xy)} artificial stars and a disc in {len(frames)} frames"
+    with atomic_write(folder / "check.png") as file:
+        draw_check(rows, title).save(file, "PNG")
+    lines += _told(found)
+    return [*lines, f"Table: {folder / 'check.csv'}", f"Picture: {folder / 'check.png'}"]
+
+
+def _finished(night: Path) -> tuple[Plan, dict[str, Any]]:
+    """Read what the night's last run has left."""
+    command = f"snakemake --directory {night} --cores all"
+    try:
+        plan = Plan.read(night / PLAN, None)
+    except NoPlanError:
+        raise CheckError(
+            f"{night}: there is no finished run to compare with. Run it first: {command}"
+        ) from None
+    if plan.joined or plan.settings["group_by"]:
+        raise CheckError(
+            f"{night}: a check is of one night with one reference, so it needs a run without "
+            "nights and group_by."
+        )
+    if plan.settings["color"] != "gray" or plan.settings["debug_region"]:
+        raise CheckError(f"{night}: a check needs color=gray and debug_region=0: run it so first.")
+    alignment = _alignment(night, plan.settings["results_dir"])
+    if len(alignment["frames"]) < 2:
+        raise CheckError(f"{night}: its last run stacked nothing. Run it again: {command}")
+    return plan, alignment
+
+
+def _alignment(folder: Path, results: str) -> dict[str, Any]:
+    path = folder / in_results(filled(ALIGNMENT, group=""), results)
+    try:
+        found: dict[str, Any] = read_json(path)
+    except (OSError, ValueError):
+        raise CheckError(
+            f"{path}: not there, so there is no finished run to compare with. Run it first: "
+            f"snakemake --directory {folder} --cores all"
+        ) from None
+    return {"frames": {}, **found}
+
+
+def _own_folder(night: Path, plan: Plan) -> Path:
+    """Make the folder of the check, without what an earlier one left."""
+    folder = night / CHECK
+    taken = night / plan.settings["input_dir"]
+    if folder.resolve().is_relative_to(taken.resolve()):
+        raise CheckError(
+            f"input_dir: the check's folder {folder} would lie among the frames. Put these into a "
+            "folder of their own, such as data."
+        )
+    if folder.exists() and not (folder / MARK).exists():
+        raise CheckError(f"{folder} was not made by a check: move it away first.")
+    folder.mkdir(exist_ok=True)
+    (folder / MARK).touch()
+    for name in ("before", "after"):
+        if (folder / name).exists():
+            shutil.rmtree(folder / name)
+    return folder
+
+
+def _settings(night: Path, plan: Plan, reference: str) -> dict[str, Any]:
+    """Give the settings of the night for a run in another folder."""
+    own = {key: value for key, value in plan.settings.items() if key not in FOLDERS}
+    raw = {
+        key: str((night / Path(plan.settings[key]).expanduser()).resolve()) for key in RAW_FOLDERS
+    }
+    return {**own, **raw, "reference": reference}
+
+
+def _run(folder: Path, settings: dict[str, Any], given: list[str], cores: str) -> None:
+    """Run the workflow in a folder of the check."""
+    path = folder / CONFIGURATION
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(settings))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE)]
+    command += ["--directory", str(folder), "--cores", cores]
+    command += ["--config", *given] if given else []
+    if subprocess.run(command, check=False).returncode:
+        raise CheckError(f"{folder}: the run failed, as told above.")
+
+
+def _stack(folder: Path, results: str, mode: str) -> Path:
+    return folder / in_results(filled(STACK, mode=mode, group=""), results)
+
+
+def _read_stack(path: Path) -> tuple[NDArray[np.float32], float]:
+    """Read a stack and the noise of its pixels, by the differences of neighbours."""
+    from astropy.io import fits
+
+    image = np.asarray(fits.getdata(path), np.float32)
+    steps = np.diff(image, axis=1)
+    steps = steps[np.isfinite(steps)]
+    return image, float(1.4826 * np.median(np.abs(steps)) / np.sqrt(2))
+
+
+def _inject(
+    night: Path,
+    folder: Path,
+    plan: Plan,
+    frames: list[AlignedFrame],
+    cleaned: dict[str, Path],
+    stack: tuple[NDArray[np.float32], float],
+) -> Truth:
+    """Write raw frames with artificial light; the others are linked."""
+    (folder / "data").mkdir(parents=True)
+    widths = {
+        row["frame"]: row["fwhm_px"]
+        for row in read_csv(night / in_results(LEDGER, plan.settings["results_dir"]))
+    }
+    psfs = {frame.name: psf_of(cleaned[frame.name], float(widths[frame.name])) for frame in frames}
+    typical = float(np.median([frame.noise for frame in frames]))
+    truth = place(*stack, typical, [*psfs.values()], np.random.default_rng(SEED))
+    if len(truth.xy) < 10:
+        raise CheckError(
+            f"{night}: there is no room for artificial stars between those there are."
+        )
+    aligned = {frame.name: frame for frame in frames}
+    for number, (name, path) in enumerate(plan.frames.items()):
+        raw = (night / path).resolve()
+        target = folder / "data" / f"{name}.fits"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if name in aligned:
+            frame = aligned[name]
+            light = light_in(frame, truth, psfs[name]) * _response(night, plan, name)
+            gain = frame.gain * frame.brightening  # of the frame itself
+            rng = np.random.default_rng([SEED, number])
+            light += rng.normal(size=light.shape) * np.sqrt(np.maximum(light, 0) / gain)
+            _write_with_light(
+                raw, target, light[::-1] if plan.facts[name].get("turned") else light
+            )
+        else:
+            target.with_name(f"{Path(name).name}{raw.suffix}").symlink_to(raw)
+    return truth
+
+
+def _response(night: Path, plan: Plan, name: str) -> NDArray[np.float32] | float:
+    """Share of the light that each pixel of a frame shows, by the flat it was divided by."""
+    kind = plan.kinds.get("flat", {}).get(name)
+    if kind is None:
+        return 1.0
+    master = PixelFile(night / filled(MASTERS["flat"], kind=kind))
+    flat = master.read_rows(0, master.shape[0])
+    flat = flat[::-1] if "flat" in plan.facts[name].get("mirrored", ()) else flat
+    return np.nan_to_num(flat, nan=1.0)
+
+
+def _write_with_light(raw: Path, target: Path, light: NDArray[np.floating]) -> None:
+    """Write a copy of a FITS file with light added to its image."""
+    from astropy.io import fits
+
+    try:
+        with fits.open(raw, memmap=False) as hdus:
+            images = [hdu for hdu in hdus if hdu.is_image and hdu.shape == light.shape]
+            if len(images) != 1:
+                raise CheckError(
+                    f"{raw}: a check needs one image in each file, without overscan, of "
+                    f"{light.shape[1]} x {light.shape[0]} pixels."
+                )
+            image = images[0]
+            if np.issubdtype(image.data.dtype, np.integer):
+                ends = np.iinfo(image.data.dtype)
+                total = np.clip(image.data + np.rint(light), ends.min, ends.max)
+            else:
+                total = image.data + light
+            image.data = total.astype(image.data.dtype)
+            hdus.writeto(target)
+    except OSError as error:
+        raise CheckError(f"{raw}: a check needs FITS files, and this is none ({error}).") from None
+
+
+def _differences(before: Path, results: str, after: Path) -> list[str]:
+    """Tell if the runs did not stack the same frames."""
+    stacked = [
+        {
+            row["frame"]
+            for row in read_csv(folder / in_results(LEDGER, where))
+            if row["status"] == "stacked"
+        }
+        for folder, where in ((before, results), (after, "results"))
+    ]
+    lines = []
+    for names, other in ((stacked[0] - stacked[1], "without"), (stacked[1] - stacked[0], "with")):
+        if names:
+            lines.append(
+                f"Only {other} the artificial light stacked: {', '.join(sorted(names))}. The runs "
+                "are not the same, and the fluxes below are off by their part."
+            )
+    return lines
+
+
+def _told(found: list[Recovery]) -> list[str]:
+    """Say the table in lines."""
+    lines = []
+    for recovery in found:
+        mode = recovery.rows[0]["mode"]
+        half = "beyond them" if np.isnan(recovery.depth) else f"at magnitude {recovery.depth:.2f}"
+        lines.append(f"{mode}: half of the stars are found {half}")
+        for row in recovery.rows:
+            seen = f"{row['found']} of {row['n']} found, " if row["source"] == "star" else ""
+            lines.append(
+                f"  {row['source']} {row['magnitude']:.2f}: {seen}"
+                f"{row['flux_percent']:.1f} % of the flux"
+            )
+    return lines
+
+
+def main() -> None:
+    """Check the night that the command line names."""
+    parser = argparse.ArgumentParser(description="Check a night with artificial light.")
+    parser.add_argument("night", type=Path, help="folder of a run that has finished")
+    parser.add_argument("settings", nargs="*", help="other settings, as key=value")
+    parser.add_argument("--cores", default="all", help="as Snakemake has it")
+    arguments = parser.parse_args()
+    if not arguments.night.is_dir():
+        sys.exit(
+            f"{arguments.night}: there is no such folder. Say which: make check-night NIGHT=…"
+        )
+    try:
+        lines = check_night(arguments.night.resolve(), arguments.settings, arguments.cores)
+    except CheckError as error:
+        sys.exit(str(error))
+    sys.stdout.write("\n".join([*lines, ""]))
+
+
+if __name__ == "__main__":
+    main()
