@@ -327,6 +327,13 @@ def test_dry_run_lists_every_job_from_the_start(small_night: Callable[..., Path]
     assert jobs == {**dict.fromkeys(per_frame, 5), **dict.fromkeys(aggregates, 1)}
 
 
+def test_a_dry_run_forms_no_groups(small_night: Callable[..., Path]) -> None:
+    # With thousands of frames they took most of its time, and it submits none.
+    run = snakemake(small_night(), "--dry-run", "--verbose")
+    assert "rule grade_frame" in run.output
+    assert "Group job" not in run.output
+
+
 def test_debug_region_works_on_the_central_pixels(small_night: Callable[..., Path]) -> None:
     folder = small_night(min_star_count=5)
     run = snakemake(folder, "--config", "debug_region=120")

@@ -75,6 +75,7 @@ class ExecutorSettings(ExecutorSettingsBase):
         if internals.obstacle() is not None:
             return
         internals.collect_less_garbage()
+        internals.look_at_paths_once()
         if internals.is_first_run(sys.argv[1:]):
             self.early = self.nursery()
             self.early.start(os.environ | ONE_THREAD, internals.script_output())

@@ -9,6 +9,7 @@ is nothing but ``python script``; whatever Snakemake adds to it makes it an ordi
 
 import argparse
 import ast
+import functools
 import gc
 import heapq
 import importlib
@@ -71,6 +72,7 @@ _LETTERS = re.compile(r"-\w*[DSlnt]")
 
 # The attribute snakemake.shell is the function of that name, not the module.
 _SHELL_MODULE: Any = importlib.import_module("snakemake.shell")
+_SOURCES: Any = importlib.import_module("snakemake.sourcecache")
 
 _QUIET_SHELLS = frozenset({"bash", "dash", "sh"})
 _BASH_PREFIX = ["set", "-euo", "pipefail;"]
@@ -138,6 +140,16 @@ def collect_less_garbage() -> None:
     """Look for garbage seldom: Snakemake makes few cycles, and many objects that stay."""
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
+
+
+def look_at_paths_once() -> None:
+    """Keep how Snakemake takes the paths of scripts apart, which it does several times for a job.
+
+    Each time it makes a class for the parts.
+    """
+    parse = _SOURCES.parse_uri
+    if not hasattr(parse, "cache_info"):
+        _SOURCES.parse_uri = functools.lru_cache(maxsize=1000)(parse)
 
 
 class Queue:

@@ -188,6 +188,10 @@ def group_frames(group: str, parts: Callable[[int], int], minutes: Callable[[int
             return ResourceList(fromdict=self._resources)
 
     def update_groups(dag: Any) -> None:
+        if not dag.workflow.group_settings.overwrite_groups and dag.workflow.dryrun:
+            # Nothing is submitted, and whenever a frame is told its group would look at all.
+            for each in (*dag.rules, *dag.jobs):
+                each.group = None
         if dag.workflow.group_settings.overwrite_groups or dag.workflow.local_exec:
             of_users(dag)
             return
