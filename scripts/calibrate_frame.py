@@ -256,7 +256,7 @@ def calibrate(
             data[bad], saturated[bad] = np.nan, False
             header["BADPIX"] = (int(np.count_nonzero(bad)), "pixels that are known to be bad")
         if cosmic_rays == "lacosmic":
-            _blank_cosmic_rays(data, saturated, header, raw)
+            _blank_cosmic_rays(data, saturated, header)
         _tell_of_masters(header, taken, opened.get("flat"))
         if opened:
             check_usable(data)
@@ -348,14 +348,13 @@ def _marked(marks: Rows, region: Region) -> NDArray[np.bool_]:
 
 
 def _blank_cosmic_rays(
-    data: NDArray[np.float32], saturated: NDArray[np.bool_], header: "fits.Header", raw: Path
+    data: NDArray[np.float32], saturated: NDArray[np.bool_], header: "fits.Header"
 ) -> None:
     """Put NaN where cosmic rays have hit, in place, and their number into the header."""
-    if bayer_pattern(header) is not None:
-        log.warning("%s: cosmic rays are not looked for in a mosaic of colours.", raw)
-        return
     ny, nx = data.shape
-    rays = find_cosmic_rays(data, saturated, exposure_of(header, (ny, nx)).egain)
+    egain = exposure_of(header, (ny, nx)).egain
+    is_mosaic = bayer_pattern(header) is not None
+    rays = find_cosmic_rays(data, saturated, egain, is_mosaic=is_mosaic)
     data[rays] = np.nan
     header["COSMICS"] = (int(np.count_nonzero(rays)), "pixels hit by cosmic rays")
 

@@ -1,6 +1,7 @@
 """Cosmic rays are found in a single frame, and stars stay as they are."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,33 +14,43 @@ from scripts.lightstack.simulator import (
     GAIN_E_PER_ADU,
     Camera,
     Light,
+    Night,
     Sky,
     add_cosmic_ray,
+    make_camera,
     make_sky,
     render_light,
+    write_night,
 )
-from tests.conftest import snakemake
+from tests.conftest import SMALL_SETTINGS, snakemake, write_settings
 
 SHAPE = (300, 400)
 
 
-def exposed(fwhm: float) -> tuple[Sky, NDArray[np.float32]]:
+def exposed(fwhm: float, pattern: str | None) -> tuple[Sky, NDArray[np.float32]]:
     rng = np.random.default_rng(2)
     sky, camera = make_sky(rng, SHAPE, 250), Camera(SHAPE, np.full(SHAPE, 20, np.float32))
+    if pattern:
+        # Stars from blue to red, seen by a camera whose green is the most sensitive.
+        colours = rng.uniform(0.5, 1, (len(sky.xy), 3)) * (0.6, 1.0, 0.7)
+        sky, camera = replace(sky, colours=colours), replace(camera, pattern=pattern)
     return sky, render_light(rng, sky, camera, Light(fwhm=fwhm)).astype(np.float32)
 
 
 @pytest.mark.parametrize("egain", [GAIN_E_PER_ADU, None])
 @pytest.mark.parametrize("fwhm", [2.0, 3.0])
-def test_cosmic_rays_are_found_and_stars_are_left_alone(fwhm: float, egain: float | None) -> None:
-    sky, frame = exposed(fwhm)
+@pytest.mark.parametrize("pattern", [None, "GRBG"])
+def test_cosmic_rays_are_found_and_stars_are_left_alone(
+    fwhm: float, egain: float | None, pattern: str | None
+) -> None:
+    sky, frame = exposed(fwhm, pattern)
     rays = np.zeros(SHAPE, np.float32)
     rng = np.random.default_rng(4)
     for _ in range(30):
         add_cosmic_ray(rng, rays)
     frame[10, 10] = np.nan
     for light in (frame, frame + rays):
-        found = find_cosmic_rays(light, light >= 60000, egain)
+        found = find_cosmic_rays(light, light >= 60000, egain, is_mosaic=pattern is not None)
         hit = (rays > 400) & (light is not frame)
         if hit.any():
             assert found[hit].mean() > 0.9
@@ -64,3 +75,25 @@ def test_cosmic_rays_have_no_data_if_it_is_wanted(small_night: Callable[..., Pat
         count = hdus[0].header["COSMICS"]
         assert 8 <= count == np.isnan(hdus[0].data).sum() < 400
     assert "COSMICS" not in fits.getheader(run.folder / "results" / "stack_mean.fits")
+
+
+def test_cosmic_rays_of_a_mosaic_are_in_no_colour_of_its_stack(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    camera = replace(make_camera(rng, SHAPE, hot_share=0), pattern="RGGB")
+    lights = {str(k): Light(shift=(1.3 * k, -0.7 * k)) for k in range(4)}
+    write_night(tmp_path, Night(make_sky(rng, SHAPE, 150), camera, lights, n_darks=0))
+    # A ray of one pixel: in a mosaic it has one colour.
+    row, column = 97, 131
+    path = tmp_path / "data" / "2.fits"
+    with fits.open(path, mode="update") as hdus:
+        hdus[0].data[row, column] = 60000
+    settings = {**SMALL_SETTINGS, "color": "rgb", "modes": ["max"], "reference": "2"}
+    write_settings(tmp_path, **settings, cosmic_rays="lacosmic")
+    run = snakemake(tmp_path)
+    assert run.returncode == 0, run.output
+    near = np.s_[:, row - 3 : row + 4, column - 3 : column + 4]
+    assert np.nanmax(fits.getdata(tmp_path / "results" / "stack_max.fits")[near]) < 5000
+    for frame in run.ledger.values():
+        assert frame["status"] == "stacked"
+        assert float(frame["cosmic_ray_pixels"]) < 20
+    assert float(run.ledger["2"]["cosmic_ray_pixels"]) >= 1
