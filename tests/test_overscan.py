@@ -73,6 +73,62 @@ def test_sections_are_read_as_cameras_write_them(
     assert found(cards) == (expected, "")
 
 
+def port(number: int = 1, **values: int) -> dict[str, object]:
+    return {f"ESO DET OUT{number} {name}": value for name, value in values.items()}
+
+
+@pytest.mark.parametrize(
+    ("cards", "expected"),
+    [
+        (port(PRSCX=10, OVSCX=20), [("11:80,1:60", "81:100,1:60")]),
+        (port(PRSCX=10, OVSCX=20, NX=70, NY=60, X=1, Y=1), [("11:80,1:60", "81:100,1:60")]),
+        # Read from the right and the top.
+        (port(PRSCX=10, OVSCX=20, X=100, Y=60), [("21:90,1:60", "1:20,1:60")]),
+        (port(PRSCX=20, OVSCX=0, OVSCY=5), [("21:100,1:55", "1:20,1:55")]),
+        (port(PRSCY=4, OVSCY=8, NX=100, NY=48), [("1:100,5:52", "1:100,53:60")]),
+        (port(PRSCX=2), [("3:100,1:60", "")]),
+        (port(3, PRSCX=10, OVSCX=20), [("11:80,1:60", "81:100,1:60")]),
+        (port(PRSCX=0, OVSCX=0, NX=100, NY=60), []),
+        # Cut before; nonsense; the sections that a card states are followed first.
+        (port(PRSCX=10, OVSCX=20, NX=100, NY=60), []),
+        (port(PRSCX=-10, OVSCX=10**9), []),
+        ({**BESIDE, **port(PRSCX=10, OVSCX=10)}, [("1:80,1:60", "81:100,1:60")]),
+        ({"TRIMSEC": "[1:100,1:60]", **port(OVSCX=20)}, [("1:80,1:60", "81:100,1:60")]),
+    ],
+)
+def test_counts_of_pixels_before_and_after_the_data_are_followed(
+    cards: dict[str, object], expected: list[tuple[str, str]]
+) -> None:
+    assert found(cards) == (expected, "")
+
+
+@pytest.mark.parametrize(
+    ("cards", "problem"),
+    [
+        (port(PRSCX=60, OVSCX=60), "do not add up to its 100 pixels"),
+        (port(PRSCX=10, OVSCX=20, NX=50), "NX 50 do not add up to its 100 pixels"),
+        (port(OVSCX=10) | port(2, OVSCX=10), "read by 2 ports"),
+    ],
+)
+def test_counts_that_cannot_be_are_told(cards: dict[str, object], problem: str) -> None:
+    pairs, told = found(cards)
+    assert pairs == []
+    assert problem in told
+
+
+def test_prescan_of_a_port_is_subtracted_and_cut_off(tmp_path: Path) -> None:
+    image = np.full((60, 100), 1300, np.uint16)
+    image[:, :10], image[:, 80:] = 290, 300
+    header = fits.Header([(f"HIERARCH {key}", n) for key, n in port(PRSCX=10, OVSCX=20).items()])
+    header["CRPIX1"] = 50.5
+    path = tmp_path / "port.fits"
+    fits.writeto(path, image, header)
+    assert read_cards(path, ("CRPIX1",))[0] == (60, 70)
+    cut, level = without_overscan(read_image(path))
+    assert (level, cut.header["CRPIX1"]) == (300, 40.5)
+    np.testing.assert_array_equal(cut.data, np.full((60, 70), 1000))
+
+
 @pytest.mark.parametrize(
     ("cards", "kept", "problem"),
     [

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.raw.image import UnusableFrameError
+from scripts.lightstack.raw.ports import PORT_CARDS, UnclearPortError, parts_of_port
 from scripts.lightstack.raw.values import Cards
 
 HEADER, NONE = "header", "none"
@@ -27,6 +28,7 @@ NUMBERS = ("1", "2", "3", "4", "5", "6", "7", "8", "11", "12", "21", "22")
 SECTION_CARDS = (
     *(TRIM_KEYS + OVERSCAN_KEYS),
     *(stem + number for stem in NUMBERED_TRIM_KEYS + NUMBERED_OVERSCAN_KEYS for number in NUMBERS),
+    *PORT_CARDS,
 )
 """All cards that tell of exposed pixels and of overscan."""
 
@@ -130,7 +132,7 @@ def sections_of(header: Cards, shape: tuple[int, int], asked: Asked) -> Sections
         trim, overscan = _one(header, shape, asked, trim, overscan)
     except _UnclearError as unclear:
         return Sections(problem=str(unclear))
-    trim = trim or (slice(0, shape[0]), slice(0, shape[1]))
+    trim = trim or _whole(shape)
     problem = ""
     if overscan:
         try:
@@ -172,9 +174,23 @@ def _one(
             )
         stated_trim = stated_overscan = None
     trim, overscan = trim or stated_trim, overscan or stated_overscan
+    if asked == Asked() and overscan is None and trim in (None, _whole(shape)):
+        trim, overscan = _of_port(header, shape) or (trim, None)
     if overscan and trim is None and asked.trim == HEADER:
         trim = _beside(overscan, shape)
     return trim, overscan
+
+
+def _of_port(header: Cards, shape: tuple[int, int]) -> tuple[Region, Region | None] | None:
+    """Find what a camera tells in another way."""
+    try:
+        return parts_of_port(header, shape)
+    except UnclearPortError as unclear:
+        raise _UnclearError(str(unclear)) from unclear
+
+
+def _whole(shape: tuple[int, int]) -> Region:
+    return slice(0, shape[0]), slice(0, shape[1])
 
 
 def _was_cut(stated: list[Region], trim: Region, shape: tuple[int, int]) -> bool:
