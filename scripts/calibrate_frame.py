@@ -319,7 +319,7 @@ def _opened(
     """Open what is there and can be read."""
     found = {}
     for noun in ("dark", "bias", "flat", "bad_pixels"):
-        if noun in masters and (master := open_master(masters[noun])):
+        if noun in masters and (master := open_master(masters[noun], weights)):
             found[noun] = Opened(*master)
     if "own" in masters:
         own = masters["own"]

@@ -118,8 +118,8 @@ def _calibrated(
 ) -> tuple[Calibrated, NDArray[np.float32]]:
     """Calibrate a mosaic (ny, nx), or red, green and blue (3, ny, nx) one after the other.
 
-    Of three colours, one that shows nothing has no data. Masters of colour pictures are grey: what
-    they take off is right for the sum of the colours.
+    Of three colours, one that shows nothing has no data. Masters of colour pictures have each
+    colour, others take the same off all.
     """
     reading = {
         key.removeprefix("fits_"): value

@@ -10,6 +10,7 @@ from scripts.lightstack.calibration.masters import Image, open_master, readable,
 from scripts.lightstack.calibration.subtraction import Rows, subtract
 from scripts.lightstack.files.unread import NOTES
 from scripts.lightstack.job import job_log
+from scripts.lightstack.raw.colour import LUMA, Weights
 from scripts.lightstack.raw.exposure import exposure_of
 from scripts.lightstack.raw.image import FIRST, RawImage, UnusableFrameError
 from scripts.lightstack.raw.sections import HEADER, Asked
@@ -60,16 +61,21 @@ def run(
         Folder for notes of files that cannot be read.
     """
     left_out: list[str] = []
-    opened = open_master(pedestal) if pedestal else None
-    dark = opened[1] if opened else None
-    write_master(
-        _normalized(
-            readable(flats, fits_extension, unread, Asked(overscan_section, trim_section)),
-            dark,
-            left_out,
+    sections = Asked(overscan_section, trim_section)
+
+    def images(weights: Weights) -> Iterator[Image]:
+        opened = open_master(pedestal, weights) if pedestal else None
+        return _normalized(
+            readable(flats, fits_extension, unread, sections, weights),
+            opened.pixels if opened else None,
+            left_out if weights == LUMA else [],
             turned=turned,
             saturation_limit=saturation_limit,
-        ),
+        )
+
+    has_dark = pedestal is not None and open_master(pedestal) is not None
+    write_master(
+        images,
         len(flats),
         master,
         clipped_mean,
@@ -77,7 +83,7 @@ def run(
         told=("filter", "gain"),
         variance=lambda n: 1 / n,
         finish=lambda pixels, taken: guard(pixels, taken.bayer),
-        doubt="" if dark or freed else "neither dark nor bias taken off the flats",
+        doubt="" if has_dark or freed else "neither dark nor bias taken off the flats",
         left_out=left_out,
     )
 

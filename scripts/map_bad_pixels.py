@@ -14,7 +14,7 @@ from scripts.lightstack.calibration.median import median
 from scripts.lightstack.files.unread import NOTES
 from scripts.lightstack.job import job_log
 from scripts.lightstack.raw.exposure import Exposure
-from scripts.lightstack.raw.image import FIRST, RawImage
+from scripts.lightstack.raw.image import FIRST, PLANES, RawImage
 from scripts.lightstack.raw.sections import HEADER, Asked
 
 if TYPE_CHECKING:
@@ -56,13 +56,20 @@ def run(
     images = _of_dark(dark) if dark is not None else _even(read)
     offered = 1 if dark is not None else len(frames)
     write_master(
-        images, offered, bad, median, noun="frames", told=("exposure", "gain"), finish=_marked
+        lambda _: images,
+        offered,
+        bad,
+        median,
+        noun="frames",
+        told=("exposure", "gain"),
+        finish=_marked,
     )
 
 
 def _even(frames: Iterator[tuple[Path, RawImage]]) -> Iterator[Image]:
-    """Take off the level of the frames' sky."""
+    """Take off the level of the frames' sky; a bad pixel is so in all colours."""
     for _, image in frames:
+        image.header.remove(PLANES, ignore_missing=True)
         image.data[...] -= np.float32(np.nanmedian(image.data))
         yield image.header, image.data
 

@@ -4,14 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from scripts import calibrate_frame, combine_bias, combine_darks
+from scripts import calibrate_frame, combine_bias, combine_darks, combine_flats
 from scripts.lightstack.calibration import masters
 from scripts.lightstack.calibration.combining import combined, levels
 from scripts.lightstack.calibration.median import median
 from scripts.lightstack.calibration.noise import noise_of_master
+from scripts.lightstack.raw.colour import ALONE, LUMA
 
 SHAPE = (60, 400)
 
@@ -125,6 +127,52 @@ def test_a_master_tells_its_own_noise(tmp_path: Path, n: int, noise: float) -> N
         opened = masters.open_master(master)
         assert opened is not None
         assert (opened.noise, opened.n_combined) == (header["MSTNOISE"], n)
+
+
+@pytest.mark.parametrize("number_of_darks", [1, 5])
+def test_masters_of_pictures_in_colour_have_their_colours(
+    tmp_path: Path, number_of_darks: int
+) -> None:
+    rng = np.random.default_rng(3)
+    shape, levels = (60, 80), np.array([300, 500, 900])
+    y = np.linspace(-1, 1, shape[0])[:, np.newaxis, np.newaxis]
+    # Each colour has a vignetting of its own, and glow of a level of its own.
+    response = 1 - np.array([0.2, 0.4, 0.6]) * y**2 * np.ones((1, shape[1], 1))
+    light = np.array([4000, 8000, 2000])
+
+    def picture(name: str, pixels: np.ndarray) -> Path:
+        path = tmp_path / name
+        noisy = pixels + rng.normal(0, 5, (*shape, 3))
+        tifffile.imwrite(path, np.rint(noisy).astype(np.uint16))
+        return path
+
+    darks = [picture(f"dark{k}.tif", levels * np.ones(3)) for k in range(number_of_darks)]
+    flats = [picture(f"flat{k}.tif", levels + 20000 * response) for k in range(3)]
+    raw = picture("light.tif", levels + light * response)
+    dark, flat = tmp_path / "work" / "dark.fits", tmp_path / "work" / "flat.fits"
+    combine_darks.run(darks, dark)
+    combine_flats.run(flats, dark, flat, saturation_limit=65535)
+    for number, weights in enumerate((*ALONE, LUMA)):
+        opened = masters.open_master(dark, weights)
+        assert opened is not None
+        expected = levels[number] if number < 3 else levels @ LUMA
+        assert np.median(opened.pixels.read_rows(0, 60)) == pytest.approx(expected, abs=1)
+        assert 0 < opened.noise < 6
+        found = calibrate_frame.calibrate(
+            raw,
+            {"dark": dark, "flat": flat},
+            weights=weights,
+            saturation_limit=65535,
+            doubtful_darks="use",
+            debug_region=0,
+        )
+        if number < 3:
+            typical = light[number] * np.median(response[..., number])
+            rows = np.median(found.data, axis=1)
+            np.testing.assert_allclose(rows, typical, rtol=0.01)
+    with fits.open(dark) as hdus:
+        np.testing.assert_array_equal(hdus[0].shape, (4, *shape))
+        assert "N_PLANES" not in hdus[0].header
 
 
 def test_what_tells_no_noise_has_none() -> None:

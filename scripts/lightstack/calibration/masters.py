@@ -2,13 +2,15 @@
 
 A master is a FITS file with the image, the header of its first raw frame, ``NCOMBINE``, its name
 for the ledger in ``MASTER``, and the noise of its pixels in ``MSTNOISE``; without an image if none
-of its raw frames can be used.
+of its raw frames can be used. Of pictures in colour it has four planes: grey, red, green and blue,
+and the noise of the latter in ``MSTNOISR`` (and G, B).
 """
 
 import logging
 import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -17,10 +19,12 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.calibration.noise import noise_of_master
 from scripts.lightstack.files.atomic import atomic_write
+from scripts.lightstack.files.colour_file import COLOURS, colour_card
 from scripts.lightstack.files.frame_file import FAILURE, PixelFile, read_header
 from scripts.lightstack.files.unread import NOTES, note
+from scripts.lightstack.raw.colour import ALONE, LUMA, Weights
 from scripts.lightstack.raw.exposure import Exposure, exposure_of
-from scripts.lightstack.raw.image import RawImage, UnusableFrameError
+from scripts.lightstack.raw.image import PLANES, RawImage, UnusableFrameError
 from scripts.lightstack.raw.images import AS_STATED, read_image
 from scripts.lightstack.raw.overscan import without_overscan
 from scripts.lightstack.raw.sections import Asked
@@ -71,7 +75,7 @@ class Master(NamedTuple):
 
 
 def write_master(
-    images: Iterator[Image],
+    images: Callable[[Weights], Iterator[Image]],
     offered: int,
     master: Path,
     combine: Combine,
@@ -88,8 +92,9 @@ def write_master(
 
     Parameters
     ----------
-    images : iterator of (Header, (ny, nx) ndarray of float32)
-        Those that can be used.
+    images : callable
+        Gives the headers and pixels, (ny, nx) of float32, of those that can be used: of pictures
+        in colour with these weights of red, green and blue.
     offered : int
         How many raw frames there are.
     master : Path
@@ -115,30 +120,38 @@ def write_master(
     from astropy.io import fits
 
     with atomic_write(master) as file:
-        if offered == 1:
-            count, image = 1, next(images, None)
-            noise = noise_of_master([image[1]], variance) if image and variance else math.nan
-        else:
-            count, image, noise = _combined(images, master.parent, combine, variance, levels)
+        made = partial(_made, images, offered, master.parent, combine, variance, levels)
+        count, image, noise = made(LUMA)
         if image is None:
             why = f": {left_out[0]}" if left_out else "."
             card = (FAILURE, printable(f"none of its {noun} can be used{why}"))
             fits.PrimaryHDU(header=fits.Header([card])).writeto(file)
             return
         header, pixels = image
+        planes, noises = [pixels], {"": noise}
+        if header.pop(PLANES, 1) == len(COLOURS):
+            for colour, weights in zip(COLOURS, ALONE, strict=True):
+                _, plane, noises[colour] = made(weights)
+                planes.append(np.full_like(pixels, np.nan) if plane is None else plane[1])
         header["NCOMBINE"] = (count, f"{noun} combined")
-        if math.isfinite(noise):
-            header["MSTNOISE"] = (noise, "noise of a pixel of this image")
+        for colour, of_colour in noises.items():
+            if math.isfinite(of_colour):
+                header[colour_card("MSTNOISE", colour)] = (
+                    of_colour,
+                    "noise of a pixel of this image",
+                )
         ny, nx = pixels.shape
         number = f"{count}" if count == offered else f"{count} of {offered}"
         taken = exposure_of(header, (ny, nx))
         if finish is not None:
-            finish(pixels, taken)
+            for each in planes:
+                finish(each, taken)
         doubt = DOUBT.join(filter(None, [doubt, *left_out[:1]]))
-        values = [text for key in told if (text := VALUES[key](taken))]
+        values = [value for key in told if (value := VALUES[key](taken))]
         name = " ".join([f"master of {number}:", *values, f"{nx} x {ny}"])
         header["MASTER"] = printable(DOUBT.join(filter(None, [name, doubt])))
-        fits.PrimaryHDU(pixels, header).writeto(file)
+        whole = pixels if len(planes) == 1 else np.stack(planes)
+        fits.PrimaryHDU(whole, header).writeto(file)
     log.info("%s", name)
 
 
@@ -147,13 +160,22 @@ def why_unusable(path: Path) -> str:
     return text_of(read_header(path).get(FAILURE, ""))
 
 
-def open_master(path: Path) -> Master | None:
-    """Open a master; None if there is no image in it."""
+def open_master(path: Path, weights: Weights = LUMA) -> Master | None:
+    """Open a master; None if there is no image in it.
+
+    Parameters
+    ----------
+    path : Path
+    weights : (float, float, float), optional
+        Of red, green and blue in what it is for: one of `raw.colour.ALONE` opens that colour, if
+        the master has colours.
+    """
     header = read_header(path)
     if FAILURE in header:
         return None
-    noise, count = header.get("MSTNOISE", 0.0), header["NCOMBINE"]
-    return Master(header["MASTER"], PixelFile(path), noise, count)
+    plane = 1 + ALONE.index(weights) if header["NAXIS"] > 2 and weights in ALONE else 0
+    noise = header.get(colour_card("MSTNOISE", COLOURS[plane - 1] if plane else ""), 0.0)
+    return Master(header["MASTER"], PixelFile(path, plane), noise, header["NCOMBINE"])
 
 
 def _written(form: str, value: float | str | None) -> str:
@@ -165,6 +187,7 @@ def readable(
     extension: str | int,
     unread: Path = NOTES,
     sections: Asked = AS_STATED,
+    weights: Weights = LUMA,
 ) -> Iterator[tuple[Path, RawImage]]:
     """Read raw frames; note those that cannot be read, and leave them out.
 
@@ -178,6 +201,8 @@ def readable(
         Folder for notes of files that cannot be read.
     sections : Asked, optional
         What the settings say of the part that was exposed.
+    weights : (float, float, float), optional
+        Of red, green and blue in a grey.
 
     Yields
     ------
@@ -187,7 +212,7 @@ def readable(
     shape: tuple[int, ...] | None = None
     for path in paths:
         try:
-            image = _read(path, extension, sections, shape)
+            image = _read(path, extension, sections, weights, shape)
         except UnusableFrameError as error:
             note(unread, path, error)
             continue
@@ -199,12 +224,36 @@ def readable(
 
 
 def _read(
-    path: Path, extension: str | int, sections: Asked, shape: tuple[int, ...] | None
+    path: Path,
+    extension: str | int,
+    sections: Asked,
+    weights: Weights,
+    shape: tuple[int, ...] | None,
 ) -> RawImage:
-    image, _ = without_overscan(read_image(path, extension, sections))
+    raw = read_image(path, extension, sections, weights)
+    if raw.peak is not raw.data:
+        raw.header[PLANES] = len(COLOURS)
+    image, _ = without_overscan(raw)
     if shape not in (None, image.data.shape):
         raise UnusableFrameError(f"{path.name}: it had another shape when the run began.")
     return image
+
+
+def _made(
+    images: Callable[[Weights], Iterator[Image]],
+    offered: int,
+    folder: Path,
+    combine: Combine,
+    variance: Callable[[int], float] | None,
+    levels: Callable[[Sequence[NDArray[np.float32]]], NDArray[np.float32]] | None,
+    weights: Weights,
+) -> tuple[int, Image | None, float]:
+    """Make one plane of a master: how many images it is made of, it (None of none), its noise."""
+    given = images(weights)
+    if offered > 1:
+        return _combined(given, folder, combine, variance, levels)
+    image = next(given, None)
+    return 1, image, noise_of_master([image[1]], variance) if image and variance else math.nan
 
 
 def _combined(

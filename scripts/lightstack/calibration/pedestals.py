@@ -1,11 +1,12 @@
 """Masters of what frames without light show: darks and bias frames."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scripts.lightstack.calibration.combining import combined, levels, variance_of_combined
-from scripts.lightstack.calibration.masters import readable, write_master
+from scripts.lightstack.calibration.masters import Image, readable, write_master
 from scripts.lightstack.files.unread import NOTES
+from scripts.lightstack.raw.colour import Weights
 from scripts.lightstack.raw.image import FIRST
 from scripts.lightstack.raw.sections import HEADER, Asked
 
@@ -38,9 +39,14 @@ def write_pedestal(
     unread : Path, optional
         Folder for notes of files that cannot be read.
     """
-    read = readable(frames, fits_extension, unread, Asked(overscan_section, trim_section))
+    sections = Asked(overscan_section, trim_section)
+
+    def images(weights: Weights) -> Iterator[Image]:
+        read = readable(frames, fits_extension, unread, sections, weights)
+        return ((image.header, image.data) for _, image in read)
+
     write_master(
-        ((image.header, image.data) for _, image in read),
+        images,
         len(frames),
         master,
         combined,
