@@ -1,26 +1,17 @@
 """Read one raw frame and free it of dark, bias and flat."""
 
-import hashlib
 import logging
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.calibration.bad_pixels import find_bad_pixels
-from scripts.lightstack.calibration.cosmic_rays import find_cosmic_rays
-from scripts.lightstack.calibration.division import divide
-from scripts.lightstack.calibration.masters import open_master, why_unusable
+from scripts.lightstack.calibration.calibrating import calibrate
 from scripts.lightstack.calibration.repair import repair, small_gaps
-from scripts.lightstack.calibration.subtraction import Region, Rows, RowsInMemory
-from scripts.lightstack.calibration.taken_off import Opened, Scaling, TakenOff, take_off
 from scripts.lightstack.files.frame_file import Frame, write_failure, write_frame
-from scripts.lightstack.files.unread import NOTES, note
-from scripts.lightstack.job import JobError, job_log
+from scripts.lightstack.job import job_log
 from scripts.lightstack.raw.bayer import (
     GREY_OF,
     MOSAIC_CARDS,
@@ -29,23 +20,8 @@ from scripts.lightstack.raw.bayer import (
     grey_of_mosaic,
     near_any,
 )
-from scripts.lightstack.raw.colour import LUMA, Weights
-from scripts.lightstack.raw.exposure import exposure_of
-from scripts.lightstack.raw.image import (
-    FIRST,
-    RawImage,
-    UnreadableFileError,
-    UnusableFrameError,
-    central_region,
-    check_usable,
-)
-from scripts.lightstack.raw.images import read_image
-from scripts.lightstack.raw.no_data import blank_blocks
+from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.raw.orientation import turn_header
-from scripts.lightstack.raw.overscan import let_follow, without_overscan
-from scripts.lightstack.raw.saturation import pile_up
-from scripts.lightstack.raw.sections import HEADER, Asked
-from scripts.lightstack.text import DOUBT, NO_DARK, printable
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -80,11 +56,11 @@ def run(
     sha256 : str
         Digest of the raw frame, for the ledger.
     masters : dict of str to Path
-        As in `calibrate`.
+        As in `calibrating.calibrate`.
     turned : bool
         Whether the frame's rows are to be put into the other order.
     **calibration
-        Further arguments of `calibrate`.
+        Further arguments of `calibrating.calibrate`.
     """
     try:
         found = calibrate(raw, masters, **calibration)
@@ -102,261 +78,6 @@ def run(
     header["SATURATE"] = (found.level, "[ADU] level of saturated pixels")
     header["ADUSTEP"] = (adu_step, "[ADU] smallest difference in the raw file")
     write_frame(frame, Frame(np.ascontiguousarray(data), header, saturated))
-
-
-@dataclass(frozen=True)
-class Calibrated:
-    """A raw frame without dark, bias and flat, as it lies in its file.
-
-    Parameters
-    ----------
-    data : (ny, nx) ndarray of float32
-        Pixels [ADU], NaN where there is no data: a mosaic is still one.
-    header : astropy.io.fits.Header
-        Its cards, and those of what was found.
-    saturated : (ny, nx) ndarray of bool
-        Saturated pixels.
-    level : float
-        Level of saturated pixels [ADU].
-    step : float
-        Smallest difference in the raw file [ADU].
-    names : dict of str to str
-        What was used, by "dark", "bias" and "flat".
-    no_data_share : float
-        Share of the pixels without data, bad ones aside.
-    pixels_sha256 : str
-        Digest of the raw pixels.
-    """
-
-    data: NDArray[np.float32]
-    header: "fits.Header"
-    saturated: NDArray[np.bool_]
-    level: float
-    step: float
-    names: dict[str, str]
-    no_data_share: float
-    pixels_sha256: str
-
-    def note(self, sha256: str) -> None:
-        """Put into the header what the ledger tells, with the digest of the raw file."""
-        # They fill their cards: there is no room for comments.
-        self.header["RAWSHA"] = sha256
-        self.header["PIXSHA"] = self.pixels_sha256
-        for noun, name in self.names.items():
-            self.header[noun.upper()] = printable(name)
-        share = self.no_data_share
-        self.header["NODATA"] = (share, "share of pixels without data, bad ones aside")
-
-
-def calibrate(
-    raw: Path,
-    masters: Mapping[str, Path],
-    *,
-    mirrored: Collection[str] = (),
-    unstated: Mapping[str, str] = MappingProxyType({}),
-    dark_factor: float | None = None,
-    finds_sharp_pixels: bool = False,
-    saturation_limit: float,
-    dark_scaling: str = "none",
-    doubtful_darks: str,
-    cosmic_rays: str = "none",
-    debug_region: int,
-    fits_extension: str | int = FIRST,
-    overscan_section: str = HEADER,
-    trim_section: str = HEADER,
-    weights: Weights = LUMA,
-    unread: Path = NOTES,
-) -> Calibrated:
-    """Free a raw frame of dark, bias and flat.
-
-    Parameters
-    ----------
-    raw : Path
-        The raw frame.
-    masters : dict of str to Path
-        What to use: "own", the dark of the frame's name, the masters "dark", "bias" and "flat",
-        and the map "bad_pixels"; those that are not there are left out. What does harm is not
-        used, but the next of "own", "dark" and "bias".
-    mirrored : collection of str
-        For which of "own", "dark", "bias", "flat" and "bad_pixels" the rows run the other way
-        than the raw frame's.
-    unstated : dict of str to str
-        What the headers of the frame and one of these leave open, for the ledger.
-    dark_factor : float, optional
-        Exposure of the frame over that of its dark, if that is to be scaled. What it was scaled by
-        stands in ``DARKFAC`` then.
-    finds_sharp_pixels : bool, optional
-        Whether bad pixels are looked for in the frame itself if its dark would do harm.
-    saturation_limit : float
-        Raw value from which a pixel is saturated [ADU, as `lightstack.raw.scale` has them], unless
-        the frame's own pixels pile up below.
-    dark_scaling : str, optional
-        "optimize" looks for the factor that leaves the least noise.
-    doubtful_darks : str
-        "skip" leaves out a dark that makes the frame worse; "use" takes it nonetheless.
-    cosmic_rays : str
-        "lacosmic" finds cosmic rays, which have no data then; "none" does not. ``COSMICS`` counts
-        their pixels.
-    debug_region : int
-        Side of the central square to keep [pixels]; 0 keeps all.
-    fits_extension : str or int, optional
-        Which image of a FITS file to read: see `lightstack.raw.fits_reader.read_fits`.
-    overscan_section, trim_section : str, optional
-        What was not exposed and what was: see `lightstack.raw.sections.Asked`.
-    unread : Path, optional
-        Folder for notes of files that cannot be read.
-    weights : (float, float, float), optional
-        Of red, green and blue where pixels have all three.
-
-    Raises
-    ------
-    UnusableFrameError
-        If there is no usable image in the file; the sentence names it and the cause.
-    """
-    sections = Asked(overscan_section, trim_section)
-    try:
-        image, level, overscan, pixels_sha256 = _read(
-            raw, fits_extension, sections, weights, saturation_limit
-        )
-        header = image.header
-        region = central_region(image.data.shape, debug_region)
-        data = image.data[region]
-        check_usable(data)
-        saturated = (image.peak[region] >= level) & ~np.isnan(data)
-        opened = _opened(masters, mirrored, fits_extension, sections, weights, unread)
-        if any(each.pixels.shape != image.data.shape for each in opened.values()):
-            raise JobError(f"{raw}: it had another shape when the run began: run again.")
-        is_mosaic = bayer_pattern(header) is not None
-        saturation = level - overscan
-        optimize = dark_scaling == "optimize"
-        taken = take_off(
-            data,
-            region,
-            opened,
-            unstated,
-            None if dark_factor is None else Scaling(dark_factor, optimize, saturation),
-            period=2 if is_mosaic else 1,
-            at_any_price=doubtful_darks == "use",
-        )
-        names = dict(taken.names)
-        if "flat" in opened:
-            flat = opened["flat"]
-            divide(data, flat.pixels, region, is_turned=flat.is_turned)
-            names["flat"] = DOUBT.join(filter(None, [flat.name, unstated.get("flat", "")]))
-        elif "flat" in masters:
-            names["flat"] = DOUBT.join([NO_DARK, why_unusable(masters["flat"])])
-        no_data_share = np.count_nonzero(np.isnan(data)) / data.size
-        bad: NDArray[np.bool_] | None = None
-        if finds_sharp_pixels and not taken.is_dark:
-            # A map that is made of the dark tells of another sensor's pixels.
-            bad = find_bad_pixels(data, is_mosaic=is_mosaic)
-        elif "bad_pixels" in opened:
-            bad = _marked(opened["bad_pixels"].in_order, region)
-        if bad is not None:
-            data[bad], saturated[bad] = np.nan, False
-            header["BADPIX"] = (int(np.count_nonzero(bad)), "pixels that are known to be bad")
-        if cosmic_rays == "lacosmic":
-            _blank_cosmic_rays(data, saturated, header)
-        _tell_of_masters(header, taken, opened.get("flat"))
-        if opened:
-            check_usable(data)
-        if not {"own", "dark"} & set(opened):
-            log.warning("There is no dark for %s: it goes on without.", raw)
-    except UnusableFrameError as error:
-        if isinstance(error, UnreadableFileError):
-            note(unread, raw, error)
-        told = str(error).removeprefix(f"{raw.name}: ")
-        raise UnusableFrameError(f"{raw.name}: {told}") from error
-    let_follow(header, region[1].start or 0, region[0].start or 0)
-    return Calibrated(
-        data,
-        header,
-        saturated,
-        saturation - taken.level,
-        image.step,
-        names,
-        no_data_share,
-        pixels_sha256,
-    )
-
-
-def _read(
-    raw: Path,
-    extension: str | int,
-    sections: Asked,
-    weights: Weights,
-    saturation_limit: float,
-) -> tuple[RawImage, float, float, str]:
-    """Read a frame's data; tell its saturation and overscan [ADU], and the pixels' digest."""
-    image = read_image(raw, extension, sections, weights)
-    pixels_sha256 = hashlib.sha256(np.ascontiguousarray(image.data).data).hexdigest()
-    saturation = _saturation(image, saturation_limit)
-    blank_blocks(image.data, saturation)
-    image, level = without_overscan(image)
-    if level:
-        image.header["OSCANADU"] = (level, "[ADU] level of the overscan")
-    return image, saturation, level, pixels_sha256
-
-
-def _saturation(image: RawImage, limit: float) -> float:
-    """Tell from where on pixels are saturated [ADU]; what was found goes into the header."""
-    level = min(limit, image.ceiling, float(np.finfo(np.float32).max))
-    top = pile_up(image.peak, image.step)
-    if top is None or top >= level:
-        return level
-    image.header["SATFOUND"] = (top, "[ADU] where raw pixels pile up")
-    return top
-
-
-def _opened(
-    masters: Mapping[str, Path],
-    mirrored: Collection[str],
-    extension: str | int,
-    sections: Asked,
-    weights: Weights,
-    unread: Path,
-) -> dict[str, Opened]:
-    """Open what is there and can be read."""
-    found = {}
-    for noun in ("dark", "bias", "flat", "bad_pixels"):
-        if noun in masters and (master := open_master(masters[noun], weights)):
-            found[noun] = Opened(*master)
-    if "own" in masters:
-        own = masters["own"]
-        try:
-            image, _ = without_overscan(read_image(own, extension, sections, weights))
-            found["own"] = Opened(own.name, RowsInMemory(image.data))
-        except UnusableFrameError as error:
-            note(unread, own, error)
-    return {noun: replace(each, is_turned=noun in mirrored) for noun, each in found.items()}
-
-
-def _tell_of_masters(header: "fits.Header", taken: TakenOff, flat: Opened | None) -> None:
-    """Tell the factor of the dark, and the noise of masters: all that they calibrate share it."""
-    if taken.factor is not None:
-        header["DARKFAC"] = (taken.factor, "factor of the dark beyond its bias")
-    if taken.used and taken.used.noise > 0:
-        header["DARKNOIS"] = (taken.used.noise, "[ADU] noise of the master dark or bias")
-        header["NDARKS"] = (taken.used.n_combined, "darks or bias frames in that master")
-    if flat and flat.noise > 0:
-        header["FLATNOIS"] = (flat.noise, "noise of the master flat, share of the light")
-
-
-def _marked(marks: Rows, region: Region) -> NDArray[np.bool_]:
-    """Read where a map has bad pixels."""
-    return np.asarray((marks.read_rows(0, marks.shape[0]) > 0)[region])
-
-
-def _blank_cosmic_rays(
-    data: NDArray[np.float32], saturated: NDArray[np.bool_], header: "fits.Header"
-) -> None:
-    """Put NaN where cosmic rays have hit, in place, and their number into the header."""
-    ny, nx = data.shape
-    egain = exposure_of(header, (ny, nx)).egain
-    is_mosaic = bayer_pattern(header) is not None
-    rays = find_cosmic_rays(data, saturated, egain, is_mosaic=is_mosaic)
-    data[rays] = np.nan
-    header["COSMICS"] = (int(np.count_nonzero(rays)), "pixels hit by cosmic rays")
 
 
 def _made_grey(

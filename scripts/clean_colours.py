@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.calibrate_frame import Calibrated, calibrate
+from scripts.lightstack.calibration.calibrating import Calibrated, calibrate
 from scripts.lightstack.colour.planes import MOSAIC, whole_colour
 from scripts.lightstack.colour.starlight import add_light, brightest_stars, table_of_stars
 from scripts.lightstack.files.colour_file import COLOURS, write_colours
@@ -64,7 +64,7 @@ def run(
         As in `subtract_background`. Each place of a mosaic's pattern, and each plane, has a sky
         of its own.
     **calibration
-        Further arguments of `calibrate_frame.calibrate`.
+        Further arguments of `lightstack.calibration.calibrating.calibrate`.
     """
     if pass_on_failure(sources, colours):
         return

@@ -9,7 +9,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from scripts import calibrate_frame, combine_bias, combine_darks, combine_flats
-from scripts.lightstack.calibration import masters
+from scripts.lightstack.calibration import calibrating, masters
 from scripts.lightstack.calibration.combining import combined, levels
 from scripts.lightstack.calibration.median import median
 from scripts.lightstack.calibration.noise import noise_of_master
@@ -158,7 +158,7 @@ def test_masters_of_pictures_in_colour_have_their_colours(
         expected = levels[number] if number < 3 else levels @ LUMA
         assert np.median(opened.pixels.read_rows(0, 60)) == pytest.approx(expected, abs=1)
         assert 0 < opened.noise < 6
-        found = calibrate_frame.calibrate(
+        found = calibrating.calibrate(
             raw,
             {"dark": dark, "flat": flat},
             weights=weights,
