@@ -573,11 +573,10 @@ def run(task: Task) -> None:
     except SystemExit as error:
         if error.code not in {None, 0}:
             raise
-    except KeyboardInterrupt as error:
-        if not error.args:  # of Ctrl-C, at which nobody wants to know where each script was
-            sys.excepthook = lambda *_: None
-        raise
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and not error.args:
+            # Of Ctrl-C, at which nobody wants to know where each script was.
+            sys.excepthook = lambda *_: None
         _hide_own_frames(error, error.__traceback__ and error.__traceback__.tb_next)
         raise
 
