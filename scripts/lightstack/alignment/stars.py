@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.detection.quality import SHARPEST_STAR
+from scripts.lightstack.detection.sharpness import SHARPEST_STAR
 
 Floats = NDArray[np.float64]
 

@@ -19,7 +19,7 @@ Three = tuple[float, float, float]
 SHARPEST = 0.02
 """Least variance of weighted light along an axis [pixels squared]; a single pixel has none.
 
-With this width a hot pixel stays sharper than any star (`lightstack.detection.quality`).
+With this width a hot pixel stays sharper than any star (`lightstack.detection.sharpness`).
 """
 
 LONGEST = 0.99

@@ -6,10 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.detection.sharpness import SHARPEST_STAR
 from scripts.lightstack.reason import Reason
-
-SHARPEST_STAR = 1.2
-"""FWHM [pixels] below which nothing is a star: light is spread by the optics and by the pixel."""
 
 
 @dataclass(frozen=True)

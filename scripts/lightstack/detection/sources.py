@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.detection.extraction import extract
 from scripts.lightstack.detection.moments import centred_moments, cores
-from scripts.lightstack.detection.quality import SHARPEST_STAR
+from scripts.lightstack.detection.sharpness import SHARPEST_STAR
 
 SIGMA_TO_FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
 
