@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.stack_job import SIX, make_frames
 from scripts import align_frames, join_bands, measure_seeing, stack_band, stack_frames
 from scripts.lightstack.files.records import read_json
-from scripts.lightstack.stacking.modes import MEASURING
+from scripts.lightstack.stacking.modes import needs_measuring
 
 
 def do_job(folder: Path, job: str, options: argparse.Namespace) -> None:
@@ -49,12 +49,14 @@ def do_job(folder: Path, job: str, options: argparse.Namespace) -> None:
     how: dict[str, Any] = {"sigma_clip": 2.5, "weights": "none"}
     stacks = {mode: folder / job / f"stack_{mode}.fits" for mode in options.modes}
     thumbnails = folder / job / "work" / "thumbnails.fits"
-    seeing = folder / "seeing.fits"
+    seeing = None
+    if needs_measuring(options.modes, uncertainty=False):
+        seeing = folder / "seeing.fits"
     if job == "stack":
         stack_frames.run(
             alignment, cleaned, stacks, thumbnails, stack_memory_mb=1000, **group, **how
         )
-    elif job == "seeing":
+    elif job == "seeing" and seeing is not None:
         measure_seeing.run(alignment, cleaned, seeing, **group, **how)
     elif job == "join":
         bands = [folder / f"band_{number}.fits" for number in range(1, count + 1)]
@@ -63,7 +65,7 @@ def do_job(folder: Path, job: str, options: argparse.Namespace) -> None:
         stack_band.run(
             alignment,
             cleaned,
-            seeing if MEASURING in options.modes else None,
+            seeing,
             folder / f"{job}.fits",
             number=int(job.removeprefix("band_")),
             count=count,
@@ -101,7 +103,7 @@ def main() -> None:
         return
     again = [sys.executable, "-m", "benchmarks.bands", "--bands", str(options.bands)]
     again += ["--threads", str(options.threads), "--modes", *options.modes]
-    in_bands = ["seeing"] if MEASURING in options.modes else []
+    in_bands = ["seeing"] if needs_measuring(options.modes, uncertainty=False) else []
     in_bands += [f"band_{number}" for number in range(1, options.bands + 1)] + ["join"]
     with tempfile.TemporaryDirectory() as place:
         found = {}
