@@ -15,6 +15,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from scripts.lightstack.calibration.suspicions import noise_of
 from scripts.lightstack.checking.artificial import Truth, light_in, place, psf_of
 from scripts.lightstack.checking.chart import draw_check
 from scripts.lightstack.checking.recovery import COLUMNS, Recovery, recover
@@ -191,9 +192,7 @@ def _read_stack(path: Path) -> tuple[NDArray[np.float32], float]:
     from astropy.io import fits
 
     image = np.asarray(fits.getdata(path), np.float32)
-    steps = np.diff(image, axis=1)
-    steps = steps[np.isfinite(steps)]
-    return image, float(1.4826 * np.median(np.abs(steps)) / np.sqrt(2))
+    return image, noise_of(image)
 
 
 def _inject(

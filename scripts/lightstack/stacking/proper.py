@@ -62,10 +62,11 @@ def clip_rows(
     inputs: ClipInputs,
     image: Stack,
     rejected: NDArray[np.integer],
-    error: NDArray[np.float32],  # noqa: ARG001 - the mode has none
+    error: NDArray[np.float32],
     in_parts: InParts,
 ) -> None:
-    """Combine rows of a cube: see `modes.ClipMode`."""
+    """Combine rows of a cube: see `modes.ClipMode`. The standard error is not known."""
+    error.fill(np.nan)
     weights = weights_by_noise(inputs.noise)
     model = noise_model(inputs.limit, weights, inputs.noise, inputs.gain, inputs.seeing)
     kernels = kernels_of(model.kernels, weights)
