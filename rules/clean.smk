@@ -15,6 +15,7 @@ rule combine_darks:
         "darks"
     conda:
         "../envs/lightstack.yaml"
+    threads: threads_of_masters()
     resources:
         mem_mb=memory(9),
         runtime=minutes(10),
@@ -37,6 +38,7 @@ rule combine_bias:
         "logs/combine_bias/{kind}.tsv"
     conda:
         "../envs/lightstack.yaml"
+    threads: threads_of_masters()
     resources:
         mem_mb=memory(9),
         runtime=minutes(10),
@@ -60,6 +62,7 @@ rule combine_flats:
         "logs/combine_flats/{kind}.tsv"
     conda:
         "../envs/lightstack.yaml"
+    threads: threads_of_masters()
     resources:
         mem_mb=memory(12),
         runtime=minutes(10),
@@ -84,6 +87,7 @@ rule map_bad_pixels:
         "logs/map_bad_pixels/{kind}.tsv"
     conda:
         "../envs/lightstack.yaml"
+    threads: threads_of_masters()
     resources:
         mem_mb=memory(14),
         runtime=minutes(20),

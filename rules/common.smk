@@ -100,6 +100,12 @@ def raw_files(noun):
     return lambda wildcards: PLAN.raw_files[noun][wildcards.kind]
 
 
+def threads_of_masters():
+    """Threads of a job that makes a master: several of them run side by side."""
+    n_masters = sum(map(len, PLAN.raw_files.values()))
+    return max(1, min(workflow.resource_settings.cores or 8, 8) // max(1, n_masters))
+
+
 def dark_of_map(wildcards):
     """The master dark of which a map of bad pixels is made, if it is made of one."""
     return PLAN.darks_of_maps.get(wildcards.kind, [])

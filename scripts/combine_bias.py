@@ -31,4 +31,5 @@ if "snakemake" in globals():
             [Path(frame) for frame in snakemake.input.bias],
             Path(snakemake.output.master),
             **snakemake.params.settings,
+            threads=snakemake.threads,
         )

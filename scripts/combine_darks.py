@@ -33,4 +33,5 @@ if "snakemake" in globals():
             [Path(dark) for dark in snakemake.input.darks],
             Path(snakemake.output.master),
             **snakemake.params.settings,
+            threads=snakemake.threads,
         )

@@ -35,6 +35,7 @@ def run(
     overscan_section: str = HEADER,
     trim_section: str = HEADER,
     unread: Path = NOTES,
+    threads: int = 1,
 ) -> None:
     """Write a master flat, of those flats that can be used.
 
@@ -59,6 +60,8 @@ def run(
         What was not exposed and what was: see `lightstack.raw.sections.Asked`.
     unread : Path, optional
         Folder for notes of files that cannot be read.
+    threads : int, optional
+        How many threads to use; they change nothing but the time.
     """
     left_out: list[str] = []
     sections = Asked(overscan_section, trim_section)
@@ -85,6 +88,7 @@ def run(
         finish=lambda pixels, taken: guard(pixels, taken.bayer),
         doubt="" if has_dark or freed else "neither dark nor bias taken off the flats",
         left_out=left_out,
+        threads=threads,
     )
 
 
@@ -119,4 +123,5 @@ if "snakemake" in globals():
             Path(snakemake.output.master),
             **snakemake.params.facts,
             **snakemake.params.settings,
+            threads=snakemake.threads,
         )

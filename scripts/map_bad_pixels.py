@@ -32,6 +32,7 @@ def run(
     overscan_section: str = HEADER,
     trim_section: str = HEADER,
     unread: Path = NOTES,
+    threads: int = 1,
 ) -> None:
     """Write a map of bad pixels.
 
@@ -50,6 +51,8 @@ def run(
         What was not exposed and what was: see `lightstack.raw.sections.Asked`.
     unread : Path, optional
         Folder for notes of files that cannot be read.
+    threads : int, optional
+        How many threads to use; they change nothing but the time.
     """
     sections = Asked(overscan_section, trim_section)
     read = readable(frames, fits_extension, unread, sections)
@@ -63,6 +66,7 @@ def run(
         noun="frames",
         told=("exposure", "gain"),
         finish=_marked,
+        threads=threads,
     )
 
 
@@ -97,4 +101,5 @@ if "snakemake" in globals():
             Path(snakemake.input.dark) if snakemake.input.dark else None,
             Path(snakemake.output.bad),
             **snakemake.params.settings,
+            threads=snakemake.threads,
         )

@@ -206,6 +206,7 @@ def test_master_is_the_median_of_its_darks(
         fits.writeto(paths[-1], pixels, fits.Header([("EXPTIME", 60.0)]))
     # Bands of a few rows: the median must not depend on how often the files are read.
     monkeypatch.setattr(masters, "BAND_BYTES", 4 * 30 * 4 * 7)
+    monkeypatch.setattr(masters, "HELD_FRAMES", 1)
     monkeypatch.setattr(masters, "HELD_BYTES", held)
     master = tmp_path / "work" / "master.fits"
     combine_darks.run(paths, master)

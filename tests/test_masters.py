@@ -1,5 +1,7 @@
 """Masters have the noise of a mean, leave out what stands out, and know their own noise."""
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from scripts.lightstack.calibration.combining import combined, levels
 from scripts.lightstack.calibration.median import median
 from scripts.lightstack.calibration.noise import noise_of_master
 from scripts.lightstack.raw.colour import ALONE, LUMA
+from tests.conftest import snakemake
 
 SHAPE = (60, 400)
 
@@ -181,10 +184,11 @@ def test_what_tells_no_noise_has_none() -> None:
     assert noise_of_master([np.full(SHAPE, 7.0, np.float32)] * 2, lambda n: 1 / n) == 0
 
 
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("held", [0, 10**9])
 @pytest.mark.parametrize("band", [1, 4 * SHAPE[1] * 6 * 7])
-def test_bands_and_memory_change_no_byte(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int, band: int
+def test_bands_memory_and_threads_change_no_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int, band: int, threads: int
 ) -> None:
     cube = darks(6, 5.0)
     cube[2, 5, 7] = np.nan
@@ -194,9 +198,26 @@ def test_bands_and_memory_change_no_byte(
         fits.writeto(paths[-1], pixels)
     combine_darks.run(paths, tmp_path / "at once.fits")
     monkeypatch.setattr(masters, "BAND_BYTES", band)
+    monkeypatch.setattr(masters, "HELD_FRAMES", 1)
     monkeypatch.setattr(masters, "HELD_BYTES", held)
-    combine_darks.run(paths, tmp_path / "master.fits")
+    combine_darks.run(paths, tmp_path / "master.fits", threads=threads)
     assert (tmp_path / "master.fits").read_bytes() == (tmp_path / "at once.fits").read_bytes()
+
+
+def test_masters_share_the_cores(small_night: Callable[..., Path]) -> None:
+    """A single one has all of them; two are made side by side."""
+    folder = small_night()
+
+    def threads() -> list[str]:
+        output = snakemake(folder, "-n", "--verbose", cores=4).output
+        return re.findall(
+            r"^rule combine_darks:\n(?: .*\n)*?    threads: (.*)", output, re.MULTILINE
+        )
+
+    assert threads() == ["4"]
+    for kind in ("data", "darkfield"):
+        fits.setval(min((folder / kind).iterdir()), "EXPTIME", value=7.0)
+    assert threads() == ["2", "2"]
 
 
 def test_a_frame_tells_the_noise_that_its_masters_gave_it(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.calibration.median import median
+from scripts.lightstack.compiling import compiled
 
 FEWEST_FOR_MEAN = 5
 """With fewer, a median leaves out what a mean with so few values cannot tell."""
@@ -57,17 +58,12 @@ def combined(cube: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     if len(cube) < FEWEST_FOR_MEAN:
         return median(cube)
-    image = np.empty(cube.shape[1:], np.float32)
-    for y in range(len(image)):
-        row = np.ascontiguousarray(cube[:, y : y + 1])
-        centre = median(row)
-        apart = np.abs(row - centre)
-        of_row = _reach_of_row(apart[:, 0, :: -(-apart.shape[2] // SAMPLED)])
-        reach = np.maximum(of_row, CLIPPED_FROM * MAD_TO_SIGMA * median(apart))
-        kept = apart <= reach
-        count = np.count_nonzero(kept, axis=0)
-        total = np.where(kept, row, np.float32(0)).sum(axis=0, dtype=np.float64)
-        image[y] = np.where(count > 0, total / np.maximum(count, 1), centre)[0]
+    centre = median(cube)
+    apart = np.abs(cube - centre)
+    of_rows = _reach_of_rows(apart[:, :, :: -(-apart.shape[2] // SAMPLED)])
+    reach = np.maximum(of_rows[:, np.newaxis], CLIPPED_FROM * MAD_TO_SIGMA * median(apart))
+    image = np.empty_like(centre)
+    _mean_within(cube, apart, reach, centre, image)
     return image
 
 
@@ -101,16 +97,35 @@ def variance_of_combined(n: int) -> float:
     return VARIANCE_OF_MEDIAN[n] if n < FEWEST_FOR_MEAN else LOSS / n
 
 
-def _reach_of_row(apart: NDArray[np.float32]) -> np.float32:
-    """Tell how far from the median values of a row may be, of (n, nx) distances.
+def _reach_of_rows(apart: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Tell how far from the median values of each row may be, of (n, ny, nx) distances.
 
     It is told by a high quantile, not by a median, which is 0 where most values are the same whole
     number.
     """
-    known = ~np.isnan(apart)
-    counts = np.count_nonzero(known, axis=1)
-    ordered = np.sort(apart, axis=1)
+    counts = np.count_nonzero(~np.isnan(apart), axis=2)
     ranks = np.maximum(np.ceil(TYPICAL_SHARE * counts).astype(int) - 1, 0)
-    high = ordered[np.arange(len(apart)), ranks][counts > 0]
-    typical = np.median(high) if high.size else 0.0
-    return np.float32(CLIPPED_FROM / WITHIN_SHARE * typical)
+    high = np.take_along_axis(np.sort(apart, axis=2), ranks[..., np.newaxis], axis=2)
+    typical = np.nan_to_num(median(np.ascontiguousarray(high))[:, 0])
+    return np.float32(CLIPPED_FROM / WITHIN_SHARE) * typical
+
+
+@compiled
+def _mean_within(
+    cube: NDArray[np.float32],
+    apart: NDArray[np.float32],
+    reach: NDArray[np.float32],
+    centre: NDArray[np.float32],
+    image: NDArray[np.float32],
+) -> None:
+    """Average each pixel's values that are no further apart than `reach`; if none is, `centre`."""
+    n, height, width = cube.shape
+    for y in range(height):
+        total, count = np.zeros(width), np.zeros(width, np.int64)
+        for i in range(n):
+            for x in range(width):
+                kept = apart[i, y, x] <= reach[y, x]
+                total[x] += cube[i, y, x] if kept else np.float32(0)
+                count[x] += kept
+        for x in range(width):
+            image[y, x] = total[x] / count[x] if count[x] else centre[y, x]

@@ -10,6 +10,7 @@ import logging
 import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
@@ -33,10 +34,12 @@ from scripts.lightstack.text import DOUBT, printable, text_of
 if TYPE_CHECKING:
     from astropy.io import fits
 
-BAND_BYTES = 30_000_000
+BAND_BYTES = 4_000_000
+"""So much of the frames stays in a core's cache while it is combined."""
 
-HELD_BYTES = 400_000_000
-"""Pixels that are held in memory until all frames are read; more are kept in a file."""
+HELD_FRAMES, HELD_BYTES = 5, 400_000_000
+"""Frames that are held in memory until all are read, and how much of more of them; the others are
+kept in a file."""
 
 Image = tuple["fits.Header", NDArray[np.float32]]
 
@@ -87,6 +90,7 @@ def write_master(
     finish: Callable[[NDArray[np.float32], Exposure], None] | None = None,
     doubt: str = "",
     left_out: Sequence[str] = (),
+    threads: int,
 ) -> None:
     """Combine images of one kind and write their master.
 
@@ -116,11 +120,13 @@ def write_master(
         What speaks against the master, for its name.
     left_out : sequence of str, optional
         Why raw frames cannot be used; read when all `images` are.
+    threads : int
+        How many threads to use; they change nothing but the time.
     """
     from astropy.io import fits
 
     with atomic_write(master) as file:
-        made = partial(_made, images, offered, master.parent, combine, variance, levels)
+        made = partial(_made, images, offered, master.parent, combine, variance, levels, threads)
         count, image, noise = made(LUMA)
         if image is None:
             why = f": {left_out[0]}" if left_out else "."
@@ -246,12 +252,13 @@ def _made(
     combine: Combine,
     variance: Callable[[int], float] | None,
     levels: Callable[[Sequence[NDArray[np.float32]]], NDArray[np.float32]] | None,
+    threads: int,
     weights: Weights,
 ) -> tuple[int, Image | None, float]:
     """Make one plane of a master: how many images it is made of, it (None of none), its noise."""
     given = images(weights)
     if offered > 1:
-        return _combined(given, folder, combine, variance, levels)
+        return _combined(given, folder, combine, variance, levels, threads)
     image = next(given, None)
     return 1, image, noise_of_master([image[1]], variance) if image and variance else math.nan
 
@@ -262,6 +269,7 @@ def _combined(
     combine: Combine,
     variance: Callable[[int], float] | None,
     levels: Callable[[Sequence[NDArray[np.float32]]], NDArray[np.float32]] | None,
+    threads: int,
 ) -> tuple[int, Image | None, float]:
     """Count images, give the first one's header and all combined (None of none), and the noise.
 
@@ -270,14 +278,15 @@ def _combined(
     with tempfile.TemporaryFile(dir=folder) as scratch:
         stored: list[Image] = []
         for image in images:
-            held = image[1].nbytes * (len(stored) + 1)
-            stored.append(image if held <= HELD_BYTES else _stored(image, scratch))
+            count = len(stored) + 1
+            is_held = count <= HELD_FRAMES or count * image[1].nbytes <= HELD_BYTES
+            stored.append(image if is_held else _stored(image, scratch))
         if not stored:
             return 0, None, math.nan
         headers, pixels = zip(*stored, strict=True)
         noise = noise_of_master(pixels, variance) if variance else math.nan
         beyond = levels(pixels) if levels else None
-        return len(stored), (headers[0], in_bands(pixels, combine, beyond)), noise
+        return len(stored), (headers[0], in_bands(pixels, combine, beyond, threads)), noise
 
 
 def _stored(image: Image, scratch: IO[bytes]) -> Image:
@@ -293,14 +302,19 @@ def in_bands(
     images: Sequence[NDArray[np.float32]],
     combine: Combine,
     levels: NDArray[np.float32] | None = None,
+    threads: int = 1,
 ) -> NDArray[np.float32]:
     """Combine images, less their levels, a band of rows at a time."""
     ny, nx = images[0].shape
     rows = max(1, BAND_BYTES // (len(images) * nx * 4))
     combined = np.empty((ny, nx), np.float32)
-    for start in range(0, ny, rows):
+
+    def combine_band(start: int) -> None:
         band = np.stack([image[start : start + rows] for image in images])
         if levels is not None:
             band -= levels[:, np.newaxis, np.newaxis]
         combined[start : start + rows] = combine(band)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(combine_band, range(0, ny, rows)))
     return combined

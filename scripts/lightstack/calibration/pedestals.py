@@ -21,6 +21,7 @@ def write_pedestal(
     overscan_section: str = HEADER,
     trim_section: str = HEADER,
     unread: Path = NOTES,
+    threads: int = 1,
 ) -> None:
     """Write a master, of those frames that can be read.
 
@@ -38,6 +39,8 @@ def write_pedestal(
         What was not exposed and what was: see `lightstack.raw.sections.Asked`.
     unread : Path, optional
         Folder for notes of files that cannot be read.
+    threads : int, optional
+        How many threads to use; they change nothing but the time.
     """
     sections = Asked(overscan_section, trim_section)
 
@@ -54,4 +57,5 @@ def write_pedestal(
         told=told,
         variance=variance_of_combined,
         levels=levels,
+        threads=threads,
     )
