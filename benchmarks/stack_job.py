@@ -53,6 +53,7 @@ def make_frames(folder: Path, shape: tuple[int, int], count: int) -> None:
             ):
                 add_star(pixels, x, y, flux, light)
             header = fits.Header([("NOISEADU", 10.0), ("SATURATE", 6e4), ("EXPTIME", 60.0)])
+            header["SKYMODEL"] = "match"
             write_frame(path, Frame(pixels, header, np.zeros(shape, bool)))
         xy = sky.xy @ matrix[:2, :2].T + matrix[:2, 2] + rng.normal(0, 0.03, sky.xy.shape)
         inside = ((xy > 0) & (xy < (shape[1], shape[0]))).all(axis=1)

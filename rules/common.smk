@@ -22,6 +22,7 @@ from scripts.lightstack.planning.layout import (
     REPORT_WITHOUT_STACKS,
     SEEING,
     SELECTION,
+    SKIES,
     SOURCES,
     STACK,
     THUMBNAILS,
@@ -270,8 +271,13 @@ def bands_of_group(wildcards):
     return [filled(BAND, group=group_of(wildcards), band=band) for band in names]
 
 
+def skies_if_matched():
+    """What is left of the frames' skies, which all bands of a stack have to know."""
+    return of_group(SKIES) if PLAN.settings["background"] == "match" else []
+
+
 def seeing_if_needed():
-    """What all bands of a stack have to know, if something is to be measured."""
+    """What else all bands of a stack have to know, if something is to be measured."""
     modes, uncertainty = PLAN.settings["modes"], PLAN.settings["uncertainty"]
     return of_group(SEEING) if needs_measuring(modes, uncertainty=uncertainty) else []
 

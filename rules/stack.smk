@@ -62,36 +62,40 @@ if PLAN.settings["stack_bands"] == 1:
 
 else:
 
-    rule measure_seeing:
-        """Measure once, for all bands, what a mode has to know of the frames."""
-        input:
-            alignment=alignment_of_group,
-            cleaned=of_frames_on_grid(STACKED),
-        output:
-            seeing=temp(of_group(SEEING)),
-        log:
-            of_group("logs/measure_seeing/{group}.log"),
-        benchmark:
-            of_group("logs/measure_seeing/{group}.tsv")
-        conda:
-            "../envs/lightstack.yaml"
-        threads: 8
-        resources:
-            mem_mb=memory(0, other=400),
-            runtime=minutes(len(PLAN.frames)),
-        params:
-            frames=frames_on_grid,
-            members=members_of_group,
-            settings=settings_of("stack_frames"),
-            recipe=recipe("stack_frames"),
-        script:
-            "../scripts/measure_seeing.py"
+    if skies_if_matched() or seeing_if_needed():
+
+        rule measure_frames:
+            """Measure once, for all bands, what they have to know of whole frames."""
+            input:
+                alignment=alignment_of_group,
+                cleaned=of_frames_on_grid(STACKED),
+            output:
+                skies=temp(skies_if_matched()),
+                seeing=temp(seeing_if_needed()),
+            log:
+                of_group("logs/measure_frames/{group}.log"),
+            benchmark:
+                of_group("logs/measure_frames/{group}.tsv")
+            conda:
+                "../envs/lightstack.yaml"
+            threads: 8
+            resources:
+                mem_mb=memory(0, other=400),
+                runtime=minutes(len(PLAN.frames)),
+            params:
+                frames=frames_on_grid,
+                members=members_of_group,
+                settings=settings_of("stack_frames"),
+                recipe=recipe("stack_frames"),
+            script:
+                "../scripts/measure_frames.py"
 
     rule stack_band:
         """Combine some rows of the aligned frames."""
         input:
             alignment=alignment_of_group,
             cleaned=of_frames_on_grid(STACKED),
+            skies=skies_if_matched(),
             seeing=seeing_if_needed(),
         output:
             band=temp(of_group(BAND)),
@@ -123,6 +127,7 @@ else:
         input:
             alignment=alignment_of_group,
             cleaned=of_frames_on_grid(STACKED),
+            skies=skies_if_matched(),
             seeing=seeing_if_needed(),
             bands=bands_of_group,
         output:

@@ -66,5 +66,6 @@ if "snakemake" in globals():
             sigma_clip=settings["sigma_clip"],
             weights=settings["weights"],
             uncertainty=settings["uncertainty"],
+            skies=Path(given.skies) if given.skies else None,
             threads=snakemake.threads,
         )

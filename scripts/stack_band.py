@@ -38,7 +38,7 @@ def run(
         What `subtract_background` or, for colours, `clean_colours` wrote, by frame: those of the
         group, and the reference.
     seeing : Path or None
-        What `measure_seeing` wrote, where a mode or its standard error needs it.
+        What `measure_frames` wrote of it, where a mode or its standard error needs it.
     band : Path
         The file to write; without rows, where nothing can be stacked.
     number, count : int
@@ -75,6 +75,7 @@ if "snakemake" in globals():
             count=count,
             group=snakemake.wildcards.get("group", ""),
             members=snakemake.params.members,
+            skies=Path(given.skies) if given.skies else None,
             stack_memory_mb=snakemake.resources.stack_memory_mb,
             threads=snakemake.threads,
             **settings,

@@ -131,7 +131,7 @@ def test_jobs_that_make_a_stack_together_have_its_recipe(
     jobs: dict[str, list[tuple[Any, set[str]]]],
 ) -> None:
     together = set(jobs) - set(RULES)
-    assert together == {"measure_seeing", "stack_band", "join_bands"}
+    assert together == {"measure_frames", "stack_band", "join_bands"}
     recipes = {job.params.recipe for rule in together for job, _ in jobs[rule]}
     assert len(recipes) == 1
     sources = {"align_frames", "subtract_background"}

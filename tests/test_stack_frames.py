@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 from scipy.stats import spearmanr
 
-from scripts import join_bands, measure_seeing, stack_band, stack_frames
+from scripts import join_bands, measure_frames, stack_band, stack_frames
 from scripts.lightstack import modules
 from scripts.lightstack.alignment.transform import Transform
 from scripts.lightstack.files.frame_file import PixelFile, read_frame
@@ -21,10 +22,11 @@ from scripts.lightstack.job import JobError
 from scripts.lightstack.planning.recipes import Recipes
 from scripts.lightstack.planning.stack_memory import stack_memory
 from scripts.lightstack.simulator import Night
-from scripts.lightstack.stacking import bands
+from scripts.lightstack.stacking import bands, products
 from scripts.lightstack.stacking.aligned import AlignedFrame, aligned_frames, weights_by_noise
 from scripts.lightstack.stacking.bands import Bands
 from scripts.lightstack.stacking.combining import combine
+from scripts.lightstack.stacking.gradients import match_skies
 from scripts.lightstack.stacking.joining import joined
 from scripts.lightstack.stacking.modes import MODES
 from scripts.lightstack.stacking.psf_matching import TERMS
@@ -87,10 +89,11 @@ def stack_in_bands(
         "uncertainty": uncertainty,
         "threads": 2,
     }
-    seeing = out / "work" / "seeing.fits"
+    skies, seeing = out / "work" / "skies.fits", out / "work" / "seeing.fits"
     bands = [out / "work" / f"{number}.fits" for number in range(1, count + 1)]
     group: dict[str, Any] = {"group": "", "members": list(read_json(alignment)["frames"])}
-    measure_seeing.run(alignment, cleaned, seeing, modes=MODES, **group, **how)
+    measure_frames.run(alignment, cleaned, skies, seeing, modes=MODES, **group, **how)
+    how["skies"] = skies
     for number, band in enumerate(bands, 1):
         stack_band.run(
             alignment,
@@ -120,6 +123,15 @@ def test_bands_of_several_jobs_give_the_bytes_of_one(
         assert other.read_bytes() == path.read_bytes(), path.name
 
 
+def test_the_bands_do_not_match_the_skies_again(
+    simulated: tuple[Run, Night], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matched = Mock(wraps=match_skies)
+    monkeypatch.setattr(products, "match_skies", matched)
+    stack_in_bands(simulated[0], tmp_path, 3)
+    assert matched.call_count == 1
+
+
 def test_what_cannot_be_stacked_is_told_by_the_job_that_joins(
     simulated: tuple[Run, Night], tmp_path: Path
 ) -> None:
@@ -128,7 +140,7 @@ def test_what_cannot_be_stacked_is_told_by_the_job_that_joins(
     with pytest.raises(JobError, match="Fewer than two frames"):
         stack_in_bands(simulated[0], tmp_path, 2, alignment)
     made = sorted(path.name for path in (tmp_path / "work").iterdir())
-    assert made == ["1.fits", "2.fits", "seeing.fits"]
+    assert made == ["1.fits", "2.fits", "seeing.fits", "skies.fits"]
 
 
 def test_bands_that_do_not_fit_are_named(simulated: tuple[Run, Night], tmp_path: Path) -> None:
@@ -303,7 +315,7 @@ def test_the_recipe_has_the_modules_that_a_stack_loads(
     command = """if True:
         import json, sys
         from pathlib import Path
-        from scripts import join_bands, measure_seeing, stack_band, stack_frames
+        from scripts import join_bands, measure_frames, stack_band, stack_frames
         alignment, cleaned, out, uncertainty, *modes = sys.argv[1:]
         names = json.loads(Path(alignment).read_text())["frames"]
         stack_frames.run(

@@ -28,6 +28,7 @@ FINGERPRINTS = f"{WORK}/fingerprints.json"
 EXPOSURES = f"{WORK}/exposures.json"
 ALIGNMENTS = f"{WORK}/alignments/{{group}}.json"
 THUMBNAILS = f"{WORK}/stacks/{{group}}/thumbnails.fits"
+SKIES = f"{WORK}/stacks/{{group}}/skies.fits"
 SEEING = f"{WORK}/stacks/{{group}}/seeing.fits"
 BAND = f"{WORK}/stacks/{{group}}/band_{{band}}.fits"
 PICTURES = f"{WORK}/pictures"
@@ -97,7 +98,7 @@ def made_files(
     paths += [filled(pattern, frame=frame) for frame in frames for pattern in OF_EACH_FRAME]
     paths += [filled(ALIGNMENT, group=group) for group in aligned]
     for group in stacked:
-        paths += [filled(pattern, group=group) for pattern in (THUMBNAILS, PREVIEW, SEEING)]
+        paths += [filled(pattern, group=group) for pattern in (THUMBNAILS, PREVIEW, SKIES, SEEING)]
         paths += [filled(BAND, group=group, band=band) for band in bands(n_bands)]
         if not group:
             paths += [filled(STACK, mode=mode, group=group) for mode in modes]

@@ -128,7 +128,7 @@ RULES = {
 """The rules whose jobs have recipes, each after those that it uses."""
 
 STACKING = tuple(
-    f"scripts/{rule}.py" for rule in ("stack_frames", "stack_band", "join_bands", "measure_seeing")
+    f"scripts/{rule}.py" for rule in ("stack_frames", "stack_band", "join_bands", "measure_frames")
 )
 """Scripts that make a stack, be it in one job or in several: the bytes are the same."""
 

@@ -9,10 +9,12 @@ all frames together.
 import logging
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.files.table_file import read_table, write_table
 from scripts.lightstack.linear import least_squares
 from scripts.lightstack.sky.cells import MEDIAN_ERROR, Cells
 from scripts.lightstack.sky.masks import grown
@@ -80,6 +82,24 @@ def match_skies(frames: Sequence[AlignedFrame], threads: int = 1) -> list[Surfac
     size = np.sqrt((own**2).sum(axis=1)).max()
     log.info("Skies differ by %.3g ADU; their mean has degree %d.", size, model.surface.degree)
     return [Surface(shape, coefficients + mean) for coefficients in own]
+
+
+def write_skies(path: Path, planes: Sequence[Sequence[Surface | None]]) -> None:
+    """Write what `match_skies` found for the frames of each plane, as a FITS table."""
+    skies = [sky for plane in planes for sky in plane]
+    table = np.full(len(skies), np.nan, [("SKY", ">f8", (N_TERMS[HIGHEST_DEGREE],))])
+    for row, sky in zip(table, skies, strict=True):
+        if sky is not None:
+            row["SKY"] = sky.coefficients
+    write_table(path, table, {})
+
+
+def read_skies(path: Path, shape: tuple[int, int], n_planes: int) -> list[list[Surface | None]]:
+    """Read what `write_skies` wrote of so many planes, over the grid of the stack."""
+    return [
+        [None if np.isnan(one).any() else Surface(shape, one) for one in plane]
+        for plane in np.split(read_table(path)["SKY"], n_planes)
+    ]
 
 
 def _levels(frames: Sequence[AlignedFrame], noise: Floats, threads: int) -> tuple[Floats, Cells]:

@@ -44,5 +44,5 @@ def measure(
 
 
 def read_measured(path: Path | None, n_planes: int) -> list[dict[str, Any]]:
-    """Read what `measure_seeing` wrote of so many planes, if it had to measure anything."""
+    """Read what `measure_frames` wrote of so many planes, if it had to measure anything."""
     return measuring_mode().read_measured(path, n_planes) if path else [{}] * n_planes

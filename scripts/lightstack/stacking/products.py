@@ -30,6 +30,7 @@ from scripts.lightstack.files.stack_file import (
 from scripts.lightstack.job import JobError
 from scripts.lightstack.raw.halving import halve_header
 from scripts.lightstack.raw.image import UnusableFrameError
+from scripts.lightstack.sky.surface import Surface
 from scripts.lightstack.stacking.aligned import (
     AlignedFrame,
     aligned_frames,
@@ -39,7 +40,7 @@ from scripts.lightstack.stacking.bands import Band, Bands
 from scripts.lightstack.stacking.colours import Planes, cards_of_colours, planes_of
 from scripts.lightstack.stacking.combining import count_type
 from scripts.lightstack.stacking.dark_limit import limited_by_darks
-from scripts.lightstack.stacking.gradients import match_skies
+from scripts.lightstack.stacking.gradients import match_skies, read_skies
 from scripts.lightstack.stacking.header import Plane, common_header, mode_header, table_of_frames
 from scripts.lightstack.stacking.modes import (
     AVERAGES,
@@ -107,6 +108,7 @@ class Stacked:
         sigma_clip: float,
         weights: str,
         uncertainty: bool = False,
+        skies: Path | None = None,
         threads: int = 1,
     ) -> "Stacked":
         """Open the frames; match their skies if they are to be matched.
@@ -124,6 +126,8 @@ class Stacked:
             "gray", or "rgb" for the three colours, or "superpixel" for these at half the size.
         sigma_clip, weights, uncertainty
             As the attributes of these names.
+        skies : Path, optional
+            What `measure_frames` wrote of the skies, where they are matched already.
         threads : int
             How many threads to use; they change nothing but the time.
         """
@@ -143,7 +147,13 @@ class Stacked:
         )
         if any(frame.header.get("SKYMODEL") != "match" for frame in frames):
             return stacked
-        return replace(stacked, planes=tuple(_matched(plane, threads) for plane in planes))
+        shape = planes[0][0].transform.reference_shape
+        matched = (
+            read_skies(skies, shape, len(planes))
+            if skies
+            else [match_skies(plane, threads) for plane in planes]
+        )
+        return replace(stacked, planes=tuple(map(_beneath, planes, matched)))
 
     @classmethod
     def read(
@@ -292,9 +302,10 @@ def _weights(plane: Sequence[AlignedFrame], by: str) -> NDArray[np.float64]:
     return weights_by_noise(np.array([frame.noise for frame in plane]))
 
 
-def _matched(plane: Sequence[AlignedFrame], threads: int) -> Sequence[AlignedFrame]:
-    """Match the skies of the frames of a plane."""
-    skies = match_skies(plane, threads)
+def _beneath(
+    plane: Sequence[AlignedFrame], skies: Sequence[Surface | None]
+) -> Sequence[AlignedFrame]:
+    """Give each frame of a plane its sky."""
     return [replace(frame, sky=sky) for frame, sky in zip(plane, skies, strict=True)]
 
 
@@ -312,6 +323,7 @@ def make_stacks(
     sigma_clip: float,
     weights: str,
     uncertainty: bool = False,
+    skies: Path | None = None,
     threads: int,
 ) -> None:
     """Write one FITS file per mode.
@@ -339,7 +351,7 @@ def make_stacks(
         Name of the group; empty where frames are not grouped.
     members : list of str
         Frames of the group.
-    color, sigma_clip, weights, uncertainty
+    color, sigma_clip, weights, uncertainty, skies
         As in `Stacked.of`.
     threads : int
         How many threads to use; they change nothing but the time.
@@ -367,6 +379,7 @@ def make_stacks(
         sigma_clip=sigma_clip,
         weights=weights,
         uncertainty=uncertainty,
+        skies=skies,
         threads=threads,
     )
     if "sigma_clip" in stacks and (blind := blindness(len(stacked.frames), sigma_clip)):

@@ -63,12 +63,9 @@ class Executor(SlurmExecutor):
     def get_job_args(self, job: Any) -> str:
         """Arguments that say which files are to be made, from which, and with how many CPUs."""
         members = list(job.jobs) if job.is_group() else [job]
-        made = [
-            str(file)
-            for member in members
-            for file in member.output
-            if file not in member.temp_output
-        ]
+        # Temporary files that are needed elsewhere, such as bands of a stack, are asked for too.
+        unneeded = list(self.workflow.dag.get_unneeded_temp_files(job))
+        made = [str(file) for member in members for file in member.output if file not in unneeded]
         waited = Path(self.tmpdir, f"{job.jobid}.files")
         needed = [self.tmpdir, *map(str, job.get_wait_for_files())]
         waited.write_text("\n".join(needed) + "\n", encoding="utf-8")
@@ -76,7 +73,7 @@ class Executor(SlurmExecutor):
             "allowed-rules": list(job.rules),
             "cores": job.threads,
             "attempt": job.attempt,
-            "unneeded-temp-files": list(self.workflow.dag.get_unneeded_temp_files(job)),
+            "unneeded-temp-files": unneeded,
             "wait-for-files-file": waited,
         }
         words = [*made, *(word for item in options.items() for word in _argument(*item))]
