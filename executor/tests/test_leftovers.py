@@ -264,6 +264,22 @@ while sum(name.startswith("here.") for name in os.listdir()) < 4:
 """
 
 
+FROZEN = """
+import gc
+import xml.dom.minidom
+with open(snakemake.output[0], "w") as file:
+    file.write(str(any(item is xml.dom.minidom.Document for item in gc.get_objects())))
+"""
+
+
+def test_modules_of_earlier_scripts_are_no_garbage(folder: Path) -> None:
+    """They are looked through where they are new, and by no script that follows."""
+    workflow = Workflow(folder, {"Snakefile": CHAINS, "pid.py": FROZEN})
+    result = workflow.run(*KEPT, cores=1)
+    found = Counter(result.read(f"{n}.{step}") for n in range(6) for step in "abc")
+    assert found == {"True": 1, "False": 17}
+
+
 def test_a_script_runs_where_what_it_reads_was_written(folder: Path) -> None:
     """Four scripts have run at the same time, and all their children wait for the next ones."""
     workflow = Workflow(folder, {"Snakefile": MEETING, "meet.py": MEET + PID, "pid.py": PID})

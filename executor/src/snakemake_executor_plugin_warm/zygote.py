@@ -388,9 +388,12 @@ class Surroundings:
             if _goes_on() or sys.path != path or self._lasting_state() != self._lasting:
                 return False
             self._undo()
-            return _descriptors() == self._descriptors
+            if _descriptors() != self._descriptors:
+                return False
+            gc.freeze()  # modules that scripts have imported stay, too
         except BaseException:  # noqa: BLE001 - something odd among the leftovers, or Ctrl-C
             return False
+        return True
 
     def _undo(self) -> None:
         _destroy_modules(["__main__"])
@@ -711,7 +714,6 @@ def main(descriptor: str, *modules: str) -> None:
     # What is the same for all children is done here: they do not touch the memory of each module.
     importlib.invalidate_caches()
     preloaded, n_libraries = frozenset(sys.modules), count_libraries()
-    gc.collect()
     gc.freeze()
     gc.enable()
     channel = zygote.serve()
