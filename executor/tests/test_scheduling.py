@@ -197,3 +197,53 @@ def test_only_the_greedy_scheduler_is_hurried(folder: Path, scheduler: str, own:
     assert result.status == 0, result.messages
     assert f"own queue: {own}" in result.messages + result.printed
     assert "remaining: 0" in result.messages + result.printed
+
+
+FUNCTIONS = """
+import inspect
+import os
+from dataclasses import dataclass
+
+ASKED = []
+SIGNATURE = inspect.signature
+
+def signature(function):
+    ASKED.append(function)
+    return SIGNATURE(function)
+
+inspect.signature = signature
+
+@dataclass
+class Shared:  # it has no hash
+    text: str
+
+    def __call__(self, wildcards):
+        return self.text
+
+def of_job(wildcards):
+    return wildcards.n
+
+rule all:
+    input: expand("{n}.out", n=range(9))
+
+rule job:
+    output: "{n}.out"
+    params: own=of_job, shared=Shared("same"), threads=lambda wildcards, threads: threads
+    shell: "echo {params.own} {params.shared} {params.threads} > {output}"
+
+onsuccess:
+    print("asked", ASKED.count(of_job), file=open("asked.txt", "w"))
+"""
+
+
+@pytest.mark.parametrize("executor", ["warm", "local"])
+def test_functions_are_asked_once_for_their_arguments(folder: Path, executor: str) -> None:
+    """Whatever they are: each job still has its own values."""
+    workflow = Workflow(folder, {"Snakefile": FUNCTIONS})
+    result = workflow.run("--executor", executor, cores=1)
+    assert result.status == 0, result.messages
+    assert [result.read(f"{n}.out").split() for n in range(9)] == [
+        [str(n), "same", "1"] for n in range(9)
+    ]
+    asked = int(result.read("asked.txt").split()[1])
+    assert asked == 1 if executor == "warm" else asked >= 9

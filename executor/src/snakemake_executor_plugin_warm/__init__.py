@@ -76,6 +76,7 @@ class ExecutorSettings(ExecutorSettingsBase):
             return
         internals.collect_less_garbage()
         internals.look_at_paths_once()
+        internals.look_at_functions_once()
         if internals.is_first_run(sys.argv[1:]):
             self.early = self.nursery()
             self.early.start(os.environ | ONE_THREAD, internals.script_output())

@@ -49,6 +49,8 @@ __all__ = [
     "hurry_scheduler",
     "is_first_run",
     "lift_rate_limit",
+    "look_at_functions_once",
+    "look_at_paths_once",
     "obstacle",
     "run_wrapper",
     "script_output",
@@ -150,6 +152,25 @@ def look_at_paths_once() -> None:
     parse = _SOURCES.parse_uri
     if not hasattr(parse, "cache_info"):
         _SOURCES.parse_uri = functools.lru_cache(maxsize=1000)(parse)
+
+
+def look_at_functions_once() -> None:
+    """Keep which arguments a workflow's functions take, at which Snakemake looks for every job."""
+    for module in map(importlib.import_module, _ASKING_FOR_ARGUMENTS):
+        module.get_function_params = _arguments_of  # type: ignore[attr-defined]
+
+
+def _arguments_of(function: Callable[..., Any]) -> Any:
+    """Return what `snakemake.common.get_function_params` does."""
+    try:
+        return _known_arguments_of(function)
+    except TypeError:  # it has no hash
+        return _find_arguments(function)
+
+
+_ASKING_FOR_ARGUMENTS = ("snakemake.common", "snakemake.jobs", "snakemake.rules")
+_find_arguments: Any = importlib.import_module("snakemake.common").get_function_params
+_known_arguments_of = functools.lru_cache(maxsize=1000)(_find_arguments)
 
 
 class Queue:
