@@ -12,7 +12,7 @@ from PIL import Image
 from scripts.lightstack.files.atomic import atomic_write, part_name
 from scripts.lightstack.files.frame_file import Frame, write_frame
 from scripts.lightstack.files.records import write_csv, write_json
-from scripts.lightstack.files.table_file import write_table
+from scripts.lightstack.files.table_file import read_table, write_table
 from scripts.lightstack.files.wholeness import is_whole
 from scripts.lightstack.planning.recovery import sweep
 
@@ -29,6 +29,19 @@ def write_cube(path: Path) -> None:
 
 def write_sources(path: Path) -> None:
     write_table(path, np.zeros(1000, [("x", ">f4"), ("n", ">i4")]), {"NX": 5})
+
+
+@pytest.mark.parametrize("n", [0, 1, 100])
+def test_tables_have_the_bytes_that_astropy_writes(tmp_path: Path, n: int) -> None:
+    table = np.zeros(n, [("x", "f8"), ("v", ">f4", (7,)), ("n", "i4"), ("k", "i8"), ("s", "u1")])
+    for name in table.dtype.names or ():
+        table[name] = np.random.default_rng(1).integers(0, 200, table[name].shape)
+    cards = {"NX": 5, "LONG": "many words " * 9, "EMPTY": None, "RATIO": 1.5, "IS_SO": True}
+    write_table(tmp_path / "table.fits", table, cards)
+    primary = fits.PrimaryHDU(header=fits.Header(list(cards.items())))
+    fits.HDUList([primary, fits.BinTableHDU(table)]).writeto(tmp_path / "same.fits")
+    assert (tmp_path / "table.fits").read_bytes() == (tmp_path / "same.fits").read_bytes()
+    np.testing.assert_array_equal(read_table(tmp_path / "table.fits"), table)
 
 
 def write_picture(path: Path) -> None:

@@ -1,9 +1,10 @@
 """Structured arrays as FITS tables.
 
-Astropy writes them and reads their headers; NumPy reads their rows, as three steps read the table
-of each frame: 0.6 ms for 1,000 sources, against 3.5 ms of `astropy.io.fits.getdata`.
+Astropy makes and reads their headers; NumPy writes and reads their rows, as each frame has a table
+that three steps read: 0.6 ms for 1,000 sources, against 3.5 ms of `astropy.io.fits.getdata`.
 """
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.files.atomic import atomic_write
+from scripts.lightstack.files.frame_file import BLOCK
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -23,10 +25,24 @@ def write_table(path: Path, table: NDArray[Any], cards: dict[str, Any]) -> None:
     """Write a structured array as a FITS table, and cards into the primary header."""
     from astropy.io import fits
 
+    primary = fits.PrimaryHDU(header=fits.Header(list(cards.items()))).header
+    primary.set("EXTEND", True, after="NAXIS")
+    header = _columns(table.dtype).copy()
+    header["NAXIS2"] = len(table)
+    rows = table.astype(stored_type(header)).tobytes()
     with atomic_write(path) as file:
-        fits.HDUList(
-            [fits.PrimaryHDU(header=fits.Header(list(cards.items()))), fits.BinTableHDU(table)]
-        ).writeto(file)
+        for part in (primary, header):
+            file.write(part.tostring().encode("ascii"))
+        file.write(rows)
+        file.write(bytes(-len(rows) % BLOCK))
+
+
+@cache
+def _columns(dtype: np.dtype[Any]) -> "fits.Header":
+    """Header of a table of this type without any row."""
+    from astropy.io import fits
+
+    return fits.BinTableHDU(np.empty(0, dtype)).header
 
 
 def read_table(path: Path) -> NDArray[Any]:
