@@ -6,7 +6,9 @@ named and ``make slurm`` done::
     python -m benchmarks.slurm debug [--frames 200] [--shape 400 600]
 
 CPU time of submissions is that of their shells and all that these have started and waited for, as
-the shells count it; that of the local run is what the kernel counts for its processes.
+the shells count it; that of the local run is what the kernel counts for its processes. What a
+frame of the night adds to the start of each job is told by nights of few and of many tiny frames,
+by turns, the least disturbed time of each.
 """
 
 import argparse
@@ -20,12 +22,17 @@ from pathlib import Path
 
 import yaml
 
-from scripts.lightstack.planning.plan import Plan
+from benchmarks.plan import make_frames
 from scripts.lightstack.simulator import make_night
 
 ROOT = Path(__file__).parents[1]
 
 SETTINGS = "{min_star_count: 5, threshold_sigma: 5, minarea: 5, background_box: 32}"
+
+FEW, MANY, ROUNDS = 40, 2000, 6
+"""Frames of the nights by which the start of a job is told, and how often it is started."""
+
+ONE = ["--", "work/quality/frame_00003.json"]
 
 
 def cpu_of_children() -> float:
@@ -43,6 +50,23 @@ def run(folder: Path, *arguments: str) -> float:
     if done.returncode:
         sys.exit(done.stdout[-2000:] + done.stderr[-2000:])
     return cpu_of_children() - before
+
+
+def start_per_frame(place: Path) -> float:
+    """Tell what each frame of a night adds to the start of a job for one of them [s]."""
+    least = dict.fromkeys((FEW, MANY), float("inf"))
+    for count in least:
+        folder = place / str(count)
+        folder.mkdir()
+        make_frames(folder, count)
+        run(folder, "--cores", "2", "--until", "combine_darks")
+    rules = ["calibrate_frame", "subtract_background", "detect_sources", "grade_frame"]
+    as_job = ["--mode", "remote", "--nolock", "--cores", "1", "--dry-run"]
+    for _ in range(ROUNDS):
+        for count in least:
+            taken = run(place / str(count), *as_job, "--allowed-rules", *rules, *ONE)
+            least[count] = min(least[count], taken)
+    return (least[MANY] - least[FEW]) / (MANY - FEW)
 
 
 def seconds(shown: str) -> float:
@@ -82,20 +106,20 @@ def main() -> None:
             (night / "config").mkdir(exist_ok=True)
             (night / "config" / "config.yaml").write_text(SETTINGS)
         here = run(local, "--cores", "2")
-        note = f"trap 'times > {shlex.quote(str(times))}/$SLURM_JOB_ID' EXIT"
+        file = f"{shlex.quote(str(times))}/$SLURM_JOB_ID"
+        note = f"trap 'times > {file}; echo $SLURMD_NODENAME >> {file}' EXIT"
         main_process = run(folder, "--workflow-profile", str(site), "--precommand", note)
-        jobs = [seconds(path.read_text().splitlines()[1]) for path in times.iterdir()]
-        plan = Path(folder, "work", "plan.json")
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
-        Plan.read(plan, None)
-        reading = resource.getrusage(resource.RUSAGE_SELF).ru_utime - before
+        told = [path.read_text().splitlines() for path in times.iterdir()]
+        jobs, nodes = [seconds(lines[1]) for lines in told], {lines[2] for lines in told}
         beyond = sum(jobs) - here
         print(f"same bytes: {products(local) == products(folder)}")
-        print(f"submissions: {len(jobs)}")
+        print(f"submissions: {len(jobs)}, on {', '.join(sorted(nodes))}")
         print(f"CPU [s]: {here:.1f} here; {sum(jobs):.1f} in jobs, {main_process:.1f} beside them")
         print(f"beyond a run here: {beyond / chosen.frames:.2f} s per frame,", end=" ")
         print(f"{beyond / len(jobs):.2f} s per submission")
-        print(f"reading the plan: {1000 * reading / chosen.frames:.4f} ms per frame")
+        print(
+            f"start of a job: {1000 * start_per_frame(Path(name)):.3f} ms per frame of the night"
+        )
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ else:
                 "../envs/lightstack.yaml"
             threads: 8
             resources:
-                mem_mb=memory(0, other=400),
+                mem_mb=memory(0, other=800),
                 runtime=minutes(len(PLAN.frames)),
             params:
                 frames=frames_on_grid,

@@ -128,8 +128,15 @@ def first_running(folder: Path, env: dict[str, str], comment: str) -> str:
     raise AssertionError(f"no {comment} ran")
 
 
-def act(env: dict[str, str], *words: str) -> None:
-    subprocess.run(words, env={**os.environ, **env}, check=True, capture_output=True)
+def node_of(number: str, env: dict[str, str]) -> str:
+    asked = ["squeue", "-h", "-j", number, "-o", "%N"]
+    return subprocess.run(
+        asked, env={**os.environ, **env}, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def act(env: dict[str, str], *words: str, cwd: Path | None = None) -> None:
+    subprocess.run(words, cwd=cwd, env={**os.environ, **env}, check=True, capture_output=True)
 
 
 def test_a_disturbed_run_gives_the_bytes_of_a_local_one(
@@ -144,12 +151,16 @@ def test_a_disturbed_run_gives_the_bytes_of_a_local_one(
     write_settings(folder, **{**SMALL_SETTINGS, "min_star_count": 140, "sigma_clip": 1})
     shutil.copy(folder / "late.fits", folder / "data" / "light_9999.fits")
     act(slurm, "scancel", number)
+    node = node_of(first_running(folder, slurm, "stack_frames"), slurm)
+    # It comes back by itself when its daemon is heard of again.
+    act(slurm, "scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     run = end(process, folder)
     assert run.returncode == 0, run.output
     assert run.results == undisturbed.results
     assert not list(folder.parent.rglob("pwned"))
     jobs = queue(folder, slurm, "-t", "all")
-    assert len(jobs) <= 7
+    assert len(jobs) <= 8
+    assert len(queue(folder, slurm, "-t", "node_fail")) == 1
     assert {node for _, node, _, _ in jobs} == {"n1", "n2"}
     assert max(int(cpus) for _, _, cpus, _ in jobs) <= (os.cpu_count() or 1)
 
@@ -172,7 +183,9 @@ def test_a_disturbed_run_gives_the_bytes_of_a_local_one(
     refused = end(start(folder, site, slurm), folder)
     assert refused.returncode == 1
     assert f"scancel {number}" in refused.output
-    act(slurm, "scancel", number)
+    readme = (ROOT / "README.md").read_text().splitlines()
+    (cancel,) = (line for line in readme if line.startswith("squeue --me"))
+    act(slurm, "bash", "-c", cancel, cwd=folder)
     for _ in range(100):
         if not queue(folder, slurm):
             break
@@ -210,6 +223,22 @@ def test_a_job_over_its_memory_gets_twice_as_much(
     of_stack = [row[:2] for row in rows if row[3] == str(folder) and "stack_frames" in row[2]]
     assert [memory for memory, _ in of_stack] == [f"{TOO_LITTLE_MB}M", f"{2 * TOO_LITTLE_MB}M"]
     assert of_stack[0][1] != of_stack[1][1] == "COMPLETED"
+
+
+def test_bands_of_a_stack_are_made_on_both_nodes(
+    slurm: dict[str, str], site: Path, night: Callable[[str], Path], tmp_path: Path
+) -> None:
+    local, folder = night("local"), tmp_path / "slurm"
+    assert snakemake(local).returncode == 0
+    shutil.copytree(local, folder)
+    whole = snakemake(local, "--config", "sigma_clip=3")
+    assert whole.returncode == 0, whole.output
+    run = end(start(folder, site, slurm, "--config", "sigma_clip=3", "stack_bands=4"), folder)
+    assert run.returncode == 0, run.output
+    assert run.results == whole.results
+    jobs = queue(folder, slurm, "-t", "all")
+    bands = [node for _, node, _, kind in jobs if "stack_band" in kind]
+    assert (len(bands), set(bands)) == (4, {"n1", "n2"})
 
 
 def test_a_slurm_profile_does_not_run_here_in_silence(
