@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.lightstack.alignment.judging import judge
+from scripts.lightstack.alignment.optics import share_distortion
 from scripts.lightstack.alignment.pairs import Pairs
 from scripts.lightstack.alignment.reference import Choice, best, first
 from scripts.lightstack.alignment.taken import Taken, taken
@@ -113,6 +114,7 @@ def _aligned(
     """Choose the reference, align all frames on it, and judge them."""
     choice = _choose(reference, frames, pairs, min_transparency)
     outcomes = pairs.outcomes(choice.name, list(frames))
+    outcomes = share_distortion(outcomes, frames[choice.name].shape)
     record: dict[str, Any] = {"reference": choice.name}
     if choice.passed_over:
         record["passed_over"] = {"frame": next(iter(frames)), "reason": choice.passed_over}

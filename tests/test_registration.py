@@ -54,6 +54,12 @@ class Scene:
         ideal = (self.undistorted(xy) - CENTRE) @ matrix.T + CENTRE + self.shift
         return self.distorted(ideal)
 
+    def seen(self, sky: Floats) -> Floats:
+        """Where a frame has what the reference would have here, were its optics straight."""
+        turn = np.radians(self.rotation)
+        matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        return self.distorted((sky - self.shift - CENTRE) @ matrix / self.scale + CENTRE)
+
     def distorted(self, xy: Floats) -> Floats:
         """Where the optics put what belongs here."""
         offset = xy - CENTRE

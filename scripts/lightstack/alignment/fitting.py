@@ -5,8 +5,9 @@ the radius from the image's middle, by the third power of it; both images have t
 or ones of their own, so that two coefficients describe what takes twenty of a free cubic.
 """
 
+import math
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from scripts.lightstack.alignment.transform import (
     Transform,
     centre_and_extent,
     cubic_terms,
+    identity,
     inside,
 )
 from scripts.lightstack.linear import least_squares
@@ -37,11 +39,19 @@ class Model(NamedTuple):
     terms: Literal[0, 3, 6, 10]
     radial: Literal[0, 1, 2] = 0
 
+    @property
+    def n_more(self) -> int:
+        """How many coefficients it has more than a similarity."""
+        return max(2 * self.terms - 4, 0) + self.radial
+
 
 SIMILARITY = Model(0)
 
+BENT = Model(0, radial=1)
+"""A similarity, and the distortion that both images share."""
+
 RICHER_MODELS = (
-    Model(0, radial=1),
+    BENT,
     Model(0, radial=2),
     Model(3),
     Model(3, radial=1),
@@ -65,6 +75,89 @@ LARGEST_MISFIT = 5.0**2
 
 PAIRS_PER_TERM = 4
 """Fewest pairs for each coefficient of an axis: of five folds, four still have three for each."""
+
+
+class Bend(NamedTuple):
+    """A fit of `BENT`, linear in its coefficient of distortion.
+
+    Attributes
+    ----------
+    straight, bent : (2, 10) ndarray of float64
+        The similarity without distortion, and what each pixel of the coefficient adds.
+    pull : float
+        What the pairs' errors have in common with what the distortion does to them, weighted.
+    stiffness : float
+        Inverse variance of the coefficient [1 / pixels^2].
+    squares : (float, float, float)
+        Sum of the squared distances of the pairs [pixels^2], by powers of the coefficient.
+    own_gain : float
+        How much less misfit the frame's own model leaves than a similarity [variances of a pair].
+    n_more : int
+        How many coefficients that has more than a similarity.
+    """
+
+    straight: Floats
+    bent: Floats
+    pull: float
+    stiffness: float
+    squares: tuple[float, float, float]
+    own_gain: float
+    n_more: int
+
+    def residual(self, amount: float, n_pairs: int) -> float:
+        """RMS distance of the pairs with this coefficient [pixels]."""
+        constant, linear, square = self.squares
+        return math.sqrt(max(constant + amount * (linear + amount * square), 0.0) / n_pairs)
+
+    def transform(self, amount: float, shape: tuple[int, int]) -> Transform:
+        """Give the transform with this coefficient, for images of this shape."""
+        like = identity(shape)
+        return with_backward(_transform(BENT, like, self.straight + amount * self.bent))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values from which `from_json` makes the same."""
+        values = self._asdict()
+        return values | {"straight": self.straight.tolist(), "bent": self.bent.tolist()}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Bend":
+        """Read what `to_json` made."""
+        arrays = {name: np.array(values[name]) for name in ("straight", "bent")}
+        return cls(**{**values, **arrays})
+
+
+def bend(model: Model, own: Transform, xy: Floats, target: Floats, weight: Floats) -> Bend:
+    """Find how the fit of a similarity changes with the distortion.
+
+    Parameters
+    ----------
+    model : Model
+        The one that was chosen for the frame.
+    own : Transform
+        Its fit.
+    xy, target, weight
+        As in `fit`.
+    """
+    terms = cubic_terms(xy, own.frame_shape)
+    straight = _fit_terms(0, terms, target, weight)
+    (field,) = _radial_fields(BENT, straight, own)
+    values = _evaluate(field, terms)
+    bent = field - _fit_terms(0, terms, values, weight)
+    missing, moved = target - _evaluate(straight, terms), _evaluate(bent, terms)
+    by_weight, left = weight[:, np.newaxis], target - own.forward(xy)
+    return Bend(
+        straight,
+        bent,
+        pull=float(np.sum(by_weight * missing * moved)),
+        stiffness=float(np.sum(by_weight * moved * moved)),
+        squares=(
+            float(np.sum(missing * missing)),
+            float(-2 * np.sum(missing * moved)),
+            float(np.sum(moved * moved)),
+        ),
+        own_gain=float(np.sum(by_weight * (missing * missing - left * left))),
+        n_more=model.n_more,
+    )
 
 
 def fit(model: Model, like: Transform, xy: Floats, target: Floats, weight: Floats) -> Transform:
@@ -141,7 +234,7 @@ def with_backward(transform: Transform) -> Transform:
     if transform.forward_cubic is None:
         return transform
     ny, nx = transform.frame_shape
-    x, y = np.meshgrid(np.linspace(0, nx - 1, 40), np.linspace(0, ny - 1, 40))
+    x, y = np.meshgrid(np.linspace(0, nx - 1, 20), np.linspace(0, ny - 1, 20))
     xy = np.stack([x.ravel(), y.ravel()], axis=1)
     mapped = transform.forward(xy)
     common = inside(mapped, transform.reference_shape)

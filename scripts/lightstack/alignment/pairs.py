@@ -19,6 +19,9 @@ from scripts.lightstack.forks import map_in_forks
 Outcome = dict[str, Any]
 """An entry of ``frames`` in ``alignment.json``, or a ``reason`` why there is none."""
 
+BEND = "bend"
+"""Key of an `Outcome` that is taken out before it is written: see `optics`."""
+
 log = logging.getLogger(__name__)
 
 
@@ -75,7 +78,7 @@ class Pairs:
 
         def outcome(name: str) -> Outcome:
             try:
-                return _entry(align(self._stars(name), target))
+                return entry_of(align(self._stars(name), target))
             except UnalignedError as error:
                 return {"reason": error.reason}
 
@@ -86,7 +89,7 @@ class Pairs:
         log.info("%d of %d alignments are known.", len(others) - len(left), len(others))
         for name, found in zip(left, map_in_forks(outcome, left, self._threads), strict=True):
             self._used[keys[name]] = found
-        itself = _entry(Alignment(identity(target.shape), len(target), 0.0, LightScale(1.0)))
+        itself = entry_of(Alignment(identity(target.shape), len(target), 0.0, LightScale(1.0)))
         return {name: itself if name == reference else self._used[keys[name]] for name in names}
 
     def aligned(self, reference: str, names: Sequence[str]) -> dict[str, Outcome]:
@@ -115,14 +118,17 @@ def _facts(record: Mapping[str, Any]) -> tuple[Any, Any]:
     return record["star_fwhm_px"], record["shape"]
 
 
-def _entry(found: Alignment) -> Outcome:
+def entry_of(found: Alignment) -> Outcome:
+    """Give the plain values of an alignment."""
     entry = {
         **found.transform.to_json(),
         "n_matched": found.n_matched,
         "residual_px": found.residual_px,
         "flux_scale": found.light.factor,
     }
-    return entry | {"flux_lean": found.light.lean} if any(found.light.lean) else entry
+    if any(found.light.lean):
+        entry["flux_lean"] = found.light.lean
+    return entry | {BEND: found.bend.to_json()} if found.bend else entry
 
 
 def _content(path: Path) -> str:

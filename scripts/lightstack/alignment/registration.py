@@ -15,6 +15,9 @@ from scripts.lightstack.alignment.centroids import pair_weights
 from scripts.lightstack.alignment.fitting import (
     RICHER_MODELS,
     SIMILARITY,
+    Bend,
+    Model,
+    bend,
     fit,
     predicts_better,
     with_backward,
@@ -106,12 +109,16 @@ class Alignment:
         RMS distance of matched stars on the reference [pixels].
     light : LightScale
         What the frame's fluxes are to be multiplied by to become the reference's.
+    bend : Bend, optional
+        How the transform would change with the distortion of the optics, if these may be the
+        reference's.
     """
 
     transform: Transform
     n_matched: int
     residual_px: float
     light: LightScale
+    bend: Bend | None = None
 
 
 @np.errstate(all="ignore")  # what overflows or has no value does not come through the checks
@@ -142,7 +149,8 @@ def align(frame: Stars, reference: Stars) -> Alignment:
         for view in views(frame, reference, LARGEST_SCALE):
             with suppress(UnalignedError):
                 found = _align(seen(view, frame), reference)
-                return replace(found, transform=unseen(view, found.transform, frame.shape))
+                transform = unseen(view, found.transform, frame.shape)
+                return replace(found, transform=transform, bend=None)
         raise
 
 
@@ -150,7 +158,7 @@ def _align(frame: Stars, reference: Stars) -> Alignment:
     """Align a frame that is neither mirrored nor of other pixels, the brightest stars first."""
     match = _search_sky(frame, reference)
     frame, reference = _without_stuck(match.transform, frame, reference)
-    match = _refine(match, frame, reference)
+    match, model = _refine(match, frame, reference)
     doubt = reason_to_doubt(match, frame, reference, LEAST_SHARE_OF_REST)
     doubt = doubt or tear(match, frame, reference)
     if doubt:
@@ -160,7 +168,16 @@ def _align(frame: Stars, reference: Stars) -> Alignment:
         n_matched=len(match.frame),
         residual_px=float(np.sqrt(np.mean(match.distance**2))),
         light=light_scale(match, frame, reference),
+        bend=_bend(model, match, frame, reference),
     )
+
+
+def _bend(model: Model, match: Match, frame: Stars, reference: Stars) -> Bend | None:
+    """Fit what images share if they have the same optics, as images of one shape may have."""
+    if frame.shape != reference.shape:
+        return None
+    pairs = frame.xy[match.frame], reference.xy[match.reference]
+    return bend(model, match.transform, *pairs, pair_weights(match, frame, reference))
 
 
 def _search_sky(frame: Stars, reference: Stars) -> Match:
@@ -287,7 +304,7 @@ def _is_plausible(transform: Transform) -> bool:
     return bool(1 / largest < transform.scale < largest and not mirrored and finite)
 
 
-def _refine(match: Match, frame: Stars, reference: Stars) -> Match:
+def _refine(match: Match, frame: Stars, reference: Stars) -> tuple[Match, Model]:
     """Refit to all stars with weights, by the richest model that predicts stars left out."""
     match = match_stars(match.transform, frame, reference, match.tolerance)
     chosen = SIMILARITY
@@ -295,7 +312,7 @@ def _refine(match: Match, frame: Stars, reference: Stars) -> Match:
     for model in (SIMILARITY, *RICHER_MODELS):
         for step in range(5):
             if len(match.frame) < FEWEST_PAIRS:
-                return match
+                return match, chosen
             if match is not weighed:
                 weighed, weight = match, pair_weights(match, frame, reference)
             pairs = frame.xy[match.frame], reference.xy[match.reference], weight
@@ -313,4 +330,4 @@ def _refine(match: Match, frame: Stars, reference: Stars) -> Match:
             match = match_stars(transform, frame, reference, match.tighter_tolerance)
             if np.abs(transform.corners - before.corners).max() < SETTLED_PX:
                 break
-    return match
+    return match, chosen
