@@ -1,5 +1,6 @@
 """What the tests share: simulated nights, and runs of the real workflow."""
 
+import atexit
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,10 @@ import yaml
 
 from scripts.lightstack.files.records import read_csv
 from scripts.lightstack.simulator import Night, make_night
+from tests.forked import Snakemake
+
+# Containers often set it, and each process would compile all modules of the workflow anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 ROOT = Path(__file__).parents[1]
 SMALL_SETTINGS = {"min_star_count": 20, "threshold_sigma": 5, "minarea": 5, "background_box": 32}
@@ -51,20 +57,35 @@ def snakemake(
     cores: int = 2,
     env: dict[str, str] | None = None,
     under: tuple[str, ...] = (),
+    forked: bool = True,
 ) -> Run:
-    """Run the workflow in a folder, as a user does, or `under` another command."""
-    command = [*under, sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--directory", str(folder), "--cores", str(cores), *arguments]
+    """Run the workflow in a folder, as a user does, or `under` another command.
+
+    A fork has imported Snakemake already: see `forked`. What has to start anew does not.
+    """
+    where = ("--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder))
+    arguments = (*where, "--cores", str(cores), *arguments)
+    environment = {**os.environ, **(env or {})}
+    if forked and not under:
+        return Run(folder, *forked_snakemake().run([*arguments], folder, environment))
     done = subprocess.run(
-        command,
+        [*under, sys.executable, "-m", "snakemake", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        env={**os.environ, **(env or {})},
+        env=environment,
         cwd=folder,
     )
     return Run(folder, done.returncode, done.stdout)
+
+
+@cache
+def forked_snakemake() -> Snakemake:
+    """Return what forks Snakemakes for the tests of this process."""
+    snakemake = Snakemake()
+    atexit.register(snakemake.close)
+    return snakemake
 
 
 def copy_checkout(target: Path) -> None:
@@ -110,7 +131,14 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Night]:
     folder = tmp_path_factory.mktemp("night")
     night = make_night(folder, shape=(640, 960), n_stars=450, seed=11)
     write_settings(folder, min_star_count=80, threshold_sigma=5, minarea=5)
-    return snakemake(folder), night
+    return snakemake(folder, forked=False), night
+
+
+def make_small_night(folder: Path, **settings: object) -> Path:
+    """Make a night of a few small frames."""
+    make_night(folder, shape=(200, 300), n_lights=5, n_stars=150, seed=4)
+    write_settings(folder, **{**SMALL_SETTINGS, **settings})
+    return folder
 
 
 @pytest.fixture
@@ -118,9 +146,22 @@ def small_night(tmp_path: Path) -> Callable[..., Path]:
     """Make a folder with a few small lights and darks, and settings that suit them."""
 
     def make(name: str = "night", **settings: object) -> Path:
-        folder = tmp_path / name
-        make_night(folder, shape=(200, 300), n_lights=5, n_stars=150, seed=4)
-        write_settings(folder, **{**SMALL_SETTINGS, **settings})
-        return folder
+        return make_small_night(tmp_path / name, **settings)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run the workflow on a small night."""
+    folder = tmp_path_factory.mktemp("small") / "night"
+    make_small_night(folder)
+    run = snakemake(folder)
+    assert run.returncode == 0, run.output
+    return run
+
+
+@pytest.fixture
+def finished_night(small_run: Run, tmp_path: Path) -> Path:
+    """Copy the finished small night, times and all."""
+    return shutil.copytree(small_run.folder, tmp_path / "night")

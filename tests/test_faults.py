@@ -83,10 +83,8 @@ def repaired(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def undisturbed(small_night: SMALL_NIGHT) -> dict[str, bytes]:
-    run = snakemake(small_night("undisturbed"))
-    assert run.returncode == 0, run.output
-    return run.results
+def undisturbed(small_run: Run) -> dict[str, bytes]:
+    return small_run.results
 
 
 def test_a_run_killed_at_twenty_moments_ends_in_the_same_bytes(

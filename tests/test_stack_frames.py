@@ -1,5 +1,6 @@
 """The stack does not depend on how it is computed, and says what it is."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from scipy.stats import spearmanr
 from scripts import join_bands, measure_frames, stack_band, stack_frames
 from scripts.lightstack import modules
 from scripts.lightstack.alignment.transform import Transform
-from scripts.lightstack.files.frame_file import PixelFile, read_frame
+from scripts.lightstack.files.frame_file import Frame, PixelFile, read_frame, write_frame
 from scripts.lightstack.files.records import read_json, write_json
 from scripts.lightstack.files.wholeness import is_whole
 from scripts.lightstack.job import JobError
@@ -112,15 +113,33 @@ def stack_in_bands(
     join_bands.run(alignment, cleaned, seeing, bands, stacks, thumbnails, **group, **how)
 
 
-@pytest.mark.parametrize("count", [1, 3, 700])
+def assert_same_products(stacks: dict[str, Path], folder: Path) -> None:
+    for path in [*stacks.values(), stacks["mean"].with_name("work") / "thumbnails.fits"]:
+        other = folder / path.relative_to(stacks["mean"].parent)
+        assert other.read_bytes() == path.read_bytes(), path.name
+
+
+@pytest.mark.parametrize("count", [1, 3])
 def test_bands_of_several_jobs_give_the_bytes_of_one(
     simulated: tuple[Run, Night], stacks: dict[str, Path], tmp_path: Path, count: int
 ) -> None:
-    """Of 640 rows: of 700 bands some have none."""
     stack_in_bands(simulated[0], tmp_path, count)
-    for path in [*stacks.values(), stacks["mean"].with_name("work") / "thumbnails.fits"]:
-        other = tmp_path / path.relative_to(stacks["mean"].parent)
-        assert other.read_bytes() == path.read_bytes(), path.name
+    assert_same_products(stacks, tmp_path)
+
+
+def test_bands_without_rows_change_nothing(simulated: tuple[Run, Night], tmp_path: Path) -> None:
+    """Nine bands of a reference of which seven rows are left."""
+    strip = Run(tmp_path / "strip", 0, "")
+    shutil.copytree(simulated[0].folder / "results", strip.folder / "results")
+    shutil.copytree(simulated[0].folder / "work" / "cleaned", strip.folder / "work" / "cleaned")
+    reference = read_json(strip.folder / "results" / "alignment.json")["reference"]
+    path = strip.folder / "work" / "cleaned" / f"{reference}.fits"
+    whole = read_frame(path)
+    write_frame(path, Frame(whole.data[:7].copy(), whole.header, whole.saturated[:7].copy()))
+    stacks = stack(strip, tmp_path / "at once")
+    assert fits.getdata(stacks["mean"]).shape == (7, 960)
+    stack_in_bands(strip, tmp_path / "in bands", 9)
+    assert_same_products(stacks, tmp_path / "in bands")
 
 
 def test_the_bands_do_not_match_the_skies_again(

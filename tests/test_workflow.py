@@ -276,7 +276,7 @@ def test_a_run_starts_two_processes_and_the_main_one_compiles_nothing(
     small_night: Callable[..., Path], tmp_path: Path
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(WITNESS)
-    run = snakemake(small_night(), env={"PYTHONPATH": str(tmp_path)})
+    run = snakemake(small_night(), env={"PYTHONPATH": str(tmp_path)}, forked=False)
     assert run.returncode == 0, run.output
     assert (tmp_path / "started").read_text() == "snakemake\nzygote.py\n"
     imported = set((tmp_path / "imported").read_text().split())
@@ -285,10 +285,10 @@ def test_a_run_starts_two_processes_and_the_main_one_compiles_nothing(
 
 
 def test_results_are_the_same_bytes_with_one_core_and_with_two(
-    small_night: Callable[..., Path],
+    small_night: Callable[..., Path], small_run: Run
 ) -> None:
-    one, two = (snakemake(small_night(f"cores{n}"), cores=n) for n in (1, 2))
-    assert one.returncode == two.returncode == 0, one.output + two.output
+    one, two = snakemake(small_night(), cores=1), small_run
+    assert one.returncode == 0, one.output
     assert one.results.keys() == two.results.keys()
     assert len(one.results) > 9
     for name, content in one.results.items():
@@ -299,15 +299,15 @@ def test_results_are_the_same_bytes_on_an_older_processor(
     small_night: Callable[..., Path],
 ) -> None:
     this = snakemake(small_night("this", modes=[*modes.MODES]))
-    other = snakemake(small_night("older", modes=[*modes.MODES]), env=older_processor())
+    older = small_night("older", modes=[*modes.MODES])
+    other = snakemake(older, env=older_processor(), forked=False)
     assert this.returncode == other.returncode == 0, other.output
     assert this.results == other.results
 
 
-def test_a_blind_clip_is_told(small_night: Callable[..., Path]) -> None:
-    run = snakemake(small_night())
-    assert "sigma_clip is blind with 3 frames" in run.output
-    assert "fewer than 8" in run.output
+def test_a_blind_clip_is_told(small_run: Run) -> None:
+    assert "sigma_clip is blind with 3 frames" in small_run.output
+    assert "fewer than 8" in small_run.output
 
 
 def test_dry_run_lists_every_job_from_the_start(small_night: Callable[..., Path]) -> None:
@@ -541,9 +541,8 @@ def test_a_dark_that_does_not_fit_gives_way_to_the_master(
     assert run.ledger["light_0002"]["dark"].startswith("master of 5")
 
 
-def test_results_of_other_settings_do_not_stay(small_night: Callable[..., Path]) -> None:
-    folder = small_night()
-    snakemake(folder)
+def test_results_of_other_settings_do_not_stay(finished_night: Path) -> None:
+    folder = finished_night
     assert snakemake(folder, "--config", "modes=[mean]").returncode == 0
     assert [path.name for path in (folder / "results").glob("*.fits")] == ["stack_mean.fits"]
     failed = snakemake(folder, "--config", "min_star_count=5000")
@@ -578,11 +577,8 @@ def test_the_last_good_stacks_stay_until_there_are_new_ones(
     assert not previous.exists()
 
 
-def test_a_failure_does_not_tell_the_story_of_an_earlier_run(
-    small_night: Callable[..., Path],
-) -> None:
-    folder = small_night()
-    assert snakemake(folder).returncode == 0
+def test_a_failure_does_not_tell_the_story_of_an_earlier_run(finished_night: Path) -> None:
+    folder = finished_night
     shutil.rmtree(folder / "data_cleaned")
     (folder / "data_cleaned").symlink_to("/dev/null")
     run = snakemake(folder, "--config", "min_star_count=21")
@@ -611,30 +607,27 @@ def test_the_end_of_a_run_says_what_is_there(small_night: Callable[..., Path]) -
     assert "Of an earlier state of frames, settings or code: results/frames.csv" in run.output
 
 
-@pytest.mark.parametrize("arguments", [(), ("--executor", "local")])
-def test_a_checkout_may_lie_anywhere(
-    small_night: Callable[..., Path], tmp_path: Path, arguments: tuple[str, ...]
-) -> None:
+def test_a_checkout_may_lie_anywhere(small_night: Callable[..., Path], tmp_path: Path) -> None:
     checkout = tmp_path / "it's a (new) ü"
     copy_checkout(checkout)
     (checkout / ".venv").symlink_to(sys.prefix)
-    folder = small_night("my (night)", modes=["mean"])
     python = checkout / ".venv" / "bin" / "python"
     command = [str(python), "-m", "snakemake", "--snakefile", str(checkout / "Snakefile")]
-    run = subprocess.run(
-        [*command, "--directory", str(folder), "--cores", "2", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "3 of 5 frames stacked" in run.stdout
-    assert f"Preview: {folder / 'results' / 'preview.png'}" in run.stdout
+    for executor in ("warm", "local"):
+        folder = small_night(f"my ({executor}) night", modes=["mean"])
+        run = subprocess.run(
+            [*command, "--directory", str(folder), "--cores", "2", "--executor", executor],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 0, run.stdout + run.stderr
+        assert "3 of 5 frames stacked" in run.stdout
+        assert f"Preview: {folder / 'results' / 'preview.png'}" in run.stdout
 
 
-def test_lost_records_are_told(small_night: Callable[..., Path]) -> None:
-    folder = small_night()
-    snakemake(folder)
+def test_lost_records_are_told(finished_night: Path) -> None:
+    folder = finished_night
     shutil.rmtree(folder / ".snakemake")
     run = snakemake(folder)
     assert run.returncode == 1
