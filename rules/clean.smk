@@ -111,6 +111,8 @@ rule calibrate_frame:
         frame=temp(CALIBRATED),
     log:
         "logs/calibrate_frame/{frame}.log",
+    benchmark:
+        "logs/calibrate_frame/{frame}.tsv"
     group:
         "frames"
     conda:
@@ -135,6 +137,8 @@ rule subtract_background:
         frame=CLEANED,
     log:
         "logs/subtract_background/{frame}.log",
+    benchmark:
+        "logs/subtract_background/{frame}.tsv"
     priority: 1
     group:
         "frames"
@@ -167,6 +171,8 @@ if HAS_COLOURS:
             colours=COLOURS,
         log:
             "logs/clean_colours/{frame}.log",
+        benchmark:
+            "logs/clean_colours/{frame}.tsv"
         group:
             "frames"
         conda:

@@ -9,6 +9,8 @@ rule detect_sources:
         sources=SOURCES,
     log:
         "logs/detect_sources/{frame}.log",
+    benchmark:
+        "logs/detect_sources/{frame}.tsv"
     priority: 2
     group:
         "frames"
@@ -32,6 +34,8 @@ rule grade_frame:
         quality=QUALITY,
     log:
         "logs/grade_frame/{frame}.log",
+    benchmark:
+        "logs/grade_frame/{frame}.tsv"
     priority: 3
     group:
         "frames"

@@ -116,14 +116,16 @@ def test_there_is_a_job_for_each_frame_where_a_recipe_says_so(
         assert len(found) == of_kinds.get(rule, counts.get(RULES[rule].per)), rule
 
 
-def test_each_rule_states_what_it_needs(jobs: dict[str, list[tuple[Any, set[str]]]]) -> None:
+@IN_GREY_AND_IN_COLOUR
+def test_each_rule_states_what_it_needs_and_is_measured(
+    jobs: dict[str, list[tuple[Any, set[str]]]],
+) -> None:
     for rule, found in jobs.items():
         for job, _ in found:
             assert job.resources["mem_mb"] >= 200, rule
             assert job.resources["runtime"] >= 1, rule
-            assert job.log, rule
-            # Snakemake spends milliseconds on a benchmark, too much for each job of each frame.
-            assert (job.benchmark is None) == (RULES[rule].per == "frame"), rule
+            (log,) = job.log
+            assert job.benchmark == f"{log.removesuffix('.log')}.tsv", rule
 
 
 @pytest.mark.parametrize("jobs", [{"stack_bands": 3, "modes": ["noise_clip"]}], indirect=True)
@@ -139,6 +141,8 @@ def test_jobs_that_make_a_stack_together_have_its_recipe(
         for job, read in jobs[rule]:
             assert read <= sources | together, rule
             assert job.resources["mem_mb"] >= 200, rule
+            assert job.resources["runtime"] >= 1, rule
+            assert job.benchmark == f"{job.log[0].removesuffix('.log')}.tsv", rule
             assert set(job.params.get("settings", RULES["stack_frames"].settings)) == set(
                 RULES["stack_frames"].settings
             )

@@ -111,6 +111,17 @@ def test_times_play_no_part(night: Path, limit: tuple[str, ...]) -> None:
     assert planned_jobs(snakemake(night, "--dry-run", *limit)) == {}
 
 
+def test_what_a_run_has_measured_plays_no_part(night: Path, limit: tuple[str, ...]) -> None:
+    measured = [night / "logs" / rule / "light_0002.tsv" for rule in FRAME_JOBS]
+    measured += [night / "logs" / "stack_frames.tsv"]
+    for path in measured[::2]:
+        path.write_text("something else")
+        os.utime(path, (1, 1))
+    for path in measured[1::2]:
+        path.unlink()
+    assert planned_jobs(snakemake(night, "--dry-run", *limit)) == {}
+
+
 @pytest.mark.parametrize(
     ("config", "expected"),
     [

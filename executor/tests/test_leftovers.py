@@ -2,13 +2,16 @@
 
 import json
 import os
+import re
 import signal
+import textwrap
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from harness import Result, Workflow
+from snakemake.benchmark import BenchmarkRecord
 from test_processes import nothing_is_left, running, wait_until
 
 KEPT = ("--warm-scripts-per-child", "100", "--warm-preload", "numpy")
@@ -371,18 +374,37 @@ def test_memory_is_given_back_before_a_job_of_several_threads(folder: Path) -> N
     assert len(set(pids(result, "before.txt", "wide.txt", "after.txt"))) == 3
 
 
-def test_a_measured_job_has_a_process_of_its_own(folder: Path) -> None:
-    """Snakemake measures processes: the script before would be in the figures."""
-    benchmark = '    benchmark: "b.tsv"\n'
-    snakefile = CHAINS.replace("rule b:\n", "rule b:\n" + benchmark.replace("b.tsv", "{n}.tsv"))
-    busy = "import time\nwhile snakemake.rule == 'a' and time.process_time() < 0.4: pass\n"
-    workflow = Workflow(folder, {"Snakefile": snakefile, "pid.py": busy + PID})
-    result = workflow.run("0.b", *KEPT, cores=1)
+@pytest.mark.parametrize("per_child", [2, 100])
+def test_figures_of_a_measured_job_are_those_of_its_script(folder: Path, per_child: int) -> None:
+    """And not of the script before it in the same process, or of that one's children."""
+    snakefile = re.sub(r'(    output: "\{n\}(\..)"\n)', r'\1    benchmark: "{n}\2.tsv"\n', CHAINS)
+    busy = """
+        import os, time
+        if snakemake.rule == "a":
+            memory = b"x" * 100_000_000
+            if (child := os.fork()) == 0:
+                more = b"x" * 300_000_000
+                os._exit(0)
+            os.waitpid(child, 0)
+            while time.process_time() < 0.4:
+                pass
+    """
+    workflow = Workflow(folder, {"Snakefile": snakefile, "pid.py": textwrap.dedent(busy) + PID})
+    options = ("--warm-scripts-per-child", str(per_child), "--warm-preload", "numpy")
+    result = workflow.run("0.b", *options, cores=1)
     a, b = pids(result, "0.a", "0.b")
-    assert a != b
-    header, values = (line.split("\t") for line in result.read("0.tsv").splitlines())
-    cpu_time = dict(zip(header, values, strict=True))["cpu_time"]
-    assert cpu_time == "NA" or float(cpu_time) < 0.4
+    assert a == b
+    figures = {}
+    for step in "ab":
+        header, values = (line.split("\t") for line in result.read(f"0.{step}.tsv").splitlines())
+        figures[step] = dict(zip(header, values, strict=True))
+    assert list(figures["a"]) == BenchmarkRecord.get_header()
+    assert float(figures["a"]["s"]) >= float(figures["a"]["cpu_time"]) > 0.39
+    assert float(figures["a"]["mean_load"]) > 1
+    assert float(figures["a"]["max_rss"]) > 300
+    assert float(figures["b"]["cpu_time"]) < 0.3
+    assert 10 < float(figures["b"]["max_rss"]) < 100
+    assert figures["a"]["max_vms"] == "-"
 
 
 def test_a_script_that_fails_ends_its_child_and_no_other_job(folder: Path) -> None:

@@ -22,6 +22,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -75,6 +76,7 @@ _LETTERS = re.compile(r"-\w*[DSlnt]")
 # The attribute snakemake.shell is the function of that name, not the module.
 _SHELL_MODULE: Any = importlib.import_module("snakemake.shell")
 _SOURCES: Any = importlib.import_module("snakemake.sourcecache")
+_BENCHMARKS: Any = importlib.import_module("snakemake.benchmark")
 
 _QUIET_SHELLS = frozenset({"bash", "dash", "sh"})
 _BASH_PREFIX = ["set", "-euo", "pipefail;"]
@@ -283,29 +285,36 @@ class ScriptRun:
         Whether it runs as a process of its own.
     lost
         Whether its process has vanished together with the zygote.
+    process
+        Where the script runs, if in a fork.
     """
 
     job: Any
     directory: str | None = None
     plain: bool = False
     lost: bool = False
+    process: "ForkedProcess | None" = None
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it has several threads: the machine is to be free for it."""
+        return bool(self.job.threads > 1)
 
     def errand(self, script: str) -> Errand:
-        """Describe the job, and the file that Snakemake has made of its script.
-
-        Snakemake measures processes, not scripts: one with a benchmark has its own. So has one of
-        several threads, for which the machine is to be free.
-        """
-        large = self.job.threads > 1
+        """Describe the job, and the file that Snakemake has made of its script."""
         return Errand(
             inputs=frozenset(self.job.input),
-            search_path=None if large or self.job.benchmark else search_path(script),
-            large=large,
+            search_path=None if self.is_large else search_path(script),
+            large=self.is_large,
         )
 
 
 class Diversion:
-    """Stands in for the subprocess module in `snakemake.shell`.
+    """Stands in for the subprocess module in `snakemake.shell`, and measures scripts in forks.
+
+    Snakemake measures processes, not scripts, by a thread that looks at them every half second. A
+    child knows better what its script has used, and that costs next to nothing. Jobs of several
+    threads are left to Snakemake, which also sees what processes have at the same time.
 
     Parameters
     ----------
@@ -316,6 +325,7 @@ class Diversion:
     def __init__(self, nursery: Nursery) -> None:
         self._nursery = nursery
         self._thread = threading.local()
+        self._benchmarked = _BENCHMARKS.benchmarked
 
     def __getattr__(self, name: str) -> Any:
         """Be the subprocess module in every other respect."""
@@ -324,11 +334,36 @@ class Diversion:
     def install(self) -> None:
         """Stand in from now on."""
         _SHELL_MODULE.sp = self
+        _BENCHMARKS.benchmarked = self.benchmarked
 
     def remove(self) -> None:
-        """Put the subprocess module back."""
+        """Put the subprocess module back, and Snakemake's measuring."""
         if _SHELL_MODULE.sp is self:
             _SHELL_MODULE.sp = subprocess
+            _BENCHMARKS.benchmarked = self._benchmarked
+
+    @contextmanager
+    def benchmarked(
+        self, pid: Any = None, benchmark_record: Any = None, **options: Any
+    ) -> Iterator[Any]:
+        """Fill in a record of `snakemake.benchmark` with what happens in a process meanwhile."""
+        run: ScriptRun | None = getattr(self._thread, "run", None)
+        if run is None or run.process is None or run.is_large:
+            with self._benchmarked(pid, benchmark_record, **options) as record:
+                yield record
+            return
+        start = time.perf_counter()
+        yield benchmark_record
+        elapsed, used = time.perf_counter() - start, run.process.used
+        vars(benchmark_record).update(
+            running_time=elapsed,
+            data_collected=True,
+            max_rss=used["peak_mb"],
+            io_in=used["read_mb"],
+            io_out=used["written_mb"],
+            cpu_time=used["cpu_s"],
+            cpu_usage=100 * used["cpu_s"],
+        )
 
     @contextmanager
     def expect(self, run: ScriptRun) -> Iterator[None]:
@@ -344,12 +379,14 @@ class Diversion:
         run: ScriptRun | None = getattr(self._thread, "run", None)
         if run is None:
             return subprocess.Popen(command, **options)
+        run.process = None
         script = None if run.plain else plain_script(command, options)
         if script is not None:
             errand = run.errand(script)
             child = self._nursery.child(options["env"], options["stdout"], errand)
             if child is not None:
-                return ForkedProcess(child, script, options, run, self._nursery)
+                run.process = ForkedProcess(child, script, options, run, self._nursery)
+                return run.process
         return subprocess.Popen(command, **options, cwd=run.directory)
 
 
@@ -379,6 +416,7 @@ class ForkedProcess:
         nursery: Nursery,
     ) -> None:
         self.pid = child.pid
+        self.used = child.used
         self._child = child
         self._script = script
         self._run = run
@@ -393,6 +431,7 @@ class ForkedProcess:
         except ZygoteDiedError:
             self._run.lost = True
             raise
+        self.used = self._child.used  # before the child has another script
         self._nursery.take_back(self._child, frozenset(self._run.job.output))
         return status
 

@@ -84,6 +84,8 @@ class Child:
         Files that its last script has written.
     n_left
         How many scripts it can still run.
+    used
+        What its last script has used.
     """
 
     def __init__(self, pid: int, channel: socket.socket, zygote: "Zygote") -> None:
@@ -93,6 +95,7 @@ class Child:
         self.written: frozenset[str] = frozenset()
         self.n_left = 1
         self._channel = channel
+        self._total = self.used = protocol.usage_of()
 
     @property
     def waits(self) -> bool:
@@ -126,9 +129,14 @@ class Child:
             with contextlib.suppress(BrokenPipeError):
                 protocol.send(self._channel, task)
             answer = protocol.receive(self._channel)
+            usage = answer["usage"]
+            if len(answer) == 1:
+                answer = protocol.receive(self._channel)
         except (EOFError, OSError) as error:
             self._channel.close()
             raise ZygoteDiedError from error
+        self.used = protocol.used_between(self._total, usage)
+        self._total = usage
         if "done" in answer:
             return int(answer["done"])
         self.n_left = 0

@@ -9,6 +9,8 @@ attached, `END` and `QUIT`; the zygote sends one message, the `Report`. On the s
 the zygote sends ``{"pid": …}``, the child receives a `Task`, and the zygote sends
 ``{"status": …}`` when it has reaped the child. The child thus waits until the executor watches it.
 A child that goes on to another script sends ``{"done": 0}`` itself and waits for the next task.
+Either comes with the `Usage` of the child's life until then; a child that does not go on sends its
+own before, for the zygote does not know which script needed the most memory.
 """
 
 import atexit
@@ -72,6 +74,62 @@ class Task(TypedDict):
     """What the script is going to append to ``sys.path`` before all else."""
     last: bool
     """Whether the process ends with the script, whatever it leaves behind."""
+
+
+class Usage(TypedDict):
+    """What a process has used since its start, with those of its children that have ended."""
+
+    cpu_s: float
+    read_mb: float
+    """From the disk, not from memory in which the system keeps files."""
+    written_mb: float
+    peak_mb: float
+    """The most memory that one of them had at a time, since the last script."""
+
+
+def usage_of(*figures: resource.struct_rusage) -> Usage:
+    """Add up what the system has counted."""
+    return Usage(
+        cpu_s=sum(each.ru_utime + each.ru_stime for each in figures),
+        read_mb=sum(each.ru_inblock for each in figures) / 2048,
+        written_mb=sum(each.ru_oublock for each in figures) / 2048,
+        peak_mb=max((each.ru_maxrss for each in figures), default=0) / 1024,
+    )
+
+
+def used_between(before: Usage, after: Usage) -> Usage:
+    """Tell what was used between two moments of a process's life."""
+    return Usage(
+        cpu_s=after["cpu_s"] - before["cpu_s"],
+        read_mb=after["read_mb"] - before["read_mb"],
+        written_mb=after["written_mb"] - before["written_mb"],
+        peak_mb=after["peak_mb"],
+    )
+
+
+class Meter:
+    """Tells a child that runs one script after another what it has used."""
+
+    def __init__(self) -> None:
+        self._peak_of_children = 0
+
+    def peak_mb(self) -> float:
+        """Tell the most memory that the script, or a child of it, had at a time."""
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        if children == self._peak_of_children:  # that of an earlier script's children
+            return own / 1024
+        self._peak_of_children = children
+        return max(own, children) / 1024
+
+    def read(self, peak_mb: float) -> Usage:
+        """Tell what was used until now, and begin to look anew for the most memory at a time."""
+        usage = usage_of(
+            resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+        )
+        with contextlib.suppress(OSError), open("/proc/self/clear_refs", "wb") as file:  # noqa: PTH123
+            file.write(b"5")
+        return usage | {"peak_mb": peak_mb}
 
 
 def send(channel: socket.socket, message: Mapping[str, Any]) -> None:
@@ -213,12 +271,13 @@ class Zygote:
     def _reap(self) -> None:
         with contextlib.suppress(ChildProcessError):
             while True:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, figures = os.wait4(-1, os.WNOHANG)
                 if pid == 0:
                     return
                 channel = self._jobs.pop(pid, None)
                 if channel is not None:
-                    _answer(channel, {"status": os.waitstatus_to_exitcode(status)})
+                    code = os.waitstatus_to_exitcode(status)
+                    _answer(channel, {"status": code, "usage": usage_of(figures)})
                     channel.close()
 
     def _sentence(self, grace: float) -> None:
@@ -330,12 +389,19 @@ def run_scripts(channel: socket.socket) -> None:
         surroundings = None
     else:
         surroundings = Surroundings()
+    meter = Meter()
     while task is not None:
         path = [*_folder_of_script(task), *sys.path, *task["search_path"]]
         run(task)
-        if surroundings is None or task["last"] or not surroundings.restore(path):
+        if surroundings is None:
             return
-        task = _next_task(channel, {"done": 0})
+        peak = meter.peak_mb()  # what the script leaves is cleared away on its account, too
+        goes_on = not task["last"] and surroundings.restore(path)
+        usage = meter.read(peak)
+        if not goes_on:
+            _answer(channel, {"usage": usage})
+            return
+        task = _next_task(channel, {"done": 0, "usage": usage})
 
 
 def _next_task(channel: socket.socket, answer: Mapping[str, Any] | None = None) -> Task | None:
