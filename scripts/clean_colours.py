@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scripts.lightstack.calibration.calibrating import Calibrated, calibrate
 from scripts.lightstack.colour.planes import MOSAIC, whole_colour
 from scripts.lightstack.colour.starlight import add_light, brightest_stars, table_of_stars
-from scripts.lightstack.files.colour_file import COLOURS, write_colours
+from scripts.lightstack.files.colour_file import COLOURS, colour_card, write_colours
 from scripts.lightstack.files.frame_file import pass_on_failure, write_failure
 from scripts.lightstack.files.table_file import read_table
 from scripts.lightstack.job import job_log
@@ -22,6 +22,7 @@ from scripts.lightstack.raw.colour import ALONE
 from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.raw.images import read_cards
 from scripts.lightstack.raw.orientation import turn_header
+from scripts.lightstack.sky.noise_map import NOISE_MAP, note_noise_map
 from scripts.subtract_background import Subtracted, subtract_background
 
 if TYPE_CHECKING:
@@ -104,6 +105,9 @@ def run(
         noise = float(np.sqrt(np.mean([sky.noise**2 for sky in each])))
         header[f"BKGADU{colour}"] = (level, "[ADU] level of the sky that was subtracted")
         header[f"NOISEAD{colour}"] = (noise, "[ADU] standard deviation of the sky")
+        note_noise_map(
+            header, colour_card(NOISE_MAP, colour), each[0].noise_surface, each[0].noise
+        )
         header[f"SATURAT{colour}"] = (found.level - level, "[ADU] level of saturated pixels")
     header["SKYMODEL"] = (background, "model of the sky that was subtracted")
     chosen, radius = brightest_stars(read_table(sources))

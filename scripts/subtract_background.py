@@ -19,7 +19,8 @@ from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.sky.dithering import step_of
 from scripts.lightstack.sky.mesh import light_in_mesh, mesh_of
 from scripts.lightstack.sky.model import model_sky
-from scripts.lightstack.sky.noise import noise_of_sky
+from scripts.lightstack.sky.noise import noise_in_cells
+from scripts.lightstack.sky.noise_map import NOISE_MAP, noise_surface, note_noise_map
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -40,12 +41,15 @@ class Subtracted:
         Of the values of the sky's pixels [ADU]; 0 for none.
     light : float
         Most light of what is larger than stars that went with the sky [ADU].
+    noise_surface : (6,) ndarray of float64, optional
+        Coefficients of a `Surface` that says how the noise varies [ADU].
     """
 
     level: float
     noise: float
     step: float
     light: float
+    noise_surface: NDArray[np.float64] | None = None
 
 
 def subtract_background(
@@ -81,7 +85,9 @@ def subtract_background(
     UnusableFrameError
         If the sky has no finite level and noise.
     """
-    step, noise = step_of(data), noise_of_sky(data)
+    step, (places, sigma) = step_of(data), noise_in_cells(data)
+    noise = float(np.median(sigma)) if sigma.size else math.nan
+    surface = noise_surface(places, sigma, data.shape)
     model = model_sky(data) if background != "mesh" or tells_light else None
     if background == "mesh" or model is None:
         mesh = mesh_of(data, box, step)
@@ -97,7 +103,8 @@ def subtract_background(
         model.surface.subtract_from(data)
     if not (math.isfinite(level) and math.isfinite(noise)):
         raise UnusableFrameError("the sky cannot be measured: the pixels have absurd values.")
-    return Subtracted(level, max(noise, DIGITIZATION_NOISE * raw_step), step, light)
+    noise = max(noise, DIGITIZATION_NOISE * raw_step)
+    return Subtracted(level, noise, step, light, surface)
 
 
 def run(frame: Path, cleaned: Path, *, background: str = "mesh", background_box: int) -> None:
@@ -109,9 +116,10 @@ def run(frame: Path, cleaned: Path, *, background: str = "mesh", background_box:
         What `calibrate_frame` wrote.
     cleaned : Path
         FITS file to write, with the sky's level and noise [ADU] in ``BKGADU`` and ``NOISEADU``,
-        the level of saturated pixels [ADU] in ``SATURATE``, the model of the sky in ``SKYMODEL``,
-        the step of the sky's values [ADU] in ``SKYSTEP``, and in ``SKYLIGHT`` the most light of
-        what is larger than stars that went with the sky [ADU].
+        how the noise varies in ``NOISEMAP``, if it does, the level of saturated pixels [ADU] in
+        ``SATURATE``, the model of the sky in ``SKYMODEL``, the step of the sky's values [ADU] in
+        ``SKYSTEP``, and in ``SKYLIGHT`` the most light of what is larger than stars that went
+        with the sky [ADU].
     background : str
         As in `subtract_background`.
     background_box : int
@@ -130,6 +138,7 @@ def run(frame: Path, cleaned: Path, *, background: str = "mesh", background_box:
     header["BKGADU"] = (sky.level, "[ADU] level of the sky that was subtracted")
     header["SATURATE"] -= sky.level
     header["NOISEADU"] = (sky.noise, "[ADU] standard deviation of the sky")
+    note_noise_map(header, NOISE_MAP, sky.noise_surface, sky.noise)
     header["SKYMODEL"] = (background, "model of the sky that was subtracted")
     header["SKYSTEP"] = (sky.step, "[ADU] between neighbouring values of the sky")
     header["SKYLIGHT"] = (sky.light, "[ADU] extended light that went with the sky")

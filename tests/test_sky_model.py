@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from scripts.lightstack.files.ledger import COLUMNS, summary
+from scripts.lightstack.raw.bayer import GREY_NOISE, grey_of_mosaic
 from scripts.lightstack.simulator import Light, add_star, make_sky
 from scripts.lightstack.sky.model import model_sky
 from scripts.lightstack.sky.noise import noise_of_sky
@@ -132,20 +133,29 @@ def test_a_run_tells_of_lost_light_if_most_frames_lost_some(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("fwhm", [2.2, 3.2, 5.0])
-@pytest.mark.parametrize("n_stars", [0, 400, 2500])
+@pytest.mark.parametrize("n_stars", [0, 400, 2500, 13_000])
 def test_the_noise_is_that_of_the_sky(n_stars: int, fwhm: float) -> None:
     image = exposed(sky_with("curved"), nebula(100, 400), stars(n_stars, fwhm))
     assert noise_of_sky(image) == pytest.approx(NOISE, rel=0.02)
 
 
-def test_smoothed_pixels_have_the_noise_that_they_have() -> None:
+@pytest.mark.parametrize("n_stars", [0, 400, 13_000])
+def test_the_grey_of_a_mosaic_has_the_noise_that_it_has(n_stars: int) -> None:
+    image = exposed(sky_with("curved"), stars(n_stars, 3.2))
+    grey_of_mosaic(image)
+    assert noise_of_sky(image[1:-1, 1:-1]) == pytest.approx(GREY_NOISE * NOISE, rel=0.02)
+
+
+@pytest.mark.parametrize("part", [0.2, 0.5])
+def test_pixels_that_share_their_noise_have_the_noise_that_they_have(part: float) -> None:
     white = np.random.default_rng(1).normal(0, 1, (602, 802)).astype(np.float32)
-    across = (white[:, :-2] + 2 * white[:, 1:-1] + white[:, 2:]) / 4
-    smooth = (across[:-2] + 2 * across[1:-1] + across[2:]) / 4
-    assert noise_of_sky(smooth.astype(np.float32)) == pytest.approx(3 / 8, rel=0.02)
+    across = (1 - part) * white[:, :-1] + part * white[:, 1:]
+    shifted = (1 - part) * across[:-1] + part * across[1:]
+    expected = (1 - part) ** 2 + part**2
+    assert noise_of_sky(shifted.astype(np.float32)) == pytest.approx(expected, rel=0.02)
 
 
 def test_too_few_pixels_have_no_noise() -> None:
-    assert math.isnan(noise_of_sky(np.zeros((9, 9), np.float32)))
+    assert math.isnan(noise_of_sky(np.zeros((8, 9), np.float32)))
     assert math.isnan(noise_of_sky(np.full((90, 90), np.nan, np.float32)))
     assert noise_of_sky(np.full((90, 90), 3, np.float32)) == 0

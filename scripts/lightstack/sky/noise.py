@@ -1,25 +1,33 @@
 """The noise of the sky, from pixels that no star lights."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+SIDE = 9
+"""Side of the squares in whose middle noise is measured, which have little light [pixels]."""
+
 LAG = 4
-"""Distance of the pixels that are compared [pixels]: beyond what demosaicing and interpolation
-correlate."""
+"""Distance of the pixels that are compared where neighbours share their noise in some unknown
+way [pixels]: beyond what demosaicing and interpolation correlate."""
 
 PLACES = 200_000
 """So many are looked at, about: they leave an error of half a percent."""
 
-CELL = 64
-"""Side of the cells, each of which has a noise of its own [pixels]."""
+CELLS, SMALLEST_CELL = 400, 64
+"""About so many cells, each of which has a noise of its own, make an image; their least side
+[pixels]."""
 
 DARKEST = 0.06
 """Share of a cell's places that are looked at in any case: those with the least light.
 
 More are, as far as the noise explains their light (tuned: ``benchmarks/sky_table.py``).
 """
+
+ALIKE = 0.03
+"""How far the two fine contrasts may be from the ratio that a known noise gives them."""
 
 CLIP = 3.0
 """Contrasts further than this many standard deviations are no noise of the sky."""
@@ -30,11 +38,36 @@ CLIPPED_VARIANCE = 0.97334
 WITHIN_SIGMA = 0.6827
 """Share of a normal distribution within one standard deviation."""
 
+UNUSUAL = 1.5
+"""Noise of cells over the median's, from which on they do not tell whether neighbours share it."""
+
 FEWEST = 8
 """Places in a cell of which a noise can be told."""
 
 
-def noise_of_sky(data: NDArray[np.float32]) -> float:
+TINY = 1e-30
+"""Pixels without noise have none of any kind."""
+
+Floats = NDArray[np.float32]
+
+
+class Contrast(NamedTuple):
+    """A filter, along y and then along x, through which neither sky nor stars come."""
+
+    along_y: tuple[int, ...]
+    along_x: tuple[int, ...]
+
+
+FINE = Contrast((1, -4, 6, -4, 1), (1, -1))
+FINEST = Contrast((1, -4, 6, -4, 1), (1, -4, 6, -4, 1))
+COARSE = Contrast((1, *[0] * (LAG - 1), -1), (1, *[0] * (LAG - 1), -1))
+
+NEIGHBOURS = ((1.0, 0.0, 0.0), (1.0, 4 / 6, 1 / 6))
+"""Correlation of pixels 0, 1 and 2 apart along an axis, for the kinds of noise that frames have by
+themselves: of each pixel its own, and that of a mosaic made grey with the weights 1, 2, 1."""
+
+
+def noise_of_sky(data: Floats) -> float:
     """Measure the standard deviation of pixels without stars.
 
     Parameters
@@ -49,18 +82,19 @@ def noise_of_sky(data: NDArray[np.float32]) -> float:
 
     Notes
     -----
-    Of the pixels a, b, c, d at the corners of a square, ``(a - b - c + d) / 2`` has the noise of
-    one pixel, and neither the sky's level nor its slope is in it. It is independent of their sum,
-    so the squares with the least light can be chosen without choosing the least noise. The noise
-    of the frame is the median over its cells.
+    Contrasts between neighbours leave out the sky and nearly all of the stars, which no optics
+    make as narrow as that. They are independent of the sum of a square about them, so the squares
+    with the least light can be chosen without choosing the least noise. What two such contrasts
+    have of a pixel's noise tells whether neighbours share it, and stars hardly touch that. The
+    noise of the frame is the median over its cells.
     """
     _, sigma = noise_in_cells(data)
     return float(np.median(sigma)) if sigma.size else math.nan
 
 
 def noise_in_cells(
-    data: NDArray[np.float32],
-) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    data: Floats,
+) -> tuple[NDArray[np.float64], Floats]:
     """Measure the standard deviation of pixels without stars in each cell of an image.
 
     Parameters
@@ -76,63 +110,133 @@ def noise_in_cells(
         [ADU]
     """
     nothing = np.empty((0, 2)), np.empty(0, np.float32)
-    contrasts, light, places = _squares(data)
+    ny, nx = data.shape
+    if min(ny, nx) < SIDE:
+        return nothing
+    cell = max(SMALLEST_CELL, round((ny * nx / CELLS) ** 0.5))
+    apart = max(1, min(cell // 4, (ny - SIDE + 1) * (nx - SIDE + 1) // PLACES))
+    top = np.arange(0, ny - SIDE + 1, apart)
+    light, places = _in_cells(_light(data, top), cell, apart)
     n_darkest = int(DARKEST * light.shape[1])
-    if n_darkest < FEWEST or not light.size:
+    if n_darkest < FEWEST:
         return nothing
     limit = np.partition(light, n_darkest, axis=1)[:, [n_darkest]]
     known = np.isfinite(limit[:, 0])
     if not known.any():
         return nothing
-    sizes, light, limit = np.abs(contrasts[known]), light[known], limit[known]
-    darkest = np.where(light <= limit, sizes, np.float32(np.inf))
+    light, limit = light[known], limit[known]
+
+    def contrasts(of: Contrast) -> Floats:
+        return _in_cells(_filtered(data, top, of), cell, apart)[0][known]
+
+    fine = contrasts(FINE)
+    first = _of_darkest(fine, light, limit, n_darkest)
+    ratio = _ratio(_of_darkest(contrasts(FINEST), light, limit, n_darkest), first)
+    for correlation in NEIGHBOURS:
+        of_fine, of_finest = (_share(each, correlation) for each in (FINE, FINEST))
+        if abs(ratio / (of_finest / of_fine) - 1) <= ALIKE:
+            of_light = SIDE * (1 + 2 * sum(correlation[1:])) / of_fine
+            sigma = _of_light_below(fine, light, limit, first, of_light)
+            return places[known], sigma / np.float32(of_fine)
+    coarse = contrasts(COARSE)
+    first = _of_darkest(coarse, light, limit, n_darkest)
+    return places[known], _of_light_below(coarse, light, limit, first, SIDE)
+
+
+def _ratio(finest: Floats, fine: Floats) -> float:
+    """Tell how much noise one contrast shows over the other, in cells without much light."""
+    usual = fine <= UNUSUAL * np.median(fine)
+    of_both = (float((sigma[usual].astype(float) ** 2).mean()) for sigma in (finest, fine))
+    return math.sqrt((next(of_both) + TINY) / (next(of_both) + TINY))
+
+
+def _of_darkest(contrasts: Floats, light: Floats, limit: Floats, n_darkest: int) -> Floats:
+    """Find the standard deviation (m, 1) of the contrasts where there is least light."""
+    darkest = np.where(light <= limit, np.abs(contrasts), np.float32(np.inf))
     rank = int(WITHIN_SIGMA * n_darkest)
     sigma = np.partition(darkest, rank, axis=1)[:, [rank]]
-    for _ in range(4):
-        chosen = (light <= limit + (LAG + 1) * sigma) & (sizes <= CLIP * sigma)
-        squares = np.where(chosen, sizes, np.float32(0)) ** 2
-        mean = squares.sum(axis=1, keepdims=True) / chosen.sum(axis=1, keepdims=True)
-        sigma = np.sqrt(mean / CLIPPED_VARIANCE)
-    return places[known], sigma[:, 0]
+    return _clipped(darkest, darkest < np.inf, sigma)
 
 
-def _squares(
-    data: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
-    """Contrast of the corners of squares, and all light in them: a row for each cell; its middle.
+def _of_light_below(
+    contrasts: Floats, light: Floats, limit: Floats, sigma: Floats, of_light: float
+) -> Floats:
+    """Find the standard deviation (m,) of the contrasts where noise explains the light.
 
-    What is unknown has infinite light.
+    Parameters
+    ----------
+    contrasts, light : (m, k) ndarray of float32
+    limit, sigma : (m, 1) ndarray of float32
+        What the darkest have of light at most; a first standard deviation.
+    of_light : float
+        Standard deviation of the light over that of the contrasts.
     """
-    ny, nx = data.shape
-    n_rows, n_columns = max(ny - LAG, 1), max(nx - LAG, 1)
-    apart = max(1, min(CELL // 4, n_rows * n_columns // PLACES))
-    top = np.arange(0, ny - LAG, apart)
-    above, below = data[top], data[top + LAG]
-    difference = above - below
-    contrasts = (difference[:, :-LAG] - difference[:, LAG:]) / np.float32(2)
-    columns = above + below
-    for k in range(1, LAG):
+    sizes = np.abs(contrasts)
+    for _ in range(4):
+        sigma = _clipped(sizes, light <= limit + np.float32(of_light) * sigma, sigma)
+    return np.asarray(sigma[:, 0])
+
+
+def _clipped(sizes: Floats, chosen: NDArray[np.bool_], sigma: Floats) -> Floats:
+    """Find the standard deviation (m, 1) of the chosen ones without what is far off."""
+    chosen = chosen & (sizes <= CLIP * sigma)
+    number = chosen.sum(axis=1, keepdims=True)
+    squares = np.where(chosen, sizes, np.float32(0)) ** 2
+    mean = squares.sum(axis=1, keepdims=True) / number
+    return np.asarray(np.sqrt(mean / CLIPPED_VARIANCE) * (1 + 0.5 / number), np.float32)
+
+
+def _share(contrast: Contrast, correlation: tuple[float, ...]) -> float:
+    """Compute the standard deviation of a contrast over that of a pixel."""
+    variance = 1.0
+    for weights in contrast:
+        product = np.correlate(weights, weights, "full")[len(weights) - 1 :] / np.dot(
+            weights, weights
+        )
+        near = product[: len(correlation)]
+        variance *= near[0] + 2 * float((near[1:] * correlation[1 : len(near)]).sum())
+    return math.sqrt(variance)
+
+
+def _light(data: Floats, top: NDArray[np.intp]) -> Floats:
+    """All light in squares with these top rows; infinite where it is unknown."""
+    columns = data[top]
+    for k in range(1, SIDE):
         columns += data[top + k]
-    light = columns[:, :-LAG].copy()
-    for k in range(1, LAG + 1):
-        light += columns[:, k : k + light.shape[1]]
+    width = columns.shape[1] - SIDE + 1
+    light = columns[:, :width].copy()
+    for k in range(1, SIDE):
+        light += columns[:, k : k + width]
     light[~np.isfinite(light)] = np.inf
-    n_y, n_x = _cells_along(light.shape, CELL // apart)
-    y, x = np.mgrid[:n_y, :n_x].reshape(2, -1) + 0.5
-    heights = light.shape[0] // n_y * apart, light.shape[1] // n_x
-    places = np.stack([x * heights[1], y * heights[0]], axis=1) + (LAG - 1) / 2
-    return _in_cells(contrasts, CELL // apart), _in_cells(light, CELL // apart), places
+    return light
 
 
-def _cells_along(shape: tuple[int, ...], height: int) -> tuple[int, int]:
-    """Count the cells along y and x."""
-    n_y, n_x = (max(1, n // side) for n, side in zip(shape, (height, CELL), strict=True))
-    return n_y, n_x
+def _filtered(data: Floats, top: NDArray[np.intp], contrast: Contrast) -> Floats:
+    """Contrasts in the middle of squares with these top rows, of a variance of one pixel's."""
+    along_y, along_x = (
+        [np.float32(weight / math.sqrt(np.dot(weights, weights))) for weight in weights]
+        for weights in contrast
+    )
+    first = (SIDE - len(along_y)) // 2
+    rows = np.zeros((len(top), data.shape[1]), np.float32)
+    for k, weight in enumerate(along_y, first):
+        if weight:
+            rows += weight * data[top + k]
+    width = data.shape[1] - SIDE + 1
+    first = (SIDE - len(along_x)) // 2
+    result = np.zeros((len(top), width), np.float32)
+    for k, weight in enumerate(along_x, first):
+        if weight:
+            result += weight * rows[:, k : k + width]
+    return result
 
 
-def _in_cells(values: NDArray[np.float32], height: int) -> NDArray[np.float32]:
-    """Put the values of each cell into a row; what is left at the end belongs to no cell."""
-    n_y, n_x = _cells_along(values.shape, height)
+def _in_cells(values: Floats, cell: int, apart: int) -> tuple[Floats, NDArray[np.float64]]:
+    """Put the values of each cell into a row, and tell its middle; what is left has no cell."""
+    sides = cell // apart, cell
+    n_y, n_x = (max(1, n // side) for n, side in zip(values.shape, sides, strict=True))
     height, width = values.shape[0] // n_y, values.shape[1] // n_x
     cells = values[: n_y * height, : n_x * width].reshape(n_y, height, n_x, width)
-    return cells.swapaxes(1, 2).reshape(n_y * n_x, height * width)
+    y, x = np.mgrid[:n_y, :n_x].reshape(2, -1) + 0.5
+    places = np.stack([x * width, y * height * apart], axis=1) + (SIDE - 1) / 2
+    return cells.swapaxes(1, 2).reshape(n_y * n_x, height * width), places

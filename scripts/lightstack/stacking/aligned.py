@@ -17,6 +17,7 @@ from scripts.lightstack.files.frame_file import FAILURE, PixelFile, read_header
 from scripts.lightstack.job import JobError
 from scripts.lightstack.raw.bayer import GREY_OF
 from scripts.lightstack.raw.values import first_number
+from scripts.lightstack.sky.noise_map import NOISE_MAP, noise_map_in
 from scripts.lightstack.sky.surface import Surface
 from scripts.lightstack.stacking.resampling import resample, source_rows
 from scripts.lightstack.text import text_of
@@ -83,6 +84,11 @@ class AlignedFrame:
         """Standard deviation of the sky, before resampling, in units of the stack [ADU]."""
         noise = float(self.header[colour_card("NOISEADU", self.colour)])
         return noise * self.brightening / math.sqrt(max(self.share, 1.0))
+
+    @property
+    def noise_map(self) -> NDArray[np.float64]:
+        """Coefficients (6,) of the `Surface` over the frame that its noise has, over `noise`."""
+        return noise_map_in(self.header, colour_card(NOISE_MAP, self.colour))
 
     @property
     def gain(self) -> float:

@@ -12,6 +12,7 @@ from scripts.lightstack.stacking.combining import Combined, combine, count_type
 from scripts.lightstack.stacking.modes import CLIP_MODES, OF_THEIR_OWN, clip_mode
 from scripts.lightstack.stacking.resampling import source_rows
 from scripts.lightstack.stacking.uncertainty import FrameNoise, fill_variances
+from scripts.lightstack.stacking.unevenness import unevenness, variance_rows
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class Bands:
         self._frames, self._modes = frames, modes
         self._memory_mb, self._threads, self._options = memory_mb, threads, options
         self._noise = frame_noise
+        self._unevenness = unevenness(frames)
         self.shape = frames[0].transform.reference_shape
         self._rows = rows or (0, self.shape[0])
         self._n_kept = n_kept or self._rows[1] - self._rows[0]
@@ -92,6 +94,8 @@ class Bands:
             if self._noise is not None:
                 fill_variances(frames, self._noise, (first, last), variances[0], threads)
                 self._options["variances"] = variances[0]
+            if margin:
+                self._options["uneven"] = variance_rows(self._unevenness, first, last, nx)
             rows = (start - first, stop - first)
             made = combine(cube, modes, rows=rows, threads=threads, **self._options)
             log.info("Rows %d to %d of %d are stacked.", start, stop, ny)

@@ -130,6 +130,7 @@ def combine(
     seeing: Any = None,
     variances: Block | None = None,
     shared_variance: float = 0.0,
+    uneven: Block | None = None,
     threads: int = 1,
 ) -> Combined:
     """Combine aligned frames.
@@ -162,6 +163,8 @@ def combine(
         Of the pixels of the cube; with them standard errors are told.
     shared_variance : float, optional
         What the noise that all frames have in common adds to those [units of the cube, squared].
+    uneven : (k, nx) ndarray of float32, C-contiguous, optional
+        What the square of the frames' noise is multiplied by in each pixel; default: one.
     threads : int
         How many threads to use; they change nothing but the time.
 
@@ -196,6 +199,7 @@ def combine(
     )
     nothing = np.empty((0, 0, 0), np.float32)
     variances = nothing if variances is None else variances
+    uneven = np.ones((height, nx), np.float32) if uneven is None else uneven
     of_median = np.array([1.0, *(k * variance_of_median(k) for k in range(1, n + 1))])
     of_noise = _Noise(variances, shared_variance, of_median)
     errors = dict(zip(of_six, outputs.errors, strict=True))
@@ -215,7 +219,7 @@ def combine(
                 images[mode], rejected[mode] = np.empty(shape, np.float32), np.empty(shape, count)
                 limit = float(limits.get(mode, module.LIMIT))
                 inputs = ClipInputs(
-                    limit, weights, noise, gain, seeing, variances, shared_variance
+                    limit, weights, noise, gain, seeing, variances, shared_variance, uneven
                 )
                 error = np.empty(shape if mode in known else (0, 0), np.float32)
                 module.clip_rows(

@@ -17,6 +17,7 @@ from scripts.lightstack.raw.bayer import GREY_OF
 from scripts.lightstack.raw.exposure import FILTER_KEYS, OBJECT_KEYS, WHEEL_KEYS
 from scripts.lightstack.raw.spelling import filter_of, without_spelling
 from scripts.lightstack.raw.values import exposure_time, first_number
+from scripts.lightstack.sky.noise_map import NOISE_MAP
 from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.modes import AVERAGES, BY_SEEING, OF_THEIR_OWN, clip_mode
 from scripts.lightstack.stacking.propagation import Propagation
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
 READ_NOISE_KEYS = ("RDNOISE", "READNOIS", "RON", "ENOISE")
 """Cards with the read noise [electrons]."""
 
-OF_COLOURS = ("BKGADU", "NOISEADU", "SATURATE")
+OF_COLOURS = ("BKGADU", "NOISEADU", NOISE_MAP, "SATURATE")
 """Cards that frames have for each of their colours."""
 
 FRAME_CARDS = frozenset(
     [
         *READ_NOISE_KEYS,
-        *("RAWSHA", "PIXSHA", "DARK", "BKGADU", "NOISEADU", "SATURATE", "EGAIN"),
+        *("RAWSHA", "PIXSHA", "DARK", "BKGADU", "NOISEADU", NOISE_MAP, "SATURATE", "EGAIN"),
         *("NODATA", "SATFOUND", "BADPIX", "COSMICS", "SKYSTEP", "SKYLIGHT", "OSCANADU"),
         *("DARKNOIS", "NDARKS", "FLATNOIS", "DARKFAC", GREY_OF),
         *(colour_card(card, colour) for card in OF_COLOURS for colour in COLOURS),

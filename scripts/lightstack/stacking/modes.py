@@ -63,6 +63,8 @@ class ClipInputs(NamedTuple):
         Of the pixels; empty where no standard error is wanted.
     shared_variance : float
         What frames have in common [units of the stack, squared].
+    uneven : (k, nx) ndarray of float32
+        What the variance of the sky's noise is multiplied by in each pixel.
     """
 
     limit: float
@@ -72,6 +74,7 @@ class ClipInputs(NamedTuple):
     seeing: Any
     variances: "NDArray[np.float32]"
     shared_variance: float
+    uneven: "NDArray[np.float32]"
 
 
 class ClipMode(Protocol):

@@ -90,6 +90,8 @@ class NoiseModel(NamedTuple):
         See `Seeing`; minus infinity where it is unknown.
     amplification : (n,) ndarray of float64
         What a kernel makes of the noise of the light that it moves.
+    uneven : (k, nx) ndarray of float32
+        What the variances are multiplied by in each pixel.
     """
 
     sigma: float
@@ -100,6 +102,7 @@ class NoiseModel(NamedTuple):
     errors: Floats
     linear_below: float
     amplification: Floats
+    uneven: Stack
 
 
 class Errors(NamedTuple):
@@ -110,27 +113,30 @@ class Errors(NamedTuple):
     image: Stack
 
 
-def noise_model(
-    sigma: float, weights: Floats, noise: Floats, gain: Floats, seeing: Seeing | None
-) -> NoiseModel:
+def noise_model(inputs: ClipInputs, weights: Floats) -> NoiseModel:
     """Collect what `clip_by_noise` is given.
 
     Parameters
     ----------
-    sigma : float
-        How far values may be off [standard deviations].
-    weights, noise, gain : (n,) ndarray of float64
-        Of the frames; see `combining.combine`.
-    seeing : Seeing or None
-        None if it is unknown.
+    inputs : ClipInputs
+    weights : (n,) ndarray of float64
+        Of the frames in averages.
 
     Returns
     -------
     NoiseModel
     """
-    n = len(noise)
-    seeing = seeing or Seeing(np.zeros((n, N_TERMS)), np.zeros(n), -np.inf)
-    return NoiseModel(sigma, weights, noise**2, 1 / gain, *seeing, seeing.amplification)
+    n = len(weights)
+    seeing: Seeing = inputs.seeing or Seeing(np.zeros((n, N_TERMS)), np.zeros(n), -np.inf)
+    return NoiseModel(
+        inputs.limit,
+        weights,
+        inputs.noise**2,
+        1 / inputs.gain,
+        *seeing,
+        seeing.amplification,
+        inputs.uneven,
+    )
 
 
 def measure(frames: Sequence[AlignedFrame], threads: int) -> dict[str, Any]:
@@ -169,7 +175,7 @@ def clip_rows(
     in_parts: InParts,
 ) -> None:
     """Combine rows of a cube: see `modes.ClipMode`."""
-    model = noise_model(*inputs[:5])
+    model = noise_model(inputs, inputs.weights)
     network = sorting_network(len(cube))
     centres, middles = np.empty((2, *cube.shape[1:]), np.float32)
 
@@ -238,25 +244,30 @@ def clip_by_noise(
     """
     width, nx = values.shape[1], centres.shape[1]
     expected, heights, brightest = np.empty(width), np.empty(width), np.empty(width)
-    noise = np.sqrt(model.variances.mean())
-    least = LEAST_HEIGHT * noise if model.linear_below > -np.inf else np.inf
+    uneven, least = np.ones(width), np.full(width, np.inf)
     heights_of_row(centres, y, x, heights)
+    for k in range(min(width, nx - x)):
+        uneven[k] = model.uneven[y, x + k]
     for k in range(width):
+        noise = np.sqrt(model.variances.mean() * uneven[k])
         expected[k] = centres[y, x + k] if x + k < nx else np.nan
         heights[k] = max(heights[k] - 6 * noise / np.sqrt(count[k]), 0.0)
-    if heights.max() > least:
+        least[k] = LEAST_HEIGHT * noise if model.linear_below > -np.inf else np.inf
+    if (heights > least).any():
         brightest_of_row(middles, y, x, brightest)
         for k in range(min(width, nx - x)):
             predictable = brightest[k] < np.inf and middles[y, x + k] < model.linear_below
-            if predictable and heights[k] > least and count[k] >= LEAST_FRAMES:
+            if predictable and heights[k] > least[k] and count[k] >= LEAST_FRAMES:
                 rough = 0.0 if brightest[k] < model.linear_below else ROUGH_ERROR * heights[k]
                 _clip_star(values, k, middles, y, x + k, rough, model)
                 heights[k] = np.inf  # what remains is kept
-    _clip_sky(values, expected, heights, model)
+    _clip_sky(values, expected, heights, uneven, model)
 
 
 @compiled
-def _clip_sky(values: Stack, expected: Floats, heights: Floats, model: NoiseModel) -> None:
+def _clip_sky(
+    values: Stack, expected: Floats, heights: Floats, uneven: Floats, model: NoiseModel
+) -> None:
     """Compare all values with the same, and grant them a part of the heights."""
     limit = model.sigma**2
     light, granted = np.maximum(expected, 0.0), (UNKNOWN_ERROR * heights) ** 2
@@ -264,7 +275,7 @@ def _clip_sky(values: Stack, expected: Floats, heights: Floats, model: NoiseMode
         noise, shot = model.variances[i], model.shot[i]
         for k in range(values.shape[1]):
             off = values[i, k] - expected[k]
-            far = off * off > limit * (noise + light[k] * shot + granted[k])
+            far = off * off > limit * (noise * uneven[k] + light[k] * shot + granted[k])
             values[i, k] = np.float32(np.nan) if far else values[i, k]
 
 
@@ -293,7 +304,9 @@ def _clip_star(
         rough = min(rough, 1.4826 * np.median(np.abs(unmoved[present] - centre)))
     variances = np.empty(n)
     for i in range(n):
-        noise = model.variances[i] + max(centre + moved[i], 0.0) * model.shot[i]
+        noise = (
+            model.variances[i] * model.uneven[y, x] + max(centre + moved[i], 0.0) * model.shot[i]
+        )
         error = rough if rough > 0 else model.errors[i] * detail
         variances[i] = noise * (1 + MIDDLE_VARIANCE / count * model.amplification[i]) + error**2
     of_centre = MEDIAN_VARIANCE / count * variances[present].mean()

@@ -68,7 +68,7 @@ def clip_rows(
     """Combine rows of a cube: see `modes.ClipMode`. The standard error is not known."""
     error.fill(np.nan)
     weights = weights_by_noise(inputs.noise)
-    model = noise_model(inputs.limit, weights, inputs.noise, inputs.gain, inputs.seeing)
+    model = noise_model(inputs, weights)
     kernels = kernels_of(model.kernels, weights)
     centres, middles = np.empty((2, *cube.shape[1:]), np.float32)
     network = sorting_network(len(cube))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.files.table_file import read_table, write_table
+from scripts.lightstack.sky.noise_map import SIZE
 from scripts.lightstack.stacking.aligned import AlignedFrame, fill
 from scripts.lightstack.stacking.centres import find_centres
 from scripts.lightstack.stacking.psf_matching import (
@@ -19,7 +20,6 @@ from scripts.lightstack.stacking.psf_matching import (
     measure_seeing,
     starlight,
 )
-from scripts.lightstack.stacking.uncertainty import N_TERMS
 
 BANDS, BAND_ROWS, BAND_BYTES = 16, 16, 250e6
 """So many bands of so many rows; of fewer, if they took more memory (tuned: they hold `N_PIXELS`
@@ -88,7 +88,7 @@ def write_seeing(path: Path, planes: Sequence[Measured]) -> None:
         ("KERNEL", ">f8", (TERMS.shape[1],)),
         ("ERROR", ">f8"),
         ("LINEAR", ">f8"),
-        ("NOISE", ">f8", (N_TERMS + 1,)),
+        ("NOISE", ">f8", (SIZE + 1,)),
     ]
     for seeing, gain, noise in planes:
         table = np.full(n, np.nan, fields)

@@ -16,27 +16,13 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.calibration.combining import variance_of_combined
 from scripts.lightstack.files.colour_file import colour_card
-from scripts.lightstack.linear import least_squares
 from scripts.lightstack.raw.bayer import GREY_NOISE
 from scripts.lightstack.raw.values import first_number
 from scripts.lightstack.sky.noise import noise_in_cells
-from scripts.lightstack.sky.surface import Surface, terms
+from scripts.lightstack.sky.noise_map import LEAST, SIZE, noise_surface
+from scripts.lightstack.sky.surface import Surface
 from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.resampling import resample_variance, source_rows
-
-DEGREE = 2
-"""Of the surface that the noise of a frame has: vignetting and gradients are no rougher."""
-
-N_TERMS = 6
-
-FEWEST_CELLS = 5 * N_TERMS
-"""Cells from which a surface is fitted."""
-
-ROUNDS, CLIP = 4, 3.0
-"""Cells further than so many standard deviations from the surface are nebulae or crowded."""
-
-LEAST_SHARE = 0.25
-"""Of the variance of the sky, which no pixel below it can lose."""
 
 LEAST_OF_LIGHT = 0.2
 """Share of the variance that is of the sky's light, from which it tells the gain."""
@@ -75,7 +61,7 @@ class FrameNoise:
     @classmethod
     def of_table(cls, table: NDArray[np.float64]) -> "FrameNoise":
         """Take them apart again."""
-        return cls(np.ascontiguousarray(table[:, :N_TERMS]), table[:, N_TERMS].copy())
+        return cls(np.ascontiguousarray(table[:, :SIZE]), table[:, SIZE].copy())
 
 
 def measure_noise(
@@ -144,23 +130,19 @@ def _gain_by_darks(frame: AlignedFrame) -> float:
 
 
 def _surface_of(frame: AlignedFrame) -> NDArray[np.float64]:
-    """Fit a surface (6,) to the noise in the cells of a frame; even, if they are few."""
+    """Find the surface (6,) of the noise of a frame.
+
+    What was filled in has some of the noise of the other colours, so it is measured then.
+    """
+    if frame.share >= 1:
+        return frame.noise / frame.brightening * frame.noise_map
     ny, nx = frame.pixels.shape
-    even = np.array([frame.noise / frame.brightening, *[0.0] * (N_TERMS - 1)])
-    places, measured = noise_in_cells(frame.pixels.read_rows(0, ny))
-    noise = measured.astype(np.float64)
-    kept = noise > 0
-    if frame.share < 1 and kept.any():
-        # What was filled in has some of the noise of the other colours.
-        even[0] = np.median(noise[kept])
-    for _ in range(ROUNDS):
-        if np.count_nonzero(kept) < FEWEST_CELLS:
-            return even
-        of_places = terms(places[:, 0], places[:, 1], (ny, nx), DEGREE)
-        found = least_squares(of_places, noise[:, np.newaxis], kept.astype(float))[:, 0]
-        apart = np.abs(noise - (of_places * found).sum(axis=1))
-        kept = apart <= CLIP * 1.4826 * np.median(apart[kept])
-    return np.asarray(found, np.float64)
+    places, noise = noise_in_cells(frame.pixels.read_rows(0, ny))
+    found = noise_surface(places, noise, (ny, nx))
+    if found is not None:
+        return found
+    typical = float(np.median(noise[noise > 0])) if (noise > 0).any() else frame.noise
+    return np.array([typical, *[0.0] * (SIZE - 1)])
 
 
 def fill_variances(
@@ -197,11 +179,11 @@ def _fill(
     first, last = source_rows(frame.transform, rows)
     light = frame.pixels.read_rows(first, last)
     of_sky = Surface(frame.pixels.shape, surface).rows(first, last)
-    np.maximum(of_sky, np.float32(LEAST_SHARE * frame.noise / frame.brightening), out=of_sky)
+    np.maximum(of_sky, np.float32(LEAST * frame.noise / frame.brightening), out=of_sky)
     of_sky *= of_sky
     light *= _shot_noise(frame, gain * frame.brightening, of_sky)
     light += of_sky
-    np.maximum(light, np.float32(LEAST_SHARE) * of_sky, out=light)
+    np.maximum(light, np.float32(LEAST) * of_sky, out=light)
     if frame.share < 1:
         light *= np.float32(INTERPOLATED)
     resample_variance(
