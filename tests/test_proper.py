@@ -91,6 +91,16 @@ def test_a_faint_star_stands_out_more_in_pixels_of_the_stack(changing: Field) ->
     assert depth["proper"] > 1.06 * depth["mean"]
 
 
+@pytest.mark.parametrize("night", ["2 to 5, Gaussian", "2 to 7, Gaussian", "2 to 5, Moffat 3.5"])
+def test_noise_clip_keeps_the_flux_of_stars(night: str) -> None:
+    of = field(night)
+    images = combine(of.cube, ["mean", "noise_clip"], **of.told).images
+    ratio = apertures(images["noise_clip"], of) / apertures(images["mean"], of)
+    bright = of.flux > 1000
+    assert np.median(ratio[bright]) == pytest.approx(1, abs=0.001)
+    assert ratio[bright].min() > 0.99
+
+
 @pytest.mark.parametrize("night", ["2 to 5, Gaussian", "2.5 to 4, Moffat 3.5", "3, Gaussian"])
 def test_it_keeps_the_flux_of_stars(night: str) -> None:
     found = field(night)

@@ -19,6 +19,7 @@ from scripts.lightstack.stacking.psf_matching import (
     MIDDLE_VARIANCE,
     N_FINE,
     N_PIXELS,
+    OF_MOVED,
     REACH,
     TERMS,
     Seeing,
@@ -152,7 +153,7 @@ def test_definition(field: Field) -> None:
     centre = np.sort(values - moved, axis=0)[(N - 1) // 2]
     amplified = 1 + MIDDLE_VARIANCE / N * (kernels**2).sum(axis=(1, 2))
     variance = (1 + np.maximum(centre + moved, 0) / GAIN) * amplified[:, None, None]
-    variance += (seeing.errors[:, None, None] * detail) ** 2
+    variance += seeing.errors[:, None, None] ** 2 * (detail**2 + (OF_MOVED * moved) ** 2)
     variance = variance + MEDIAN_VARIANCE / N * variance.mean(axis=0)
     kept = np.abs(values - moved - centre) <= 4 * np.sqrt(variance)
     expected = np.average(values - moved, axis=0, weights=kept * weights[:, None, None])

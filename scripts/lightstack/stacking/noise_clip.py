@@ -27,6 +27,7 @@ from scripts.lightstack.stacking.psf_matching import (
     LEAST_FRAMES,
     MIDDLE_VARIANCE,
     N_FINE,
+    OF_MOVED,
     REACH,
     TERMS,
     Seeing,
@@ -307,7 +308,8 @@ def _clip_star(
         noise = (
             model.variances[i] * model.uneven[y, x] + max(centre + moved[i], 0.0) * model.shot[i]
         )
-        error = rough if rough > 0 else model.errors[i] * detail
+        doubt = np.sqrt(detail**2 + (OF_MOVED * moved[i]) ** 2)
+        error = rough if rough > 0 else model.errors[i] * doubt
         variances[i] = noise * (1 + MIDDLE_VARIANCE / count * model.amplification[i]) + error**2
     of_centre = MEDIAN_VARIANCE / count * variances[present].mean()
     kept = present & (np.abs(unmoved - centre) <= model.sigma * np.sqrt(variances + of_centre))

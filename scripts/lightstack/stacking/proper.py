@@ -40,10 +40,6 @@ MARGIN = REACH + noise_clip.MARGIN
 LEAST_COVERED = 0.25
 """Share of a kernel that must lie on pixels with data, or there is too little to go by."""
 
-UNSURE = 1.5
-"""A value may be off by so much of the light that seeing moves to or from its pixel; tuned: with
-less, the middles of stars are lost in the sharpest frames (`benchmarks/proper_table.py`)."""
-
 Stack = NDArray[np.float32]
 
 Floats = NDArray[np.float64]
@@ -165,36 +161,24 @@ def _fill_in(
                     for i in range(n):
                         for term in range(N_TERMS):
                             moved[i] += model.kernels[i, term] * responses[term]
-                left[k] += _fill_pixel(values, kept, k, moved, model.weights)
+                _fill_pixel(values, kept, k, moved, model.weights)
     for k in range(width):
         covered[k] = 1.0 if count[k] > 0 else 0.0
     return count - left
 
 
 @compiled
-def _fill_pixel(values: Stack, kept: Stack, k: int, moved: Floats, weights: Floats) -> int:
-    """Replace what is not kept of a pixel by the mean of the rest, as each frame would see it.
-
-    Returns
-    -------
-    int
-        How many values are good after all: see `UNSURE`.
-    """
+def _fill_pixel(values: Stack, kept: Stack, k: int, moved: Floats, weights: Floats) -> None:
+    """Replace what is not kept of a pixel by the mean of the rest, as each frame would see it."""
     total = weight = 0.0
     for i in range(values.shape[0]):
         if not np.isnan(kept[i, k]):
             total += weights[i] * (values[i, k] - moved[i])
             weight += weights[i]
     shared = total / weight if weight > 0 else 0.0
-    good = 0
     for i in range(values.shape[0]):
         if np.isnan(kept[i, k]):
-            expected = shared + moved[i]
-            if abs(values[i, k] - expected) <= UNSURE * abs(moved[i]):
-                good += 1
-            else:
-                values[i, k] = expected
-    return good
+            values[i, k] = shared + moved[i]
 
 
 @compiled

@@ -53,6 +53,19 @@ N_ROUNDS = 4
 FIT_SIGMA = 5.0
 """What is further off is no starlight [standard deviations]."""
 
+OF_MOVED = 3.0
+"""How much the light that is moved counts in what is in doubt, beside the detail."""
+
+BRIGHT, FEWEST_BRIGHT = 2.0, 100
+"""So many pixels in which the error is so many times the noise tell its tail."""
+
+IN_TAIL, TAIL = 0.99, 2.3
+"""This share of them is to be off by so many errors at most: then none is off by 4, for the
+highest is 1.7 times that quantile."""
+
+MOST = 2.0
+"""Factor by which an error is raised at most: what asks for more is no star's light."""
+
 Image = NDArray[np.float32]
 
 Floats = NDArray[np.float64]
@@ -126,6 +139,10 @@ class Starlight(NamedTuple):
         detail: Floats = np.sqrt((self.responses[:N_FINE] ** 2).sum(axis=0))
         return detail
 
+    def doubt(self, moved: Floats) -> Floats:
+        """Tell in proportion to what a prediction that moves (m,) light is in doubt."""
+        return np.asarray(np.sqrt(self.detail**2 + (OF_MOVED * moved) ** 2))
+
 
 def starlight(
     cube: Image, centres: Image, middles: Image, noise: Floats, linear_below: float, most: int
@@ -198,6 +215,7 @@ def measure_seeing(
         kernels[i], errors[i], shot[i] = _fit(
             pixels, pixels.values[i].astype(float), noise[i] ** 2, shot[i]
         )
+    errors = _with_tails(pixels, kernels, errors, noise**2, shot)
     with np.errstate(divide="ignore"):
         return Seeing(kernels, errors, linear_below), 1 / shot
 
@@ -211,13 +229,13 @@ def _fit(
     takes the seeing as unknown.
     """
     light = np.maximum(pixels.light, 0)
-    growth = np.stack([pixels.detail**2, light])
     free = slice(1 if shot > 0 else 2)
     kernel, scatter = np.zeros(len(pixels.responses)), np.array([FIRST_ERROR**2, 0.0])
     change = values - pixels.light
     for _ in range(N_ROUNDS):
         shared = 1 + MIDDLE_VARIANCE / len(pixels.values) * _amplification(kernel[np.newaxis])[0]
         known = (sky + shot * light) * shared
+        growth = np.stack([pixels.doubt(_combined(pixels.responses, kernel)) ** 2, light])
         variance = known + _combined(growth, scatter)
         kept = (change - _combined(pixels.responses, kernel)) ** 2 < FIT_SIGMA**2 * variance
         if np.count_nonzero(kept) < LEAST_PIXELS:
@@ -227,6 +245,29 @@ def _fit(
         excess = (change[kept] - _combined(responses, kernel)) ** 2 - known[kept]
         scatter[free] = _not_negative(growth[free, kept], excess, weight**2)
     return kernel, float(np.sqrt(scatter[0])), shot + float(scatter[1])
+
+
+def _with_tails(
+    pixels: Starlight, kernels: Floats, errors: Floats, sky: Floats, shot: Floats
+) -> Floats:
+    """Raise errors (n,) to what the middles of bright stars ask for.
+
+    Where a frame is far sharper than the others, what its kernel misses is no noise: it is largest
+    in the middle of each star. A limit that cuts the few pixels of the middles costs the stars
+    their light.
+    """
+    moved = np.stack([_combined(pixels.responses, kernel) for kernel in kernels])
+    unmoved = pixels.values - moved
+    centre = np.nanmedian(unmoved, axis=0)
+    raised = errors.copy()
+    for i, (kernel, error) in enumerate(zip(kernels, errors, strict=True)):
+        doubt = pixels.doubt(moved[i])
+        known = sky[i] + shot[i] * np.maximum(centre + moved[i], 0)
+        bright = (error * doubt > BRIGHT * np.sqrt(known)) & ~np.isnan(unmoved[i])
+        if kernel.any() and np.count_nonzero(bright) >= FEWEST_BRIGHT:
+            off = np.abs(unmoved[i, bright] - centre[bright]) / doubt[bright]
+            raised[i] = error * min(max(float(np.quantile(off, IN_TAIL)) / TAIL / error, 1), MOST)
+    return raised
 
 
 def _amplification(kernels: Floats) -> Floats:
