@@ -407,6 +407,31 @@ def test_figures_of_a_measured_job_are_those_of_its_script(folder: Path, per_chi
     assert figures["a"]["max_vms"] == "-"
 
 
+def test_the_time_of_a_short_job_of_several_threads_is_known(folder: Path) -> None:
+    """Also that of its processes: Snakemake looks at them every half second."""
+    snakefile = """
+        rule wide:
+            output: "wide.txt"
+            benchmark: "wide.tsv"
+            threads: 2
+            script: "wide.py"
+    """
+    busy = """
+        import os, time
+        if os.fork() == 0:
+            while time.process_time() < 0.3: pass
+            os._exit(0)
+        os.wait()
+        open(snakemake.output[0], "w").close()
+    """
+    result = Workflow(folder, {"Snakefile": snakefile, "wide.py": busy}).run(*KEPT)
+    assert result.status == 0, result.messages
+    header, values = (line.split("\t") for line in result.read("wide.tsv").splitlines())
+    figures = dict(zip(header, values, strict=True))
+    assert float(figures["cpu_time"]) > 0.29
+    assert float(figures["max_rss"]) > 10
+
+
 def test_a_script_that_fails_ends_its_child_and_no_other_job(folder: Path) -> None:
     """Be it by an exception, or because it is killed."""
     script = """

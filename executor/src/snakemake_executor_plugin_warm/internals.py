@@ -24,7 +24,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -313,8 +313,8 @@ class Diversion:
     """Stands in for the subprocess module in `snakemake.shell`, and measures scripts in forks.
 
     Snakemake measures processes, not scripts, by a thread that looks at them every half second. A
-    child knows better what its script has used, and that costs next to nothing. Jobs of several
-    threads are left to Snakemake, which also sees what processes have at the same time.
+    child knows better what its script has used, and that costs next to nothing. Of jobs of several
+    threads the thread looks at the memory as well: it sees what processes have at the same time.
 
     Parameters
     ----------
@@ -348,17 +348,20 @@ class Diversion:
     ) -> Iterator[Any]:
         """Fill in a record of `snakemake.benchmark` with what happens in a process meanwhile."""
         run: ScriptRun | None = getattr(self._thread, "run", None)
-        if run is None or run.process is None or run.is_large:
-            with self._benchmarked(pid, benchmark_record, **options) as record:
+        process = run.process if run is not None else None
+        watched = self._benchmarked(pid, benchmark_record, **options)
+        if run is None or process is None:
+            with watched as record:
                 yield record
             return
         start = time.perf_counter()
-        yield benchmark_record
-        elapsed, used = time.perf_counter() - start, run.process.used
+        with watched if run.is_large else nullcontext():
+            yield benchmark_record
+        elapsed, used = time.perf_counter() - start, process.used
         vars(benchmark_record).update(
             running_time=elapsed,
             data_collected=True,
-            max_rss=used["peak_mb"],
+            max_rss=max(used["peak_mb"], benchmark_record.max_rss or 0),
             io_in=used["read_mb"],
             io_out=used["written_mb"],
             cpu_time=used["cpu_s"],
