@@ -36,6 +36,7 @@ from scripts.lightstack.alignment.stars import Stars
 from scripts.lightstack.alignment.tearing import tear
 from scripts.lightstack.alignment.transform import Transform, identity
 from scripts.lightstack.alignment.views import seen, unseen, views
+from scripts.lightstack.detection.sharpness import SHARPEST_STAR
 from scripts.lightstack.reason import Reason
 
 FIRST_TOLERANCE_PX = 6.0
@@ -161,6 +162,10 @@ def _align(frame: Stars, reference: Stars) -> Alignment:
     match, model = _refine(match, frame, reference)
     doubt = reason_to_doubt(match, frame, reference, LEAST_SHARE_OF_REST)
     doubt = doubt or tear(match, frame, reference)
+    width = float(np.median(frame.fwhm[match.frame])) if len(match.frame) else np.inf
+    if width < SHARPEST_STAR and not _moves(match.transform):
+        # Sharp sources that stay may be neighbouring hot pixels.
+        doubt = {"code": "hot_pixels", "value": len(match.frame), "limit": None}
     if doubt:
         raise UnalignedError(doubt)
     return Alignment(
@@ -185,7 +190,7 @@ def _search_sky(frame: Stars, reference: Stars) -> Match:
 
     Hot pixels stay, and where no dark was subtracted they may outnumber the stars. If sources
     that do not stay agree on a movement, it is the sky's. If they do not, the sky stands still,
-    unless what stays looks like hot pixels.
+    unless what stays looks like hot pixels, or is too sharp to be told from neighbouring ones.
     """
     still = _still(frame, reference)
     if len(still.frame) > 0.1 * min(len(frame), len(reference)):
@@ -199,11 +204,13 @@ def _search_sky(frame: Stars, reference: Stars) -> Match:
     match = _search(frame, reference, LEAST_SHARE)
     if _moves(match.transform):
         return match
-    wide = WIDER * float(np.median(frame.fwhm[match.frame]))
+    width = float(np.median(frame.fwhm[match.frame]))
+    wide = SHARPEST_STAR if width < SHARPEST_STAR else WIDER * width
     wider = frame[frame.fwhm > wide], reference[reference.fwhm > wide]
     n_wide_matched = int((frame.fwhm[match.frame] > wide).sum())
     if (
-        _lie_in_the_middle_of_pixels(match, frame, reference)
+        width < SHARPEST_STAR
+        or _lie_in_the_middle_of_pixels(match, frame, reference)
         or min(map(len, wider)) > 5 * n_wide_matched + 5
     ):
         try:

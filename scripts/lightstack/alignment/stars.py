@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.detection.sharpness import SHARPEST_STAR
+from scripts.lightstack.detection.sharpness import sharpest_star
 
 Floats = NDArray[np.float64]
 
@@ -71,11 +71,11 @@ class Stars:
     def candidates(self) -> "Stars":
         """What may be stars, the brightest first: an order that the input's has no part in.
 
-        Hot pixels may outnumber the stars, so the stars' width is not that of the majority: an
-        absolute limit comes first.
+        Hot pixels may outnumber the stars, so the stars' width is not that of the majority: a
+        limit that hot pixels have no part in comes first.
         """
         usable = np.isfinite(self.xy).all(axis=1) & np.isfinite(self.flux) & (self.flux > 0)
-        stars = self[usable & np.isfinite(self.fwhm) & (self.fwhm >= SHARPEST_STAR)]
+        stars = self[usable & np.isfinite(self.fwhm) & (self.fwhm >= sharpest_star(self.fwhm))]
         stars = stars[np.lexsort((stars.xy[:, 1], stars.xy[:, 0], -stars.flux))]
         if len(stars):
             # The brightest may be saturated, the rest may be hot pixels: the smaller is safe.

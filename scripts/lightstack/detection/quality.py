@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.detection.sharpness import SHARPEST_STAR
+from scripts.lightstack.detection.sharpness import sharpest_star
 from scripts.lightstack.reason import Reason
 
 
@@ -67,13 +67,14 @@ def fwhm_range(fwhm: NDArray[np.floating], outlier_mad_thresh: float) -> tuple[f
         star, so that a cloud of hot pixels does not pass for the stars. Not a number if no
         source is left.
     """
-    possible = fwhm[fwhm >= SHARPEST_STAR].astype(float)
+    sharpest = sharpest_star(fwhm)
+    possible = fwhm[fwhm >= sharpest].astype(float)
     if possible.size == 0:
         return float("nan"), float("nan")
     median = float(np.median(possible))
     spread = 1.4826 * float(np.median(np.abs(possible - median)))
     reach = outlier_mad_thresh * spread
-    return max(median - reach, SHARPEST_STAR), median + reach
+    return max(median - reach, sharpest), median + reach
 
 
 def stars(sources: NDArray[Any], star_fwhm_px: tuple[float, float] | None) -> NDArray[Any]:
