@@ -66,7 +66,8 @@ def make_frames(
 
 def mean_of(frames: list[AlignedFrame]) -> NDArray[np.float32]:
     """Stack."""
-    return np.concatenate([band.images["mean"] for _, band in Bands(frames, ["mean"], 1000, 2)])
+    bands = Bands([frames], ["mean"], 1000, 2)
+    return np.concatenate([band.images["mean"] for _, band in bands])
 
 
 def main(count: int) -> None:

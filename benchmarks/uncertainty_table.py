@@ -89,7 +89,7 @@ def scatter_over_error(folder: Path, n: int, kind: str, trials: int) -> dict[str
         frames = frames_of(folder, n, kind, trial)
         stacked = Stacked({}, (frames,), frames[0], 2.5, "noise", {}, uncertainty=True)
         options = stacked.options(frames) | measure(frames, WITH_ERROR, 2, uncertainty=True)
-        bands = [band for _, band in Bands(frames, WITH_ERROR, 1000, 2, **options)]
+        bands = [band for _, band in Bands([frames], WITH_ERROR, 1000, 2, options=[options])]
         for mode in WITH_ERROR:
             values[mode].append(np.concatenate([band.images[mode] for band in bands]))
             errors[mode].append(np.concatenate([band.errors[mode] for band in bands]))

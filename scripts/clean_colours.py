@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.calibration.calibrating import Calibrated, calibrate
-from scripts.lightstack.colour.planes import MOSAIC, whole_colour
+from scripts.lightstack.colour.demosaicing import planes_of_mosaic
+from scripts.lightstack.colour.planes import MOSAIC
 from scripts.lightstack.colour.starlight import add_light, brightest_stars, table_of_stars
 from scripts.lightstack.files.colour_file import COLOURS, colour_card, write_colours
 from scripts.lightstack.files.frame_file import pass_on_failure, write_failure
@@ -90,14 +91,19 @@ def run(
     found.note(sha256)
     skies: dict[str, list[Subtracted]] = {colour: [] for colour in COLOURS}
     box = background_box if pattern is None else max(background_box // 2, SMALLEST_BOX)
+    how = {
+        "box": box,
+        "raw_step": found.step,
+        "background": background,
+    }
     greens = []
     for colour, plane in _planes(pixels, pattern):
         if pattern is not None and colour == "G" and background != "mesh":
             greens.append(plane)
         else:
-            skies[colour].append(_without_sky(plane, box, found.step, background, raw))
+            skies[colour].append(_without_sky(plane, raw, how))
     if greens:
-        skies["G"].append(_without_shared_sky(greens, box, found.step, background, raw))
+        skies["G"].append(_without_shared_sky(greens, raw, how))
     if pattern is not None:
         header[MOSAIC] = (pattern, "colours of the first 2 x 2 pixels")
     for colour, each in skies.items():
@@ -112,8 +118,9 @@ def run(
     header["SKYMODEL"] = (background, "model of the sky that was subtracted")
     chosen, radius = brightest_stars(read_table(sources))
     stars = table_of_stars(chosen)
-    for number in range(len(COLOURS)):
-        add_light(stars, number, whole_colour(pixels, pattern, number), radius)
+    planes = pixels if pattern is None else planes_of_mosaic(pixels, pattern)
+    for number, plane in enumerate(planes):
+        add_light(stars, number, plane, radius)
     write_colours(colours, pixels, header, stars)
 
 
@@ -163,13 +170,11 @@ def _planes(
             yield colour, pixels[row::2, column::2]
 
 
-def _without_sky(
-    plane: NDArray[np.float32], box: int, step: float, background: str, raw: Path
-) -> Subtracted:
+def _without_sky(plane: NDArray[np.float32], raw: Path, how: Mapping[str, Any]) -> Subtracted:
     """Subtract the sky of a plane, in place."""
     whole = np.ascontiguousarray(plane)
     try:
-        sky = subtract_background(whole, box, step, background, tells_light=False)
+        sky = subtract_background(whole, **how, tells_light=False)
     except UnusableFrameError as error:
         log.warning("%s: a colour is left out: %s", raw, error)
         whole, sky = np.full(plane.shape, np.nan, np.float32), Subtracted(0.0, 0.0, 0.0, 0.0)
@@ -178,7 +183,7 @@ def _without_sky(
 
 
 def _without_shared_sky(
-    greens: list[NDArray[np.float32]], box: int, step: float, background: str, raw: Path
+    greens: list[NDArray[np.float32]], raw: Path, how: Mapping[str, Any]
 ) -> Subtracted:
     """Subtract the sky of both green places of a mosaic, in place.
 
@@ -199,7 +204,7 @@ def _without_shared_sky(
     np.add(both[0], both[1], out=mean, where=known.all(axis=0))
     np.multiply(mean, np.float32(0.5), out=mean, where=known.all(axis=0))
     with_sky = mean.copy()
-    sky = _without_sky(mean, box, step, background, raw)
+    sky = _without_sky(mean, raw, how)
     both -= with_sky - mean
     for padded, plane in zip(both, greens, strict=True):
         plane[...] = padded[: plane.shape[0], : plane.shape[1]]

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from scripts.lightstack.colour.demosaicing import REACH, colour_of_mosaic
+from scripts.lightstack.colour.demosaicing import (
+    REACH,
+    colour_of_mosaic,
+    colours_of_mosaic,
+    planes_of_mosaic,
+)
 
 PATTERNS = ("RGGB", "GRBG", "BGGR", "GBRG")
 SHAPE = (60, 51)
@@ -36,6 +41,22 @@ def test_measured_pixels_stay_and_bands_change_nothing(pattern: str, colour: int
         rows = mosaic[max(first - REACH, 0) : last + REACH]
         bands.append(colour_of_mosaic(rows, (first, last), SHAPE, pattern, colour))
     assert np.concatenate(bands).tobytes() == image.tobytes()
+
+
+@every_pattern
+def test_all_colours_at_once_are_those_one_by_one(pattern: str) -> None:
+    rng = np.random.default_rng(2)
+    mosaic = rng.normal(100, 10, SHAPE).astype(np.float32)
+    mosaic[rng.random(SHAPE) < 0.03] = np.nan
+    expected = np.stack([whole(mosaic, pattern, colour) for colour in range(3)])
+    assert planes_of_mosaic(mosaic, pattern).tobytes() == expected.tobytes()
+    for first, last in ((0, 60), (0, 1), (7, 30), (59, 60)):
+        rows = mosaic[max(first - REACH, 0) : last + REACH]
+        columns = np.sort(rng.integers(0, SHAPE[1] + 1, (last - first, 2)), axis=1)
+        made = colours_of_mosaic(rows, (first, last), SHAPE, pattern, columns)
+        for row, (left, right) in enumerate(columns):
+            one_by_one = expected[:, first + row, left:right].T
+            assert made[row, left:right].tobytes() == one_by_one.tobytes()
 
 
 @every_pattern

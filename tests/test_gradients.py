@@ -50,7 +50,7 @@ def matched(frames: list[AlignedFrame], threads: int = 1) -> list[AlignedFrame]:
 
 
 def stacked(frames: list[AlignedFrame], mode: str, memory_mb: int = 500) -> np.ndarray:
-    bands = Bands(frames, [mode], memory_mb, 2)
+    bands = Bands([frames], [mode], memory_mb, 2)
     return np.concatenate([band.images[mode] for _, band in bands])
 
 

@@ -41,7 +41,7 @@ def test_the_preview_of_all_modes_is_no_larger_than_4096_pixels(
     thumbnails = {mode: Thumbnail(shape) for mode in (*MODES, COVERAGE)}
     images = dict.fromkeys(MODES, image) | {COVERAGE: 3 * np.isfinite(image).astype(np.float32)}
     for name, thumbnail in thumbnails.items():
-        thumbnail.add(images[name])
+        thumbnail.add(images[name], 0)
     write_thumbnails(tmp_path / "small.fits", thumbnails, CARDS)
     draw_preview.run(tmp_path / "small.fits", tmp_path / "preview.png", list(MODES))
     with Image.open(tmp_path / "preview.png") as picture:
@@ -54,7 +54,7 @@ def test_only_the_spread_has_a_scale_of_its_own(tmp_path: Path) -> None:
     images[COVERAGE] = np.full((120, 160), 3, np.float32)
     thumbnails = {mode: Thumbnail((120, 160)) for mode in images}
     for mode, thumbnail in thumbnails.items():
-        thumbnail.add(images[mode])
+        thumbnail.add(images[mode], 0)
     write_thumbnails(tmp_path / "small.fits", thumbnails, CARDS)
     draw_preview.run(tmp_path / "small.fits", tmp_path / "preview.png", ["mean", "max", "std"])
     with Image.open(tmp_path / "preview.png") as picture:

@@ -213,6 +213,6 @@ def test_the_middle_of_planes_is_kept() -> None:
     planes = np.arange(2 * 7 * 5, dtype=np.float32).reshape(2, 7, 5)
     middle = Middle(planes.shape)
     rows = planes.reshape(-1, 5)
-    middle.add(rows[:9])
-    middle.add(rows[9:])
+    middle.add(rows[:9], 0)
+    middle.add(rows[9:], 9)
     assert np.array_equal(middle.planes, planes)

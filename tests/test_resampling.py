@@ -7,7 +7,14 @@ import pytest
 from numpy.typing import NDArray
 
 from scripts.lightstack.alignment.transform import POWERS, Transform, identity
-from scripts.lightstack.stacking.resampling import PHASES, UNDERSHOOT, resample, source_rows
+from scripts.lightstack.stacking.resampling import (
+    PHASES,
+    UNDERSHOOT,
+    resample,
+    resample_colours,
+    source_columns,
+    source_rows,
+)
 
 Image = NDArray[np.float32]
 SHAPE = (61, 64)
@@ -284,6 +291,53 @@ def test_any_band_and_thread_gives_the_same_bytes(transform: Transform) -> None:
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(band, range(0, SHAPE[0], height)))
         assert out.tobytes() == expected
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        identity(SHAPE),
+        shift(0.3, 7.6),
+        shift(0, 500),
+        turn(33.0),
+        turn(70.0, 1.2),
+        turn(180.3, 0.8),
+        turn(1.0, cubic=3.0),
+        valley(),
+    ],
+)
+def test_colours_together_are_those_one_by_one(transform: Transform) -> None:
+    rng = np.random.default_rng(8)
+    planes = rng.normal(0, 1, (3, *SHAPE))
+    for number in range(12):
+        x, y = rng.uniform(0, SHAPE[1]), rng.uniform(0, SHAPE[0])
+        planes += rng.uniform(10, 2000, (3, 1, 1)) * star(x, y, 1.2 + number / 6)
+    planes[1] = np.minimum(planes[1], 500)
+    planes[:, 30, 7:20] += 3000
+    planes[rng.random(planes.shape) < 0.002] = np.nan
+    images = planes.astype(np.float32)
+    scales, levels = (1.1, 0.9, 2.0), (3000.0, 500.0, np.inf)
+    for rows in ((0, SHAPE[0]), (20, 29), (40, 41)):
+        first, last = source_rows(transform, rows)
+        out = [np.empty((rows[1] - rows[0], SHAPE[1]), np.float32) for _ in range(3)]
+        # What is beside the columns that are needed changes nothing.
+        source = np.full((last - first, SHAPE[1], 3), 1e9, np.float32)
+        for row, (left, right) in enumerate(source_columns(transform, rows, (first, last))):
+            source[row, left:right] = images[:, first + row, left:right].T
+        resample_colours(
+            source, first, transform, rows, scales=scales, saturations=levels, out=out
+        )
+        for image, scale, level, plane in zip(images, scales, levels, out, strict=True):
+            whole = warp(image, transform, scale, level)
+            assert plane.tobytes() == whole[slice(*rows)].tobytes()
+
+
+def test_a_band_of_a_turned_frame_needs_few_columns() -> None:
+    shape = (400, 600)
+    transform, rows = turn(60.0, shape=shape), (200, 220)
+    first, last = source_rows(transform, rows)
+    columns = source_columns(transform, rows, (first, last))
+    assert np.maximum(columns[:, 1] - columns[:, 0], 0).sum() < 0.15 * (last - first) * shape[1]
 
 
 @pytest.mark.parametrize(

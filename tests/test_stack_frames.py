@@ -178,7 +178,7 @@ def test_bands_fit_the_machine(
     frames = aligned(simulated[0])
 
     def height(memory_mb: int) -> int:
-        rows, _ = next(iter(Bands(frames, ["mean"], memory_mb, 1)))
+        rows, _ = next(iter(Bands([frames], ["mean"], memory_mb, 1)))
         return rows[1] - rows[0]
 
     assert height(1000) == 128
@@ -446,7 +446,7 @@ def test_a_thumbnail_is_the_mean_of_blocks(shape: tuple[int, int]) -> None:
     image[:9, 3:12] = np.nan
     small = Thumbnail(shape)
     for start in range(0, shape[0], 37):
-        small.add(image[start : start + 37])
+        small.add(image[start : start + 37], start)
     factor = -(-max(shape) // 640)
     ny, nx = shape[0] // factor, shape[1] // factor
     blocks = image[: ny * factor, : nx * factor].reshape(ny, factor, nx, factor).astype(float)

@@ -169,7 +169,7 @@ def test_its_memory_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     noise = measure(frames, ["mean"], 1, uncertainty=True)["frame_noise"]
 
     def height(**options: Any) -> int:
-        rows, _ = next(iter(Bands(frames, ["mean"], 1, 1, **options)))
+        rows, _ = next(iter(Bands([frames], ["mean"], 1, 1, options=[options])))
         return rows[1] - rows[0]
 
     assert height(frame_noise=noise) <= 0.6 * height()

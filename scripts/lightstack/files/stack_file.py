@@ -84,10 +84,11 @@ class SpooledImage:
         # The cards need the shape alone: this array takes no memory.
         image = np.broadcast_to(np.float32(0), shape)
         self._header = fits.ImageHDU(image, fits.Header(list(cards.items())), name).header
-        self._file = file
+        self._file, self._row_bytes = file, 4 * shape[-1]
 
-    def write_rows(self, image: NDArray[np.float32]) -> None:
-        """Append rows of the image."""
+    def write_rows(self, image: NDArray[np.float32], first: int) -> None:
+        """Write rows of the image from one on, counted on from one plane to the next."""
+        self._file.seek(first * self._row_bytes)
         self._file.write(image.astype(">f4").data)
 
     def extension(self) -> Extension:
@@ -122,14 +123,20 @@ class StackWriter:
             self._header.insert("NAXIS", (f"NAXIS{axis}", length), after=True)
         add_checksums(self._header, 0)
         file.write(self._header.tostring().encode("ascii"))
+        self._begin, self._row_bytes = file.tell(), 4 * shape[-1]
 
-    def write_rows(self, image: NDArray[np.float32]) -> None:
-        """Append rows of the image."""
+    def write_rows(self, image: NDArray[np.float32], first: int) -> None:
+        """Write rows of the image from one on, counted on from one plane to the next.
+
+        All are written once, in any order.
+        """
         self._datasum = sum_of_words(image.view(np.uint32), self._datasum)
+        self._file.seek(self._begin + first * self._row_bytes)
         self._file.write(image.astype(">f4").data)
 
     def finish(self, extensions: list[Extension]) -> None:
         """Fill up the image's last block, append extensions, and complete the header."""
+        self._file.seek(self._begin + self._size)
         self._file.write(bytes(-self._size % BLOCK))
         for extension in extensions:
             self._file.write(extension.header)

@@ -136,7 +136,7 @@ def _shrunk(cleaned: Path) -> NDArray[np.float64]:
     pixels = PixelFile(cleaned)
     small = Thumbnail(pixels.shape, _longest_side(pixels.shape))
     for first in range(0, pixels.shape[0], BAND_ROWS):
-        small.add(pixels.read_rows(first, min(first + BAND_ROWS, pixels.shape[0])))
+        small.add(pixels.read_rows(first, min(first + BAND_ROWS, pixels.shape[0])), first)
     return small.image()
 
 

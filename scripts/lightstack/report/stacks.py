@@ -150,7 +150,7 @@ def grey_of(stack: "fits.PrimaryHDU") -> NDArray[Any]:
 def _map(title: str, counts: NDArray[np.int16], header: "fits.Header") -> Map:
     """Draw counts per pixel."""
     small = Thumbnail(counts.shape, MAP_PX)
-    small.add(counts.reshape(-1, counts.shape[-1]).astype(np.float32))
+    small.add(counts.reshape(-1, counts.shape[-1]).astype(np.float32), 0)
     highest = float(counts.max())
     image = small.image()
     mean = image if image.ndim == 2 else image.mean(axis=0)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,18 @@ from scripts.lightstack.raw.bayer import GREY_OF
 from scripts.lightstack.raw.values import first_number
 from scripts.lightstack.sky.noise_map import NOISE_MAP, noise_map_in
 from scripts.lightstack.sky.surface import Surface
-from scripts.lightstack.stacking.resampling import resample, source_rows
+from scripts.lightstack.stacking.resampling import (
+    resample,
+    resample_colours,
+    source_columns,
+    source_rows,
+)
 from scripts.lightstack.text import text_of
 
 if TYPE_CHECKING:
     from astropy.io import fits
+
+    from scripts.lightstack.colour.planes import ColourFile
 
 MIN_GAIN = 1e-30
 """Electrons per ADU; less is a header's mistake, and the noise of light would be infinite."""
@@ -133,6 +140,32 @@ class AlignedFrame:
             saturation=self.saturation / self.brightening,
             out=out,
         )
+        self._even(rows, out)
+
+    @staticmethod
+    def fill_colours(
+        colours: Sequence["AlignedFrame"],
+        rows: tuple[int, int],
+        out: Sequence[NDArray[np.float32]],
+    ) -> None:
+        """Resample red, green and blue of a frame as `fill` does, together."""
+        frame, pixels = colours[0], cast("ColourFile", colours[0].pixels)
+        first, last = source_rows(frame.transform, rows)
+        columns = source_columns(frame.transform, rows, (first, last))
+        resample_colours(
+            pixels.read_colours(first, last, columns),
+            first,
+            frame.transform,
+            rows,
+            scales=[colour.flux_scale for colour in colours],
+            saturations=[colour.saturation / colour.brightening for colour in colours],
+            out=out,
+        )
+        for colour, plane in zip(colours, out, strict=True):
+            colour._even(rows, plane)
+
+    def _even(self, rows: tuple[int, int], out: NDArray[np.float32]) -> None:
+        """Make the light of resampled rows even, and take off what is left of the sky."""
         if any(self.lean):
             out *= self.evened(rows)
         if self.sky is not None:
@@ -192,6 +225,18 @@ def weights_by_noise(noise: NDArray[np.float64]) -> NDArray[np.float64]:
     if np.isinf(least):
         return np.ones(len(noise))
     return np.asarray(np.maximum(noise, least) ** -2, np.float64)
+
+
+def fill_colours(
+    planes: Sequence[Sequence[AlignedFrame]],
+    rows: tuple[int, int],
+    cubes: Sequence[NDArray[np.float32]],
+    threads: int,
+) -> None:
+    """Resample red, green and blue of all frames together, as `fill` does it for each."""
+    with ThreadPoolExecutor(threads) as pool:
+        colours, out = zip(*planes, strict=True), zip(*cubes, strict=True)
+        list(pool.map(AlignedFrame.fill_colours, colours, repeat(rows), out))
 
 
 def fill(

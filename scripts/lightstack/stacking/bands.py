@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from scripts.lightstack.stacking.aligned import AlignedFrame, fill
+from scripts.lightstack.stacking.aligned import AlignedFrame, fill, fill_colours
 from scripts.lightstack.stacking.combining import Combined, combine, count_type
 from scripts.lightstack.stacking.modes import CLIP_MODES, OF_THEIR_OWN, clip_mode
 from scripts.lightstack.stacking.resampling import source_rows
-from scripts.lightstack.stacking.uncertainty import FrameNoise, fill_variances
+from scripts.lightstack.stacking.uncertainty import fill_variances
 from scripts.lightstack.stacking.unevenness import unevenness, variance_rows
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,10 @@ SHARE = 0.75
 """Of a machine's memory that pixels may take."""
 
 Band = tuple[tuple[int, int], Combined]
-"""The first row of a band and the one after the last, and its stacks."""
+"""The first row of a band and the one after the last, and its stacks.
+
+Of an image with planes, rows are counted on from one to the next.
+"""
 
 
 class Bands:
@@ -32,7 +35,8 @@ class Bands:
 
     Parameters
     ----------
-    frames : sequence of AlignedFrame
+    planes : sequence of sequences of AlignedFrame
+        The frames, or red, green and blue of each, which are resampled together.
     modes : sequence of str
         The stacks to make.
     memory_mb : int
@@ -44,62 +48,67 @@ class Bands:
         The first row to make and the one after the last; default: all.
     n_kept : int, optional
         Of how many rows the counts are kept until all are made; default: of those.
-    frame_noise : FrameNoise, optional
-        With it, standard errors are made too.
-    **options
-        Further arguments of `combining.combine`.
+    options : sequence of dict, optional
+        Of each plane, further arguments of `combining.combine`; and ``frame_noise``, a
+        `FrameNoise`, with which standard errors are made too.
 
     Attributes
     ----------
     shape : (int, int)
-        ``(ny, nx)`` of the stacks [pixels].
+        ``(ny, nx)`` of a plane [pixels].
     """
 
     def __init__(
         self,
-        frames: Sequence[AlignedFrame],
+        planes: Sequence[Sequence[AlignedFrame]],
         modes: Sequence[str],
         memory_mb: int,
         threads: int,
         *,
+        options: Sequence[dict[str, Any]] | None = None,
         rows: tuple[int, int] | None = None,
         n_kept: int | None = None,
-        frame_noise: FrameNoise | None = None,
-        **options: Any,
     ) -> None:
-        self._frames, self._modes = frames, modes
-        self._memory_mb, self._threads, self._options = memory_mb, threads, options
-        self._noise = frame_noise
-        self._unevenness = unevenness(frames)
-        self.shape = frames[0].transform.reference_shape
+        self._planes, self._modes = planes, modes
+        self._memory_mb, self._threads, self._options = memory_mb, threads, options or [{}]
+        self._unevenness = [unevenness(plane) for plane in planes]
+        self.shape = planes[0][0].transform.reference_shape
         self._rows = rows or (0, self.shape[0])
         self._n_kept = n_kept or self._rows[1] - self._rows[0]
 
     def __iter__(self) -> Iterator[Band]:
-        """Give the bands, from the first row on."""
-        frames, modes, threads, (ny, nx) = self._frames, self._modes, self._threads, self.shape
+        """Give the bands, from the first row on; of each, those of all planes."""
+        planes, modes, threads, (ny, nx) = self._planes, self._modes, self._threads, self.shape
+        frames = planes[0]
         margin = max((clip_mode(mode).MARGIN for mode in OF_THEIR_OWN if mode in modes), default=0)
-        cubes = 1 if self._noise is None else 2
+        noise = [options.get("frame_noise") for options in self._options]
+        cubes = len(planes) + any(of_plane is not None for of_plane in noise)
         height = _height(frames, modes, self._n_kept, margin, self._memory_mb, threads, cubes)
         # All bands use the same memory.
         pixels = np.empty((cubes, len(frames) * min(height + 2 * margin, ny) * nx), np.float32)
         for start in range(*self._rows, height):
             stop = min(start + height, self._rows[1])
             first, last = max(start - margin, 0), min(stop + margin, ny)
-            cube, *variances = (
+            values = [
                 part[: len(frames) * (last - first) * nx].reshape(len(frames), -1, nx)
                 for part in pixels
-            )
-            fill(frames, (first, last), cube, threads)
-            if self._noise is not None:
-                fill_variances(frames, self._noise, (first, last), variances[0], threads)
-                self._options["variances"] = variances[0]
-            if margin:
-                self._options["uneven"] = variance_rows(self._unevenness, first, last, nx)
-            rows = (start - first, stop - first)
-            made = combine(cube, modes, rows=rows, threads=threads, **self._options)
+            ]
+            if len(planes) == 1:
+                fill(frames, (first, last), values[0], threads)
+            else:
+                fill_colours(planes, (first, last), values[: len(planes)], threads)
+            for number, plane in enumerate(planes):
+                options = {k: v for k, v in self._options[number].items() if k != "frame_noise"}
+                if (known := noise[number]) is not None:
+                    fill_variances(plane, known, (first, last), values[-1], threads)
+                    options["variances"] = values[-1]
+                if margin:
+                    uneven = self._unevenness[number]
+                    options["uneven"] = variance_rows(uneven, first, last, nx)
+                rows = (start - first, stop - first)
+                made = combine(values[number], modes, rows=rows, threads=threads, **options)
+                yield (number * ny + start, number * ny + stop), made
             log.info("Rows %d to %d of %d are stacked.", start, stop, ny)
-            yield (start, stop), made
 
 
 def machine_bytes() -> int:

@@ -72,17 +72,15 @@ class Middle:
         self._first = [max(0, (length - LARGEST) // 2) for length in (self._ny, nx)]
         size = [min(length, LARGEST) for length in (self._ny, nx)]
         self.planes = np.empty((math.prod(planes), *size), np.float32)
-        self._row = 0
 
-    def add(self, rows: NDArray[np.float32]) -> None:
-        """Take the next rows of the image."""
+    def add(self, rows: NDArray[np.float32], first: int) -> None:
+        """Take rows of the image from one on."""
         top, left = self._first
         size = self.planes.shape[1:]
-        for line in rows:
-            plane, row = divmod(self._row, self._ny)
+        for number, line in enumerate(rows, first):
+            plane, row = divmod(number, self._ny)
             if top <= row < top + size[0]:
                 self.planes[plane, row - top] = line[left : left + size[1]]
-            self._row += 1
 
 
 def measure_psf(image: NDArray[np.float32], noise: float, saturation: float) -> Psf:

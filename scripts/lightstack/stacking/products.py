@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,8 @@ class Stacked:
         What headers say of colours.
     uncertainty : bool
         Whether standard errors are wanted.
+    together : bool
+        Whether the colours of a frame lie on the same pixels, so that they are resampled at once.
     """
 
     alignment: dict[str, Any]
@@ -96,6 +99,7 @@ class Stacked:
     weights: str
     cards: dict[str, tuple[Any, str]]
     uncertainty: bool = False
+    together: bool = False
 
     @classmethod
     def of(
@@ -143,7 +147,14 @@ class Stacked:
             planes = planes_of(frames, reference, cleaned, scaled=scaled, halved=halved)
             cards = cards_of_colours(frames[0].header, cleaned[reference])
         stacked = cls(
-            alignment, planes, aligned[reference], sigma_clip, weights, cards, uncertainty
+            alignment,
+            planes,
+            aligned[reference],
+            sigma_clip,
+            weights,
+            cards,
+            uncertainty,
+            together=color == "rgb",
         )
         if any(frame.header.get("SKYMODEL") != "match" for frame in frames):
             return stacked
@@ -227,21 +238,20 @@ class Stacked:
         """
         ny = self.shape[-2]
         start, stop = rows or (0, self.n_rows)
+        options = [
+            self.options(plane) | of_plane
+            for plane, of_plane in zip(self.planes, measured, strict=True)
+        ]
+        given: dict[str, Any] = {"n_kept": stop - start}
+        if self.together and rows is None:
+            yield from Bands(self.planes, modes, memory_mb, threads, options=options, **given)
+            return
         for number, plane in enumerate(self.planes):
             above = number * ny
             first, last = max(start - above, 0), min(stop - above, ny)
             if first < last:
-                options = self.options(plane) | measured[number]
-                bands = Bands(
-                    plane,
-                    modes,
-                    memory_mb,
-                    threads,
-                    rows=(first, last),
-                    n_kept=stop - start,
-                    **options,
-                )
-                for (top, bottom), made in bands:
+                given |= {"rows": (first, last), "options": [options[number]]}
+                for (top, bottom), made in Bands([plane], modes, memory_mb, threads, **given):
                     yield (top + above, bottom + above), made
 
     @property
@@ -420,18 +430,18 @@ def _write(
                 errors[mode] = SpooledImage(spool, "UNCERT", shape, OF_ERRORS)
         pool = files.enter_context(ThreadPoolExecutor(threads))
 
-        def write(mode: str, image: NDArray[np.float32]) -> None:
-            writers[mode].write_rows(image)
-            small[mode].add(image)
+        def write(mode: str, image: NDArray[np.float32], first: int) -> None:
+            writers[mode].write_rows(image, first)
+            small[mode].add(image, first)
             if mode in middles:
-                middles[mode].add(image)
+                middles[mode].add(image, first)
 
         for rows, band in bands:
-            list(pool.map(write, band.images.keys(), band.images.values()))
+            list(pool.map(write, band.images.keys(), band.images.values(), repeat(rows[0])))
             for mode, error in band.errors.items():
-                errors[mode].write_rows(error)
+                errors[mode].write_rows(error, rows[0])
             coverage[slice(*rows)] = band.coverage
-            small[COVERAGE].add(band.coverage.astype(np.float32))
+            small[COVERAGE].add(band.coverage.astype(np.float32), rows[0])
             for mode, count in band.rejected.items():
                 rejected[mode][slice(*rows)] = count
         counts = count_extension("COVERAGE", coverage.reshape(shape))

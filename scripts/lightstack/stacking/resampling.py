@@ -22,6 +22,7 @@ code and comes out unchanged, bit by bit. The difference to its neighbours in th
 noise, as interpolation averages: see *Noise* in `docs/methods.md`.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +64,17 @@ SHORTEST_RUN, LONGEST_RUN = 8, 128
 """How many positions whose pixels lie side by side are interpolated together (tuned:
 `benchmarks/stack_kernels.py`)."""
 
+BESIDE = RADIUS + 3
+"""Pixels around a place that count: those of the kernel, and as many as lie between places."""
+
+BEYOND = -2
+"""In the place of the corner of a position that the frame does not reach."""
+
+N_COLOURS = 3
+
+COLUMNS = N_COLOURS * TAPS
+"""Columns of the 6 x 6 pixels of all colours."""
+
 Index = int | np.uint64
 
 
@@ -71,14 +83,15 @@ class _Frame(NamedTuple):
 
     Attributes
     ----------
-    pixels : (k * nx,) ndarray of float32
-        Rows from `first_row` on.
+    pixels : (k * nx * n_colours,) ndarray of float32
+        Rows from `first_row` on; of colours, those of a pixel side by side.
     first_row : int
         The frame's row that comes first.
     ny, nx : int
         Shape of the whole frame.
     saturation : float32
         Level of saturated pixels.
+    n_colours : int
     """
 
     pixels: NDArray[np.float32]
@@ -86,6 +99,7 @@ class _Frame(NamedTuple):
     ny: int
     nx: int
     saturation: np.float32
+    n_colours: int = 1
 
 
 class _RowMaps(NamedTuple):
@@ -181,6 +195,41 @@ def source_rows(transform: Transform, rows: tuple[int, int]) -> tuple[int, int]:
     return first, max(min(highest + RADIUS + 1, ny), first)
 
 
+def source_columns(
+    transform: Transform, rows: tuple[int, int], source: tuple[int, int]
+) -> NDArray[np.int64]:
+    """Columns of the frame from which rows of the reference are interpolated.
+
+    Parameters
+    ----------
+    transform : Transform
+    rows : (int, int)
+        First row of the reference, and the one after the last.
+    source : (int, int)
+        First row of the frame, and the one after the last.
+
+    Returns
+    -------
+    (k, 2) ndarray of int64
+        First column of each row of the frame, and the one after the last; where rows of the
+        reference are curved, all columns.
+    """
+    nx, (first, last) = transform.frame_shape[1], source
+    columns = np.tile(np.array([0, nx]), (last - first, 1))
+    if transform.backward_cubic is not None:
+        return columns
+    start, stop = rows
+    right = transform.reference_shape[1] - 1
+    # What lies within the border of these rows lies within its image, too.
+    x, y = np.arange(right + 1), np.arange(start, stop)
+    border = np.concatenate(
+        [np.stack(np.broadcast_arrays(x, row), axis=1) for row in (start, stop - 1)]
+        + [np.stack(np.broadcast_arrays(column, y), axis=1) for column in (0, right)]
+    )
+    _find_columns(transform.backward(border.astype(np.float64)), first, columns)
+    return columns
+
+
 def resample(
     source: NDArray[np.float32],
     first_row: int,
@@ -224,29 +273,85 @@ def resample(
     ValueError
         If `source` lacks rows or columns, or `out` has another shape, type or memory layout.
     """
-    start, stop = rows
-    shape = (stop - start, transform.reference_shape[1])
+    shape = (rows[1] - rows[0], transform.reference_shape[1])
     if out is None:
         out = np.empty(shape, np.float32)
-    if out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
-        raise ValueError(f"out must be a C-contiguous float32 array of shape {shape}")
-    first, last = source_rows(transform, rows)
-    if first == last:
+    _check_out(out, shape)
+    if not _reaches(source, first_row, transform, rows):
         out.fill(np.nan)
         return out
-    if source.ndim != 2 or source.shape[1] != transform.frame_shape[1]:
-        raise ValueError(f"source {source.shape} is not cut from {transform.frame_shape} by rows")
-    if first < first_row or last > first_row + source.shape[0]:
-        raise ValueError(
-            f"rows {start}-{stop} of the reference need rows {first}-{last} of the frame, "
-            f"source holds {first_row}-{first_row + source.shape[0]}"
-        )
     source = np.ascontiguousarray(source, np.float32)
     level = np.float32(saturation)
     frame = _Frame(source.reshape(-1), first_row, *transform.frame_shape, level)
-    maps = _row_maps(transform, np.arange(start, stop))
+    maps = _row_maps(transform, np.arange(*rows))
     _resample_rows(frame, maps, float(scale), WEIGHTS.T, out)
     return out
+
+
+def resample_colours(
+    source: NDArray[np.float32],
+    first_row: int,
+    transform: Transform,
+    rows: tuple[int, int],
+    *,
+    scales: Sequence[float],
+    saturations: Sequence[float],
+    out: Sequence[NDArray[np.float32]],
+) -> None:
+    """Interpolate red, green and blue together: what `resample` makes of each, bit by bit.
+
+    Places and weights are found once, and the colours of a pixel lie side by side, so that a
+    processor works on all of them at a time.
+
+    Parameters
+    ----------
+    source : (k, frame nx, 3) ndarray of float32, C-contiguous
+        Rows of the frame; of each row at least the columns that `source_columns` names.
+    first_row, transform, rows
+        As in `resample`.
+    scales, saturations : three floats
+        Of each colour, as in `resample`.
+    out : three (n_rows, reference nx) ndarrays of float32, C-contiguous
+        Where the colours are written.
+
+    Raises
+    ------
+    ValueError
+        As of `resample`.
+    """
+    for plane in out:
+        _check_out(plane, (rows[1] - rows[0], transform.reference_shape[1]))
+    if not _reaches(source, first_row, transform, rows):
+        for plane in out:
+            plane.fill(np.nan)
+        return
+    level = np.float32(np.inf)
+    frame = _Frame(source.reshape(-1), first_row, *transform.frame_shape, level, N_COLOURS)
+    maps = _row_maps(transform, np.arange(*rows))
+    levels, factors = (np.array(each, np.float32) for each in (saturations, scales))
+    _resample_rows_of_colours(frame, maps, factors, levels, WEIGHTS, tuple(out))
+
+
+def _check_out(out: NDArray[np.float32], shape: tuple[int, int]) -> None:
+    if out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
+        raise ValueError(f"out must be a C-contiguous float32 array of shape {shape}")
+
+
+def _reaches(
+    source: NDArray[np.float32], first_row: int, transform: Transform, rows: tuple[int, int]
+) -> bool:
+    """Tell whether a frame reaches rows of the reference; raise ValueError if rows of it lack."""
+    first, last = source_rows(transform, rows)
+    if first == last:
+        return False
+    if source.shape[1] != transform.frame_shape[1]:
+        raise ValueError(f"source {source.shape} is not cut from {transform.frame_shape} by rows")
+    if first < first_row or last > first_row + source.shape[0]:
+        raise ValueError(
+            f"rows {rows[0]}-{rows[1]} of the reference need rows {first}-{last} of the frame, "
+            f"source holds {first_row}-{first_row + source.shape[0]}"
+        )
+    return True
 
 
 def resample_variance(
@@ -297,6 +402,20 @@ def _row_maps(transform: Transform, rows: NDArray[np.int64]) -> _RowMaps:
             if j > 0:
                 cubics[:, 2:, i] += j * powers[j - 1] * term / extent
     return _RowMaps(rows, affine_inverse(transform.matrix), cubics, float(centre_x), float(extent))
+
+
+@compiled
+def _find_columns(border: NDArray[np.float64], first: int, columns: NDArray[np.int64]) -> None:
+    """Find the columns near a line of places (n, 2), in each row from the first on."""
+    nx = columns[0, 1]
+    columns[:, 0] = nx
+    columns[:, 1] = 0
+    for place in range(border.shape[0]):
+        x, y = int(np.floor(border[place, 0])), int(np.floor(border[place, 1]))
+        top, bottom = max(y - BESIDE - first, 0), min(y + BESIDE + 1 - first, len(columns))
+        for row in range(top, bottom):
+            columns[row, 0] = min(columns[row, 0], max(x - BESIDE, 0))
+            columns[row, 1] = max(columns[row, 1], min(x + BESIDE + 1, nx))
 
 
 @compiled
@@ -515,9 +634,122 @@ def _resample_rows(
             column += length
         for k in range(n):
             value = line[k]
-            if np.isnan(value):
-                value = _interpolate_incomplete(frame, weights, steps[0, k], steps[1, k])
+            if np.isnan(value) and corners[k] != BEYOND:
+                value = _interpolate_incomplete(frame, weights, steps[0, k], steps[1, k], 0)
             out[row, k] = value * (areas[k] * np.float32(scale))
+
+
+@compiled
+def _resample_rows_of_colours(
+    frame: _Frame,
+    maps: _RowMaps,
+    scales: NDArray[np.float32],
+    saturations: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    out: tuple[NDArray[np.float32], ...],
+) -> None:
+    n, pixels, stride = out[0].shape[1], frame.pixels, np.uint64(N_COLOURS * frame.nx)
+    steps, corners = np.empty((2, n), np.int64), np.empty(n, np.int64)
+    areas, lines = np.empty(n, np.float32), np.empty((N_COLOURS, n), np.float32)
+    sums, lowest = np.empty(COLUMNS, np.float32), np.empty(COLUMNS, np.float32)
+    cut = np.empty(TAPS * TAPS, np.float32)
+    for row in range(maps.rows.size):
+        _locate(maps, row, steps)
+        _measure(maps, row, areas)
+        _find_corners(frame, steps, corners)
+        for k in range(n):
+            if corners[k] < 0:
+                lines[:, k] = np.nan
+                continue
+            at_x = np.uint64(steps[0, k] & (PHASES - 1))
+            at_y = np.uint64(steps[1, k] & (PHASES - 1))
+            first = np.uint64(N_COLOURS * corners[k])
+            _sum_columns(pixels, first, stride, weights, at_y, sums, lowest)
+            for colour in range(np.uint64(N_COLOURS)):
+                value = _sum_across(sums, weights, at_x, colour)
+                low = _lowest_across(lowest, colour)
+                if value < low:
+                    _cut_out(pixels, first + colour, stride, cut)
+                    level = saturations[colour]
+                    value = _clamped(cut, np.uint64(0), np.uint64(TAPS), value, low, level)
+                lines[colour, k] = value
+        for colour in range(N_COLOURS):
+            for k in range(n):
+                value = lines[colour, k]
+                if np.isnan(value) and corners[k] != BEYOND:
+                    step_x, step_y = steps[0, k], steps[1, k]
+                    value = _interpolate_incomplete(frame, weights.T, step_x, step_y, colour)
+                out[colour][row, k] = value * (areas[k] * scales[colour])
+
+
+@inlined
+def _sum_columns(
+    pixels: NDArray[np.float32],
+    first: Index,
+    nx: Index,
+    down: NDArray[np.float32],
+    at_y: Index,
+    sums: NDArray[np.float32],
+    lowest: NDArray[np.float32],
+) -> None:
+    """Sum the columns of the 6 x 6 pixels of all colours, and find the lowest of the inner four.
+
+    Sums are in the order of `_sum`.
+    """
+    a, b, c = down[at_y, 0], down[at_y, 1], down[at_y, 2]
+    d, e, f = down[at_y, 3], down[at_y, 4], down[at_y, 5]
+    for k in range(np.uint64(COLUMNS)):
+        p = first + k
+        q, r, s = p + nx, p + np.uint64(2) * nx, p + np.uint64(3) * nx
+        t, u = p + np.uint64(4) * nx, p + np.uint64(5) * nx
+        total = np.float32(0) + a * pixels[p]
+        total += b * pixels[q]
+        total += c * pixels[r]
+        total += d * pixels[s]
+        total += e * pixels[t]
+        total += f * pixels[u]
+        sums[k] = total
+        low = pixels[q]
+        low = pixels[r] if pixels[r] < low else low
+        low = pixels[s] if pixels[s] < low else low
+        lowest[k] = pixels[t] if pixels[t] < low else low
+
+
+@inlined
+def _sum_across(
+    sums: NDArray[np.float32], across: NDArray[np.float32], at_x: Index, colour: Index
+) -> np.float32:
+    """Sum the columns of one colour."""
+    k = colour + np.uint64(N_COLOURS)
+    m = k + np.uint64(N_COLOURS)
+    n = m + np.uint64(N_COLOURS)
+    p = n + np.uint64(N_COLOURS)
+    q = p + np.uint64(N_COLOURS)
+    left = sums[colour] * across[at_x, 0] + sums[k] * across[at_x, 1]
+    middle = sums[m] * across[at_x, 2] + sums[n] * across[at_x, 3]
+    right = sums[p] * across[at_x, 4] + sums[q] * across[at_x, 5]
+    total: np.float32 = left + middle + right
+    return total
+
+
+@inlined
+def _lowest_across(lowest: NDArray[np.float32], colour: Index) -> np.float32:
+    """Find the lowest of the inner columns of one colour."""
+    k = colour + np.uint64(N_COLOURS)
+    left = min(lowest[k], lowest[k + np.uint64(N_COLOURS)])
+    k += np.uint64(2 * N_COLOURS)
+    right = min(lowest[k], lowest[k + np.uint64(N_COLOURS)])
+    return min(left, right)
+
+
+@compiled
+def _cut_out(
+    pixels: NDArray[np.float32], first: Index, nx: Index, cut: NDArray[np.float32]
+) -> None:
+    """Copy the 6 x 6 pixels of one colour."""
+    for j in range(np.uint64(TAPS)):
+        for i in range(np.uint64(TAPS)):
+            cut[j * np.uint64(TAPS) + i] = pixels[first + j * nx + np.uint64(N_COLOURS) * i]
 
 
 @compiled
@@ -541,7 +773,7 @@ def _resample_variance_rows(
             if corners[k] >= 0:
                 corner = np.uint64(corners[k])
                 value = _interpolate(frame.pixels, corner, nx, squared, steps[0, k], steps[1, k])
-            if np.isnan(value):
+            if np.isnan(value) and corners[k] != BEYOND:
                 value = _variance_of_incomplete(frame, weights, steps[0, k], steps[1, k])
             factor = areas[k] * np.float32(scale)
             out[row, k] = value * (factor * factor)
@@ -571,12 +803,17 @@ def _variance_of_incomplete(
 
 @compiled
 def _find_corners(frame: _Frame, steps: NDArray[np.int64], corners: NDArray[np.int64]) -> None:
-    """Find where the 6 x 6 pixels of each position begin; -1 where they are not all there."""
+    """Find where the 6 x 6 pixels of each position begin.
+
+    It is -1 where they are not all there, and `BEYOND` where one of the inner 2 x 2 is not that
+    has a weight.
+    """
     for k in range(corners.size):
-        x = (steps[0, k] >> PHASE_BITS) - RADIUS + 1
-        y = (steps[1, k] >> PHASE_BITS) - RADIUS + 1
+        to_x, to_y = steps[0, k] >> PHASE_BITS, steps[1, k] >> PHASE_BITS
+        x, y = to_x - RADIUS + 1, to_y - RADIUS + 1
         whole = (x >= 0) & (y >= 0) & (x + TAPS <= frame.nx) & (y + TAPS <= frame.ny)
-        corners[k] = (y - frame.first_row) * frame.nx + x if whole else -1
+        near = (to_x >= 0) & (to_y >= 0) & (to_x < frame.nx) & (to_y < frame.ny)
+        corners[k] = (y - frame.first_row) * frame.nx + x if whole else -1 if near else BEYOND
 
 
 @compiled
@@ -654,7 +891,7 @@ def _interpolate_run(
 
 @compiled
 def _interpolate_incomplete(
-    frame: _Frame, weights: NDArray[np.float32], step_x: int, step_y: int
+    frame: _Frame, weights: NDArray[np.float32], step_x: int, step_y: int, colour: int
 ) -> np.float32:
     """Interpolate where a pixel of the 6 x 6 is missing, from those that are not."""
     corner_x, corner_y = step_x // PHASES - RADIUS + 1, step_y // PHASES - RADIUS + 1
@@ -666,7 +903,8 @@ def _interpolate_incomplete(
             weight = weights[i, step_x % PHASES] * weights[j, step_y % PHASES]
             value = np.float32(np.nan)
             if x >= 0 and y >= 0 and x < frame.nx and y < frame.ny:
-                value = frame.pixels[(y - frame.first_row) * frame.nx + x]
+                place = (y - frame.first_row) * frame.nx + x
+                value = frame.pixels[place * frame.n_colours + colour]
             if not np.isnan(value):
                 total += weight * value
                 total_weight += weight

@@ -20,7 +20,7 @@ COVERAGE = "coverage"
 
 
 class Thumbnail:
-    """An image shrunk by a whole factor, made from bands of rows that follow each other.
+    """An image shrunk by a whole factor, made from bands of rows.
 
     Parameters
     ----------
@@ -37,16 +37,15 @@ class Thumbnail:
         small = [max(1, length // self._factor) for length in (self._ny, nx)]
         self._total = np.zeros((*planes, *small))
         self._count = np.zeros((*planes, *small), np.int64)
-        self._row = 0
 
-    def add(self, rows: NDArray[np.float32]) -> None:
-        """Take the next rows of the image."""
+    def add(self, rows: NDArray[np.float32], first: int) -> None:
+        """Take rows of the image from one on; those of a plane come from the top down."""
         while len(rows):
-            plane, row = divmod(self._row, self._ny)
+            plane, row = divmod(first, self._ny)
             place = plane if self._total.ndim > 2 else ...
             of_plane = rows[: self._ny - row]
             _add(of_plane, row, self._factor, self._total[place], self._count[place])
-            self._row += len(of_plane)
+            first += len(of_plane)
             rows = rows[len(of_plane) :]
 
     def image(self) -> NDArray[np.float64]:
