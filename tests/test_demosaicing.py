@@ -7,6 +7,7 @@ from scripts.lightstack.colour.demosaicing import (
     REACH,
     colour_of_mosaic,
     colours_of_mosaic,
+    covariance_of_noise,
     planes_of_mosaic,
 )
 
@@ -57,6 +58,21 @@ def test_all_colours_at_once_are_those_one_by_one(pattern: str) -> None:
         for row, (left, right) in enumerate(columns):
             one_by_one = expected[:, first + row, left:right].T
             assert made[row, left:right].tobytes() == one_by_one.tobytes()
+
+
+@every_colour
+def test_the_covariance_of_noise_is_that_of_simulated_noise(colour: int) -> None:
+    noise = np.array([5.0, 8.0, 6.0])
+    shape = (1200, 1200)
+    deviations = np.zeros(shape)
+    for (row, column), name in zip(np.ndindex(2, 2), "GBRG", strict=True):
+        deviations[row::2, column::2] = noise["RGB".index(name)]
+    mosaic = np.random.default_rng(3).normal(0, deviations).astype(np.float32)
+    plane = colour_of_mosaic(mosaic, (0, shape[0]), shape, "GBRG", colour).astype(float)
+    expected = np.tensordot(noise**2, covariance_of_noise()[colour], axes=1)
+    for y, x in ((0, 0), (0, 1), (1, 1), (2, 0), (0, 3), (2, -1)):
+        moved = np.roll(plane, (y, x), axis=(0, 1))
+        assert (plane * moved).mean() == pytest.approx(expected[4 + y, 4 + x], abs=0.25)
 
 
 @every_pattern

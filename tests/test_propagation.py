@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from scripts.lightstack.alignment.transform import Transform
+from scripts.lightstack.colour.demosaicing import colour_of_mosaic
 from scripts.lightstack.simulator import Camera, Light, Night, make_sky, write_night
 from scripts.lightstack.sky.noise import noise_of_sky
 from scripts.lightstack.stacking.aligned import AlignedFrame
@@ -22,7 +25,6 @@ from scripts.lightstack.stacking.resampling import resample
 from tests.conftest import SMALL_SETTINGS, snakemake, write_settings
 
 SHAPE = (420, 500)
-BLOCK = 10
 SIX = MODES[:6]
 
 
@@ -79,10 +81,10 @@ def stacks_of_noise(
         yield combine(inner, SIX, weights=weights).images
 
 
-def on_large_scales(image: NDArray[np.float32]) -> float:
-    ny, nx = (length // BLOCK * BLOCK for length in image.shape)
-    blocks = image[:ny, :nx].reshape(ny // BLOCK, BLOCK, nx // BLOCK, BLOCK)
-    return float(blocks.mean(axis=(1, 3), dtype=float).var()) * BLOCK**2
+def on_large_scales(image: NDArray[np.float32], side: int = 10) -> float:
+    ny, nx = (length // side * side for length in image.shape)
+    blocks = image[:ny, :nx].reshape(ny // side, side, nx // side, side)
+    return float(blocks.mean(axis=(1, 3), dtype=float).var()) * side**2
 
 
 @pytest.mark.parametrize(
@@ -118,6 +120,56 @@ def test_every_stack_tells_how_interpolation_correlated_its_noise(kind: str, n: 
         assert made.factor > 1.15
     if kind == "whole":
         assert made.factor == pytest.approx(1)
+
+
+@pytest.mark.parametrize("colour", "RGB")
+@pytest.mark.parametrize(("kind", "n"), [("dithered", 8), ("turned", 6), ("scaled", 5)])
+def test_colours_tell_how_their_noise_is_correlated(kind: str, n: int, colour: str) -> None:
+    noise = {"R": 5.0, "G": 8.0, "B": 6.0}
+    cards: dict[str, Any] = {f"NOISEAD{name}": each for name, each in noise.items()} | {
+        f"SATURAT{colour}": 6e4
+    }
+    share = 0.5 if colour == "G" else 0.25
+    used = [
+        replace(frame, colour=colour, share=share)
+        for frame in frames(kind, n, MOSAIC="GRBG", **cards)
+    ]
+    deviations = np.zeros(SHAPE)
+    for (row, column), name in zip(np.ndindex(2, 2), "GRBG", strict=True):
+        deviations[row::2, column::2] = noise[name]
+    rng = np.random.default_rng(2)
+    values: dict[str, list[NDArray[np.float32]]] = {mode: [] for mode in SIX}
+    for _ in range(16):
+        cube = []
+        for frame in used:
+            mosaic = rng.normal(0, deviations).astype(np.float32)
+            number = "RGB".index(colour)
+            plane = colour_of_mosaic(mosaic, (0, SHAPE[0]), SHAPE, "GRBG", number)
+            cube.append(resample(plane, 0, frame.transform, (0, SHAPE[0])))
+        inner = np.ascontiguousarray(np.stack(cube)[:, 40:-40, 40:-40])
+        for mode, image in combine(inner, SIX).images.items():
+            values[mode].append(image)
+    made = propagate(used, np.ones(n))
+    for mode in SIX:
+        images = np.stack(values[mode])
+        images -= images.mean(axis=0)
+        large = np.sqrt(np.mean([on_large_scales(image, 30) for image in images]))
+        ratio = made.factor_of(mode, n)
+        tolerance = 0.05 if mode in ("mean", "median", "sigma_clip") else 0.12
+        assert large / images.std() == pytest.approx(ratio, rel=tolerance), mode
+        header = mode_header(
+            fits.Header(),
+            mode,
+            [Plane(used, np.ones(n), made)],
+            weighted_by="none",
+            sigma_clip=2.5,
+        )
+        assert header[f"NOISCOR{colour}"] == pytest.approx(ratio, abs=1e-4)
+        if mode == "mean" and kind != "scaled":
+            # What the cards say of light is what large scales show.
+            of_trials = large * np.sqrt(len(images) / (len(images) - 1))
+            assert of_trials == pytest.approx(header[f"NOISEAD{colour}"], rel=0.05)
+    assert made.factor > 1.4
 
 
 @pytest.mark.parametrize("n", range(1, 14))

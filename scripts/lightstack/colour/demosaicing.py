@@ -92,6 +92,35 @@ def colours_of_mosaic(
     return out
 
 
+def covariance_of_noise() -> NDArray[np.float64]:
+    """Tell how the noise of a mosaic's pixels goes on in the colours.
+
+    Returns
+    -------
+    (3, 3, 9, 9) ndarray of float64
+        For each colour that is made, and each colour of pixels that have noise of variance one:
+        the covariance of two pixels by how far they are apart, -4 … 4 along y and x, on average
+        over the places of the pattern.
+    """
+    size = 4 * REACH + 1
+    found = np.zeros((3, 3, size, size))
+    for row, column in np.ndindex(2, 2):
+        # Far enough from the border, on a place of each colour.
+        mosaic = np.zeros((4 * size, 4 * size), np.float32)
+        mosaic[2 * size + row, 2 * size + column] = 1
+        of = "RGB".index(REPRESENTATIVE[2 * row + column])
+        for colour, plane in enumerate(planes_of_mosaic(mosaic, REPRESENTATIVE)):
+            reach = 2 * REACH
+            near = plane[size:-size, size:-size].astype(np.float64)
+            for y, x in np.ndindex(size, size):
+                moved = np.roll(near, (y - reach, x - reach), axis=(0, 1))
+                found[colour, of, y, x] += (near * moved).sum() / 4
+    return found
+
+
+REPRESENTATIVE = "RGGB"
+"""Other patterns are this one, moved."""
+
 Place = tuple[int, int]
 
 

@@ -169,9 +169,11 @@ def mode_header(
         for plane, level in zip(planes, levels, strict=True):
             if plane.colour:
                 header[colour_card("SATURATE", plane.colour)] = (level, "[ADU] of one colour")
-    if not planes[0].colour:
-        factor = round(planes[0].propagation.factor_of(mode, len(planes[0].frames)), 4)
-        header["NOISCORR"] = (factor, "noise on large scales over that of pixels")
+    for plane in planes:
+        factor = round(plane.propagation.factor_of(mode, len(plane.frames)), 4)
+        of = {"": "", "R": ", red", "G": ", green", "B": ", blue"}[plane.colour]
+        card = colour_card("NOISCORR", plane.colour)
+        header[card] = (factor, "noise on large scales over that of pixels" + of)
     if mode in AVERAGES:
         header["WEIGHTS"] = (weighted_by, "weights of the frames")
         for plane in planes:

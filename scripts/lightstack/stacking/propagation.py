@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.alignment.transform import inside
-from scripts.lightstack.files.colour_file import colour_card
+from scripts.lightstack.colour.demosaicing import covariance_of_noise
+from scripts.lightstack.files.colour_file import COLOURS, colour_card
 from scripts.lightstack.raw.bayer import GREY_NOISE
 from scripts.lightstack.raw.values import first_number
 from scripts.lightstack.stacking.aligned import AlignedFrame
@@ -144,20 +145,30 @@ def propagate(frames: Sequence[AlignedFrame], weights: Floats) -> Propagation:
     chosen = most == most.max()
     seen = [each.at(chosen) for each in seen]
     noise = np.array([max(frame.noise, 1e-30) for frame in frames])
+    covariances = _covariances(frames)
     # Of the noise on large scales, over that of a pixel of the frame.
     large = np.array(
         [
             (GREY_NOISE**-2 if frame.is_grey_of_mosaic else 1) * frame.transform.scale**2
-            for frame in frames
+            if covariance is None
+            else covariance.sum() * frame.transform.scale**2
+            for frame, covariance in zip(frames, covariances, strict=True)
         ]
     )
     pixel = np.array(
         [
             each.variance_of(of_grey=frame.is_grey_of_mosaic).mean()
-            for each, frame in zip(seen, frames, strict=True)
+            if covariance is None
+            else each.variance_with(covariance).mean()
+            for each, frame, covariance in zip(seen, frames, covariances, strict=True)
         ]
     )
-    squares = np.array([each.squares.mean() for each in seen])
+    squares = np.array(
+        [
+            (each.squares if covariance is None else each.squares_with(covariance)).mean()
+            for each, covariance in zip(seen, covariances, strict=True)
+        ]
+    )
     factor, plain_factor = (
         math.sqrt((part * large).sum() / (part * pixel).sum())
         for part in ((weights * noise) ** 2, noise**2)
@@ -226,6 +237,44 @@ class _Seen(NamedTuple):
             near, far = self.weights[..., : TAPS - lag], self.weights[..., lag:]
             total += (2 if lag else 1) * (near * far).sum(axis=2) ** 2
         return np.asarray(total.prod(axis=1), np.float64)
+
+    def variance_with(self, covariance: Floats) -> Floats:
+        """(m,) variance of interpolated noise of this covariance (2 k + 1, 2 k + 1) of pixels."""
+        y, x = (self._shared(axis, len(covariance) // 2) for axis in (1, 0))
+        return np.asarray(np.einsum("mi,ij,mj->m", y, covariance, x), np.float64)
+
+    def squares_with(self, covariance: Floats) -> Floats:
+        """(m,) sum of its squared covariances with all neighbours."""
+        reach = len(covariance) // 2
+        far = TAPS - 1 + reach
+        lags = np.arange(-far, far + 1)[:, np.newaxis] - np.arange(-reach, reach + 1)
+        y, x = (self._shared(axis, far + reach)[:, lags + far + reach] for axis in (1, 0))
+        return np.asarray(((y @ covariance @ x.swapaxes(1, 2)) ** 2).sum(axis=(1, 2)), np.float64)
+
+    def _shared(self, axis: int, reach: int) -> Floats:
+        """(m, 2 reach + 1) what two places share of the weights, by how far they are apart."""
+        weights = self.weights[:, axis]
+        shared = np.zeros((len(weights), 2 * reach + 1))
+        for lag in range(-min(reach, TAPS - 1), min(reach, TAPS - 1) + 1):
+            near, far = weights[:, max(-lag, 0) : TAPS - max(lag, 0)], weights[:, max(lag, 0) :]
+            shared[:, reach + lag] = (near * far[:, : near.shape[1]]).sum(axis=1)
+        return shared
+
+
+def _covariances(frames: Sequence[AlignedFrame]) -> list[Floats | None]:
+    """Tell the covariance of the noise of a frame's pixels, where it was made of a mosaic's.
+
+    Its unit is the variance of the pixels that were measured; None where each pixel was.
+    """
+    if frames[0].share >= 1:
+        return [None] * len(frames)
+    by_colours, found = covariance_of_noise(), []
+    for frame in frames:
+        noise = [float(frame.header[colour_card("NOISEADU", colour)]) for colour in COLOURS]
+        own = COLOURS.index(frame.colour)
+        shares = np.square(noise) / noise[own] ** 2 if noise[own] > 0 else np.ones(len(COLOURS))
+        found.append(np.tensordot(shares, by_colours[own], axes=1))
+    return list(found)
 
 
 class _Master(NamedTuple):
