@@ -56,7 +56,7 @@ def make_frames(
             transform = Transform(matrix, SHAPE, SHAPE)
             frame = AlignedFrame(str(number), PixelFile(path), read_header(path), transform, 1.0)
             frames.setdefault(model, []).append(frame)
-    skies = match_skies(frames["plane"], 2)
+    (skies,) = match_skies([frames["plane"]], 2)
     frames["match"] = [
         replace(frame, sky=sky) for frame, sky in zip(frames["plane"], skies, strict=True)
     ]

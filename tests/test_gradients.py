@@ -45,7 +45,7 @@ def night(folder: Path, light: np.ndarray, count: int = 6, shift: int = 9) -> li
 
 
 def matched(frames: list[AlignedFrame], threads: int = 1) -> list[AlignedFrame]:
-    skies = match_skies(frames, threads)
+    (skies,) = match_skies([frames], threads)
     return [replace(frame, sky=sky) for frame, sky in zip(frames, skies, strict=True)]
 
 
@@ -100,4 +100,4 @@ def test_matched_stacks_are_the_same_for_any_threads_and_memory(tmp_path: Path) 
 
 def test_a_stack_without_data_has_no_sky(tmp_path: Path) -> None:
     frames = night(tmp_path, np.full(SHAPE, np.nan), count=2)
-    assert match_skies(frames) == [None, None]
+    assert match_skies([frames]) == [[None, None]]

@@ -227,34 +227,27 @@ def weights_by_noise(noise: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.maximum(noise, least) ** -2, np.float64)
 
 
-def fill_colours(
+def fill(
     planes: Sequence[Sequence[AlignedFrame]],
     rows: tuple[int, int],
     cubes: Sequence[NDArray[np.float32]],
-    threads: int,
-) -> None:
-    """Resample red, green and blue of all frames together, as `fill` does it for each."""
-    with ThreadPoolExecutor(threads) as pool:
-        colours, out = zip(*planes, strict=True), zip(*cubes, strict=True)
-        list(pool.map(AlignedFrame.fill_colours, colours, repeat(rows), out))
-
-
-def fill(
-    frames: Sequence[AlignedFrame],
-    rows: tuple[int, int],
-    cube: NDArray[np.float32],
     threads: int,
 ) -> None:
     """Resample all frames to rows ``(first, after last)`` of the reference's grid.
 
     Parameters
     ----------
-    frames : sequence of AlignedFrame
+    planes : sequence of sequences of AlignedFrame
+        The frames, or red, green and blue of each, which are resampled together.
     rows : (int, int)
-    cube : (n, n_rows, nx) ndarray of float32, C-contiguous
-        Gets their pixels [ADU of the stack]; NaN is no data.
+    cubes : sequence of (n, n_rows, nx) ndarrays of float32, C-contiguous
+        Get the pixels of the planes [ADU of the stack]; NaN is no data.
     threads : int
         How many threads to use; they change nothing but the time.
     """
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(AlignedFrame.fill, frames, repeat(rows), cube))
+        if len(planes) == 1:
+            list(pool.map(AlignedFrame.fill, planes[0], repeat(rows), cubes[0]))
+        else:
+            colours, out = zip(*planes, strict=True), zip(*cubes, strict=True)
+            list(pool.map(AlignedFrame.fill_colours, colours, repeat(rows), out))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.lightstack.stacking.aligned import AlignedFrame, fill, fill_colours
+from scripts.lightstack.stacking.aligned import AlignedFrame, fill
 from scripts.lightstack.stacking.combining import Combined, combine, count_type
 from scripts.lightstack.stacking.modes import CLIP_MODES, OF_THEIR_OWN, clip_mode
 from scripts.lightstack.stacking.resampling import source_rows
@@ -93,10 +93,7 @@ class Bands:
                 part[: len(frames) * (last - first) * nx].reshape(len(frames), -1, nx)
                 for part in pixels
             ]
-            if len(planes) == 1:
-                fill(frames, (first, last), values[0], threads)
-            else:
-                fill_colours(planes, (first, last), values[: len(planes)], threads)
+            fill(planes, (first, last), values[: len(planes)], threads)
             for number, plane in enumerate(planes):
                 options = {k: v for k, v in self._options[number].items() if k != "frame_noise"}
                 if (known := noise[number]) is not None:

@@ -54,23 +54,34 @@ ROUNDS = 200
 log = logging.getLogger(__name__)
 
 
-def match_skies(frames: Sequence[AlignedFrame], threads: int = 1) -> list[Surface | None]:
+def match_skies(
+    planes: Sequence[Sequence[AlignedFrame]], threads: int = 1
+) -> list[list[Surface | None]]:
     """Model the sky that each frame has left.
 
     Parameters
     ----------
-    frames : sequence of AlignedFrame
+    planes : sequence of sequences of AlignedFrame
+        The frames, or red, green and blue of each, which are resampled together.
     threads : int
         How many threads to use; they change nothing but the time.
 
     Returns
     -------
-    list of Surface or None
-        Over the grid of the stack [ADU of the stack]; None where there is nothing to fit it to.
+    list of lists of Surface or None
+        Of each plane, those of its frames, over the grid of the stack [ADU of the stack]; None
+        where there is nothing to fit it to.
     """
+    return [
+        _skies(plane, levels, cells)
+        for plane, (levels, cells) in zip(planes, _levels(planes, threads), strict=True)
+    ]
+
+
+def _skies(frames: Sequence[AlignedFrame], levels: Floats, cells: Cells) -> list[Surface | None]:
+    """Model what is left of the skies of a plane, from their levels (n, k) in cells."""
     shape = frames[0].transform.reference_shape
     noise = np.array([frame.noise for frame in frames])
-    levels, cells = _levels(frames, noise, threads)
     columns = terms(cells.x, cells.y, shape, HIGHEST_DEGREE)
     own, shared = _differences(levels, columns, weights_by_noise(noise))
     model = fit_sky(Cells(cells.grid, cells.x, cells.y, shared, cells.error), shape)
@@ -102,48 +113,64 @@ def read_skies(path: Path, shape: tuple[int, int], n_planes: int) -> list[list[S
     ]
 
 
-def _levels(frames: Sequence[AlignedFrame], noise: Floats, threads: int) -> tuple[Floats, Cells]:
+def _levels(planes: Sequence[Sequence[AlignedFrame]], threads: int) -> list[tuple[Floats, Cells]]:
     """Levels of all frames (n, k) in cells across the grid, NaN where a frame does not reach."""
-    ny, nx = frames[0].transform.reference_shape
-    affordable = MOST_BYTES // (len(frames) * nx * np.dtype(np.float32).itemsize)
+    n, (ny, nx) = len(planes[0]), planes[0][0].transform.reference_shape
+    noise = np.array([[frame.noise for frame in plane] for plane in planes])
+    affordable = MOST_BYTES // (len(planes) * n * nx * np.dtype(np.float32).itemsize)
     enough = min(max(ENOUGH // (BANDS * nx), ROWS[0]), ROWS[1])
     height = min(max(FEWEST_ROWS, affordable), enough, ny)
     starts = np.unique(np.linspace(0, ny - height, min(BANDS, ny // height)).astype(int)).tolist()
     n_columns = max(1, round(nx / CELL_COLUMNS))
     edges = np.linspace(0, nx, n_columns + 1).astype(int).tolist()
-    cube = np.empty((len(frames), height, nx), np.float32)
-    levels = np.full((len(frames), len(starts), n_columns), np.nan)
-    counts = np.ones((len(starts), n_columns))
-    limit = LIGHT * float(np.median(noise)) / np.sqrt(len(frames))
+    cubes = [np.empty((n, height, nx), np.float32) for _ in planes]
+    levels = np.full((len(planes), n, len(starts), n_columns), np.nan)
+    counts = np.ones((len(planes), len(starts), n_columns))
+    limits = LIGHT * np.median(noise, axis=1) / np.sqrt(n)
     for i, start in enumerate(starts):
-        fill(frames, (start, start + height), cube, threads)
-        reached = np.isfinite(cube)
-        number = reached.sum(axis=0)
-        mean = np.where(reached, cube, np.float32(0)).sum(axis=0) / np.maximum(number, 1)
-        for j, (left, right) in enumerate(pairwise(edges)):
-            there = number[:, left:right] > 0
-            if not there.any():
-                continue
-            light = mean[:, left:right]
-            stars = there & (light > np.median(light[there]) + limit)
-            dark = there & ~grown(grown(stars))
-            if dark.sum() < FEWEST * dark.size:
-                continue
-            values = cube[:, :, left:right][:, dark]
-            whole = np.isfinite(values).all(axis=1)
-            levels[whole, i, j] = np.median(values[whole], axis=1)
-            counts[i, j] = dark.sum()
+        fill(planes, (start, start + height), cubes, threads)
+        for k, (cube, limit) in enumerate(zip(cubes, limits, strict=True)):
+            levels[k, :, i], counts[k, i] = _levels_of_band(cube, edges, limit)
     y, x = np.meshgrid(
         np.array(starts) + (height - 1) / 2,
         (np.array(edges[1:]) + np.array(edges[:-1]) - 1) / 2,
         indexing="ij",
     )
-    flat = levels.reshape(len(frames), -1)
-    of_mean = np.sqrt(np.nansum(np.isfinite(flat) * noise[:, np.newaxis] ** 2, axis=0))
-    error = MEDIAN_ERROR * of_mean / np.maximum(np.isfinite(flat).sum(axis=0), 1)
-    error /= np.sqrt(counts.ravel())
-    cells = Cells((len(starts), n_columns), x.ravel(), y.ravel(), np.full(x.size, np.nan), error)
-    return flat, cells
+    found = []
+    for k in range(len(planes)):
+        flat = levels[k].reshape(n, -1)
+        of_mean = np.sqrt(np.nansum(np.isfinite(flat) * noise[k][:, np.newaxis] ** 2, axis=0))
+        error = MEDIAN_ERROR * of_mean / np.maximum(np.isfinite(flat).sum(axis=0), 1)
+        error /= np.sqrt(counts[k].ravel())
+        nothing = np.full(x.size, np.nan)
+        cells = Cells((len(starts), n_columns), x.ravel(), y.ravel(), nothing, error)
+        found.append((flat, cells))
+    return found
+
+
+def _levels_of_band(
+    cube: NDArray[np.float32], edges: Sequence[int], limit: float
+) -> tuple[Floats, Floats]:
+    """Levels (n, k) of frames in the cells of a band, and of how many pixels (k) they are."""
+    levels = np.full((len(cube), len(edges) - 1), np.nan)
+    counts = np.ones(len(edges) - 1)
+    reached = np.isfinite(cube)
+    number = reached.sum(axis=0)
+    mean = np.where(reached, cube, np.float32(0)).sum(axis=0) / np.maximum(number, 1)
+    for j, (left, right) in enumerate(pairwise(edges)):
+        there = number[:, left:right] > 0
+        if not there.any():
+            continue
+        light = mean[:, left:right]
+        stars = there & (light > np.median(light[there]) + limit)
+        dark = there & ~grown(grown(stars))
+        if dark.sum() < FEWEST * dark.size:
+            continue
+        values = cube[:, :, left:right][:, dark]
+        whole = np.isfinite(values).all(axis=1)
+        levels[whole, j] = np.median(values[whole], axis=1)
+        counts[j] = dark.sum()
+    return levels, counts
 
 
 def _differences(levels: Floats, columns: Floats, weights: Floats) -> tuple[Floats, Floats]:

@@ -162,7 +162,7 @@ class Stacked:
         matched = (
             read_skies(skies, shape, len(planes))
             if skies
-            else [match_skies(plane, threads) for plane in planes]
+            else [sky for part in stacked.parts for sky in match_skies(part, threads)]
         )
         return replace(stacked, planes=tuple(map(_beneath, planes, matched)))
 
@@ -197,6 +197,11 @@ class Stacked:
     def frames(self) -> Sequence[AlignedFrame]:
         """The frames to stack; if they have colours, their red."""
         return self.planes[0]
+
+    @property
+    def parts(self) -> Sequence[Sequence[Sequence[AlignedFrame]]]:
+        """Parts of the planes: what is in one is resampled together."""
+        return [self.planes] if self.together else [[plane] for plane in self.planes]
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -65,7 +65,7 @@ def measure_seeing_on_bands(
     cube = np.empty((len(frames), height, nx), np.float32)
     bands = []
     for start in np.linspace(0, ny - height, n_bands).astype(int).tolist():
-        fill(frames, (start, start + height), cube, threads)
+        fill([frames], (start, start + height), [cube], threads)
         light = find_centres(cube)
         bands.append(starlight(cube, *light, noise, linear, N_PIXELS // n_bands))
     pixels = Starlight(*(np.concatenate(part, axis=-1) for part in zip(*bands, strict=True)))
