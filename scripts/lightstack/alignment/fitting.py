@@ -223,10 +223,10 @@ def predicts_better(
     return stands_out(np.concatenate([gain(fold != k, fold == k) for k in range(5)]))
 
 
-def stands_out(gain: Floats) -> bool:
+def stands_out(gain: Floats, n_errors: float = N_ERRORS) -> bool:
     """Whether stars (n,) gain more by a richer model than chance gives them [squared errors]."""
     error = gain.std() / np.sqrt(len(gain))
-    return bool(gain.mean() > max(LEAST_GAIN, N_ERRORS * error))
+    return bool(gain.mean() > max(LEAST_GAIN, n_errors * error))
 
 
 def with_backward(transform: Transform) -> Transform:

@@ -18,6 +18,10 @@ Floats = NDArray[np.float64]
 
 FOLDS = 5
 
+N_ERRORS = 1.0
+"""By so many standard errors a plane has to gain. A small lean that chance made costs less than
+one that is missed (tuned: ``benchmarks/photometry_table.py``)."""
+
 FEWEST = 30
 """Stars to which a leaning factor is fitted: ten for each of its numbers."""
 
@@ -101,10 +105,11 @@ def _predicts_better(columns: Floats, difference: Floats) -> bool:
         return misfit(columns[:, :1], used, held) - misfit(columns, used, held)
 
     everything = np.ones(len(difference), bool)
-    if not stands_out(gain(everything, everything)):
+    if not stands_out(gain(everything, everything), N_ERRORS):
         return False
     fold = np.arange(len(difference)) % FOLDS
-    return stands_out(np.concatenate([gain(fold != k, fold == k) for k in range(FOLDS)]))
+    folds = [gain(fold != k, fold == k) for k in range(FOLDS)]
+    return stands_out(np.concatenate(folds), N_ERRORS)
 
 
 def _robust_fit(columns: Floats, values: Floats) -> Floats:
