@@ -118,8 +118,8 @@ def fresh_copy(night: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-def siril_script(cores: int) -> str:
-    """Write the commands that take Siril from the raw files to the stacks."""
+def siril_script(stacks: dict[str, str], cores: int) -> str:
+    """Write the commands that take Siril from the raw files to stacks made in these ways."""
     calibrate = "calibrate" if siril_version() >= (1, 2) else "preprocess"
     lines = [
         "requires 1.0.0",
@@ -135,7 +135,7 @@ def siril_script(cores: int) -> str:
         f"{calibrate} light -dark=../master",
         "seqsubsky pp_light 1",
         "register bkg_pp_light",
-        *(f"stack r_bkg_pp_light {how} -out=../{mode}" for mode, how in STACKS.items()),
+        *(f"stack r_bkg_pp_light {how} -out=../{mode}" for mode, how in stacks.items()),
     ]
     return "\n".join([*lines, ""])
 
@@ -149,7 +149,7 @@ def siril_version() -> tuple[int, ...]:
 def run_siril(folder: Path, case: Case, cores: int, *, watched: bool) -> Cost:
     """Stack the night with Siril, and make sure that it did all that it was asked for."""
     script = folder / "stack.ssf"
-    script.write_text(siril_script(cores))
+    script.write_text(siril_script(STACKS, cores))
     home = folder / "home"
     home.mkdir()
     environment = os.environ | {"XDG_CONFIG_HOME": str(home)}  # nobody's preferences

@@ -31,7 +31,7 @@ import sep
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from benchmarks.siril import SIRIL, siril_version
+from benchmarks.siril import SIRIL, siril_script
 from scripts.lightstack.detection.sources import detect, measure
 from scripts.lightstack.simulator import (
     GAIN_E_PER_ADU,
@@ -154,29 +154,13 @@ def stack_plainly(folder: Path) -> Iterator[tuple[str, Image]]:
 
 def stack_by_siril(folder: Path) -> Iterator[tuple[str, Image]]:
     """Let Siril stack the night."""
-    calibrate = "calibrate" if siril_version() >= (1, 2) else "preprocess"
     ways = {
         "mean": "rej 0 0 -norm=addscale",
         "median": "med -norm=addscale",
         "winsorized": "rej 3 3 -norm=addscale",
     }
-    lines = [
-        "requires 1.0.0",
-        "setext fit",
-        "set32bits",
-        "cd darkfield",
-        "link dark -out=../process",
-        "cd ../data",
-        "link light -out=../process",
-        "cd ../process",
-        "stack dark med -nonorm -out=../master",
-        f"{calibrate} light -dark=../master",
-        "seqsubsky pp_light 1",
-        "register bkg_pp_light",
-        *(f"stack r_bkg_pp_light {how} -out=../{mode}" for mode, how in ways.items()),
-    ]
     script = folder / "stack.ssf"
-    script.write_text("\n".join([*lines, ""]))
+    script.write_text(siril_script(ways, os.cpu_count() or 1))
     (folder / "home").mkdir()
     environment = os.environ | {"XDG_CONFIG_HOME": str(folder / "home")}
     subprocess.run(

@@ -91,11 +91,7 @@ def run(
     found.note(sha256)
     skies: dict[str, list[Subtracted]] = {colour: [] for colour in COLOURS}
     box = background_box if pattern is None else max(background_box // 2, SMALLEST_BOX)
-    how = {
-        "box": box,
-        "raw_step": found.step,
-        "background": background,
-    }
+    how = {"box": box, "raw_step": found.step, "background": background}
     greens = []
     for colour, plane in _planes(pixels, pattern):
         if pattern is not None and colour == "G" and background != "mesh":

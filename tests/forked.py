@@ -47,7 +47,7 @@ class Snakemake:
         """Run Snakemake in a folder; return its exit status, and all that it prints."""
         task = {"arguments": arguments, "folder": str(folder), "environment": environment}
         reading, writing = os.pipe()
-        with open(reading, encoding="utf-8") as printed:  # noqa: PTH123 - a descriptor
+        with os.fdopen(reading, encoding="utf-8") as printed:
             socket.send_fds(self._control, [json.dumps(task).encode()], [writing])
             os.close(writing)
             told = printed.read()

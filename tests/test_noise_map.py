@@ -1,5 +1,7 @@
 """Noise that varies over frames is told, and counts where values are clipped."""
 
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -38,7 +40,7 @@ def noted(noise: np.ndarray) -> fits.Header:
 
 def frame_of(header: fits.Header, matrix: np.ndarray) -> AlignedFrame:
     header["SATURATE"] = 6e4
-    return AlignedFrame("a", None, header, Transform(matrix, SHAPE, SHAPE), 1.0)  # type: ignore[arg-type]
+    return AlignedFrame("a", Mock(), header, Transform(matrix, SHAPE, SHAPE), 1.0)
 
 
 def test_noise_that_varies_is_told_all_over_the_frame() -> None:

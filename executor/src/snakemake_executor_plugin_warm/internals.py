@@ -158,8 +158,9 @@ def look_at_paths_once() -> None:
 
 def look_at_functions_once() -> None:
     """Keep which arguments a workflow's functions take, at which Snakemake looks for every job."""
-    for module in map(importlib.import_module, _ASKING_FOR_ARGUMENTS):
-        module.get_function_params = _arguments_of  # type: ignore[attr-defined]
+    for name in _ASKING_FOR_ARGUMENTS:
+        module: Any = importlib.import_module(name)
+        module.get_function_params = _arguments_of
 
 
 def _arguments_of(function: Callable[..., Any]) -> Any:

@@ -2,15 +2,13 @@
 
 import math
 import os
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.files.atomic import atomic_write
-from scripts.lightstack.files.table_file import stored_type
+from scripts.lightstack.files.table_file import stored_type, write_before_table
 from scripts.lightstack.job import JobError
 
 if TYPE_CHECKING:
@@ -43,22 +41,7 @@ def write_colours(
 
     # The cards need the shape alone: this array takes no memory.
     image = fits.PrimaryHDU(np.broadcast_to(np.float32(0), pixels.shape), header).header
-    image.set("EXTEND", True, after=f"NAXIS{pixels.ndim}")
-    stored, table = stars.astype(STAR.newbyteorder(">")), _table_header().copy()
-    table["NAXIS2"] = len(stored)
-    with atomic_write(path) as file:
-        for cards, data in ((image, pixels.astype(">f4")), (table, stored)):
-            file.write(cards.tostring().encode("ascii"))
-            file.write(data.data)
-            file.write(bytes(-data.nbytes % BLOCK))
-
-
-@cache
-def _table_header() -> "fits.Header":
-    """Header of a table of stars without any."""
-    from astropy.io import fits
-
-    return fits.BinTableHDU(np.empty(0, STAR), name="STARS").header
+    write_before_table(path, image, pixels.astype(">f4"), stars, "STARS")
 
 
 def read_stars(path: Path) -> NDArray[Any]:

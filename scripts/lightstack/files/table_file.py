@@ -26,23 +26,29 @@ def write_table(path: Path, table: NDArray[Any], cards: dict[str, Any]) -> None:
     from astropy.io import fits
 
     primary = fits.PrimaryHDU(header=fits.Header(list(cards.items()))).header
-    primary.set("EXTEND", True, after="NAXIS")
-    header = _columns(table.dtype).copy()
-    header["NAXIS2"] = len(table)
-    rows = table.astype(stored_type(header)).tobytes()
+    write_before_table(path, primary, np.empty(0, np.uint8), table)
+
+
+def write_before_table(
+    path: Path, header: "fits.Header", data: NDArray[Any], table: NDArray[Any], name: str = ""
+) -> None:
+    """Write primary data, in the byte order of FITS, and behind it a table of some name."""
+    header.set("EXTEND", True, after=f"NAXIS{header['NAXIS'] or ''}")
+    columns = _columns(table.dtype, name).copy()
+    columns["NAXIS2"] = len(table)
     with atomic_write(path) as file:
-        for part in (primary, header):
-            file.write(part.tostring().encode("ascii"))
-        file.write(rows)
-        file.write(bytes(-len(rows) % BLOCK))
+        for cards, part in ((header, data), (columns, table.astype(stored_type(columns)))):
+            file.write(cards.tostring().encode("ascii"))
+            file.write(part.data)
+            file.write(bytes(-part.nbytes % BLOCK))
 
 
 @cache
-def _columns(dtype: np.dtype[Any]) -> "fits.Header":
+def _columns(dtype: np.dtype[Any], name: str) -> "fits.Header":
     """Header of a table of this type without any row."""
     from astropy.io import fits
 
-    return fits.BinTableHDU(np.empty(0, dtype)).header
+    return fits.BinTableHDU(np.empty(0, dtype), name=name or None).header
 
 
 def read_table(path: Path) -> NDArray[Any]:
