@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.detection import smoothing
 from scripts.lightstack.detection.extraction import extract
 from scripts.lightstack.detection.moments import centred_moments, cores
 from scripts.lightstack.detection.sharpness import SHARPEST_STAR
@@ -49,9 +50,6 @@ SPREAD_OF_ONE = 0.05
 
 _NARROWEST_WINDOW = 1.0
 """Least width of the window [pixels]: in a narrower one too few pixels have weight."""
-
-_PIXELS_AT_A_TIME = 2**16
-"""How many are smoothed at a time: tuned by ``benchmarks/frame_steps.py``."""
 
 
 def detect(
@@ -97,7 +95,7 @@ def detect(
     mask = no_data if no_data.any() else None
     smoothed = data if mask is None else np.where(mask, np.float32(0), data)
     if smoothing_sigma > 0:
-        smoothed = _smoothed(smoothed, _gaussian_kernel(smoothing_sigma))
+        smoothed = smoothing.smoothed(smoothed, smoothing.gaussian_kernel(smoothing_sigma))
     found = extract(smoothed, np.float32(threshold_sigma * noise), minarea, mask)
     width = np.sqrt((found["a"] ** 2 + found["b"] ** 2) / 2)
     guesses = np.column_stack([found["x"], found["y"], width])
@@ -238,41 +236,3 @@ def _elongation_noise(
     light = flux * weighted / variance
     moment_noise = noise * np.sqrt(np.pi) * window**3 / (2 * light)
     return np.asarray(moment_noise * (variance / weighted) ** 2)
-
-
-def _smoothed(data: NDArray[np.float32], kernel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Correlate with a symmetric kernel along both axes; beyond the edge, its pixels go on.
-
-    As many rows at a time as stay in the processor's cache.
-    """
-    reach = len(kernel) // 2
-    ny, nx = data.shape
-    height = max(1, _PIXELS_AT_A_TIME // nx)
-    smoothed = np.empty_like(data)
-    for first in range(0, ny, height):
-        last = min(first + height, ny)
-        rows = np.arange(first - reach, last + reach).clip(0, ny - 1)
-        across = _correlated(data[rows], kernel)
-        padded = np.pad(across, ((0, 0), (reach, reach)), mode="edge")
-        smoothed[first:last] = _correlated(padded.T, kernel).T
-    return smoothed
-
-
-def _correlated(values: NDArray[np.float32], kernel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Correlate the first axis with a symmetric kernel where all of it fits in."""
-    reach = len(kernel) // 2
-    n = len(values) - 2 * reach
-    total: NDArray[np.float32] = values[reach : reach + n] * kernel[reach]
-    pair = np.empty_like(total)
-    for k in range(reach, 0, -1):
-        np.add(values[reach - k : reach - k + n], values[reach + k : reach + k + n], out=pair)
-        pair *= kernel[reach + k]
-        total += pair
-    return total
-
-
-def _gaussian_kernel(sigma: float) -> NDArray[np.float32]:
-    """Return weights of a Gaussian out to 4 sigma, with a sum of one."""
-    reach = int(4 * sigma + 0.5)
-    kernel = np.array([math.exp(-0.5 * (x / sigma) ** 2) for x in range(-reach, reach + 1)])
-    return np.asarray(kernel / kernel.sum(), np.float32)
