@@ -63,11 +63,10 @@ def snakemake(
 
     A fork has imported Snakemake already: see `forked`. What has to start anew does not.
     """
-    where = ("--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder))
-    arguments = (*where, "--cores", str(cores), *arguments)
+    arguments = (*command_line(folder, cores), *arguments)
     environment = {**os.environ, **(env or {})}
     if forked and not under:
-        return Run(folder, *forked_snakemake().run([*arguments], folder, environment))
+        return Run(folder, *forked_snakemake().run(arguments, folder, environment))
     done = subprocess.run(
         [*under, sys.executable, "-m", "snakemake", *arguments],
         stdout=subprocess.PIPE,
@@ -78,6 +77,12 @@ def snakemake(
         cwd=folder,
     )
     return Run(folder, done.returncode, done.stdout)
+
+
+def command_line(folder: Path, cores: int = 2) -> tuple[str, ...]:
+    """Return the arguments of Snakemake that run the workflow in a folder."""
+    where = ("--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder))
+    return (*where, "--cores", str(cores))
 
 
 @cache

@@ -19,31 +19,44 @@ import pytest
 from snakemake.persistence.file import FilePersistence
 
 from scripts.lightstack.planning.recovery import RECORDS, frame_mb, lack_of_space, record_of
-from scripts.lightstack.simulator import make_night
-from tests.conftest import ROOT, SMALL_SETTINGS, Run, snakemake, write_settings
+from tests.conftest import (
+    ROOT,
+    Run,
+    command_line,
+    forked_snakemake,
+    snakemake,
+)
+from tests.forked import Running
 
 SMALL_NIGHT = Callable[..., Path]
 
 
-Start = Callable[[Path], subprocess.Popen[bytes]]
+AnyRun = subprocess.Popen[bytes] | Running
+Start = Callable[..., AnyRun]
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start runs, each in a process group of its own; none outlives the test."""
-    runs: list[subprocess.Popen[bytes]] = []
+    """Start runs, each in a session of its own; none outlives the test."""
+    runs: list[AnyRun] = []
 
-    def start(folder: Path) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-        command += ["--directory", str(folder), "--cores", "2"]
+    def start(folder: Path, *, forked: bool = True) -> AnyRun:
+        run: AnyRun
+        arguments = command_line(folder)
         with (folder / "output.txt").open("wb") as output:
-            run = subprocess.Popen(
-                command,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                cwd=folder,
-            )
+            if forked:
+                environment = {**os.environ}
+                run = forked_snakemake().start(
+                    arguments, folder, environment, output.fileno(), new_session=True
+                )
+            else:
+                run = subprocess.Popen(
+                    [sys.executable, "-m", "snakemake", *arguments],
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    cwd=folder,
+                )
         runs.append(run)
         return run
 
@@ -52,7 +65,7 @@ def start() -> Iterator[Start]:
         kill(run)
 
 
-def kill(run: subprocess.Popen[bytes]) -> None:
+def kill(run: AnyRun) -> None:
     """Kill a run and all its jobs at once."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(run.pid, signal.SIGKILL)
@@ -67,7 +80,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.01)
 
 
-def has_written(folder: Path, pattern: str, run: subprocess.Popen[bytes]) -> bool:
+def has_written(folder: Path, pattern: str, run: AnyRun) -> bool:
     """Whether a run has written such a file, or has ended."""
     return any(folder.glob(pattern)) or run.poll() is not None
 
@@ -92,14 +105,19 @@ def test_a_run_killed_at_twenty_moments_ends_in_the_same_bytes(
 ) -> None:
     rng = random.Random(1)
     folder = small_night("killed 0")
-    for moment in range(20):
+    n_killed = 0
+    while n_killed < 20:
         run = start(folder)
-        time.sleep(rng.uniform(0.8, 5))
+        wait_for(partial(has_written, folder, ".snakemake/locks/*", run))
+        time.sleep(rng.uniform(0, 1.5))  # as long as it works where it has two cores
         finished = run.poll() is not None
         kill(run)
         if finished:
             assert repaired(folder) == undisturbed
-            folder = small_night(f"killed {moment}")
+            folder = small_night(f"killed {n_killed}")
+        else:
+            n_killed += 1
+            assert snakemake(folder, "--unlock").returncode == 0
     assert repaired(folder) == undisturbed
 
 
@@ -142,7 +160,7 @@ def test_a_killed_job_is_done_again(
     assert after.results == undisturbed
 
 
-def jobs_of(run: subprocess.Popen[bytes]) -> list[psutil.Process]:
+def jobs_of(run: AnyRun) -> list[psutil.Process]:
     """Return the processes of a run that work for others: forks of forks, without own children."""
     with contextlib.suppress(psutil.NoSuchProcess):
         main = psutil.Process(run.pid)
@@ -182,25 +200,15 @@ def damage(path: Path, rng: random.Random) -> None:
     path.write_bytes(rng.choice([b"", content[: whole // 2], content[: whole - 1], bytes(whole)]))
 
 
-@pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = tmp_path_factory.mktemp("once") / "night"
-    make_night(folder, shape=(200, 300), n_lights=5, n_stars=150, seed=4)
-    write_settings(folder, **SMALL_SETTINGS)
-    run = snakemake(folder)
-    assert run.returncode == 0, run.output
-    return run
-
-
 @pytest.fixture
-def finished(once: Run, tmp_path: Path) -> Run:
+def finished(small_run: Run, tmp_path: Path) -> Run:
     """Return a copy of a finished run, to be damaged."""
-    return replace(once, folder=shutil.copytree(once.folder, tmp_path / "night"))
+    return replace(small_run, folder=shutil.copytree(small_run.folder, tmp_path / "night"))
 
 
 @pytest.mark.parametrize("left", [0.0, 0.5])
 def test_files_of_all_kinds_are_made_again_when_damaged(
-    once: Run, finished: Run, left: float
+    small_run: Run, finished: Run, left: float
 ) -> None:
     for name in (
         "work/cleaned/light_0001.fits",
@@ -219,10 +227,10 @@ def test_files_of_all_kinds_are_made_again_when_damaged(
     run = snakemake(finished.folder)
     assert run.returncode == 0, run.output
     assert "Traceback" not in run.output
-    assert run.results == once.results
+    assert run.results == small_run.results
 
 
-def test_a_process_that_only_plans_changes_nothing(once: Run, finished: Run) -> None:
+def test_a_process_that_only_plans_changes_nothing(small_run: Run, finished: Run) -> None:
     folder = finished.folder
     snakemake(folder, "--dry-run")  # the caches know the copies now
     (folder / "work" / "quality" / "light_0001.json").write_bytes(b"")
@@ -245,7 +253,7 @@ def test_a_process_that_only_plans_changes_nothing(once: Run, finished: Run) -> 
         if mode == "--dry-run":
             files = "work/quality/light_0001.json, results/frames.csv"
             assert f"unfinished or damaged, and to be made again: {files}" in run.output
-    assert snakemake(folder).results == once.results
+    assert snakemake(folder).results == small_run.results
     assert not list((folder / "work").rglob("*.part"))
 
 
@@ -253,10 +261,10 @@ def name_of_record(path: str) -> str:
     return Path(record_of(path)).name
 
 
-def test_a_deleted_output_folder_comes_back(once: Run, finished: Run) -> None:
+def test_a_deleted_output_folder_comes_back(small_run: Run, finished: Run) -> None:
     shutil.rmtree(finished.folder / "data_cleaned")
     run = snakemake(finished.folder)
-    assert run.results == once.results
+    assert run.results == small_run.results
     assert "stack_frames" not in run.output
 
 
@@ -272,16 +280,16 @@ def test_what_other_programs_leave_is_no_obstacle(finished: Run) -> None:
     assert [path.read_text() for path in junk] == ["junk"] * 6
 
 
-def test_an_accepted_frame_that_was_deleted_comes_back(once: Run, finished: Run) -> None:
+def test_an_accepted_frame_that_was_deleted_comes_back(small_run: Run, finished: Run) -> None:
     (finished.folder / "data_cleaned" / "light_0001.fits").unlink()
     run = snakemake(finished.folder)
-    assert run.results == once.results
+    assert run.results == small_run.results
     assert "stack_frames" not in run.output
 
 
 def test_interrupting_leaves_nothing_behind(small_night: SMALL_NIGHT, start: Start) -> None:
     folder = small_night()
-    run = start(folder)
+    run = start(folder, forked=False)
     wait_for(lambda: any(folder.glob("work/cleaned/*.fits")))
     os.killpg(run.pid, signal.SIGINT)
     assert run.wait(30) != 0
