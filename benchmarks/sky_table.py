@@ -8,7 +8,9 @@ Simulated frames of 1024 x 1536 pixels, 800 ADU of sky with a random gradient, 9
 electrons per ADU. The first table has a Gaussian nebula in the middle: what share of its light is
 left within its FWHM, and the error of the sky in blocks of 128 pixels [ADU, root mean square], for
 each model (mean of the trials). The second has the noise that is measured, over the true one: also
-of a mosaic made grey, and where a flat has raised corners that had 0.4 of the light.
+of a mosaic made grey, and where a flat has raised corners that had 0.4 of the light. The third has
+the error of the mesh beside which stars are sought, made of pixels and of averages of 2 x 2: its
+scatter and mean over the noise of a pixel.
 """
 
 import argparse
@@ -27,7 +29,7 @@ from scripts.lightstack.simulator import (
     digitize,
     make_sky,
 )
-from scripts.lightstack.sky.mesh import mesh_of
+from scripts.lightstack.sky.mesh import mesh_of, subtract_mesh
 from scripts.lightstack.sky.noise import noise_in_cells, noise_of_sky
 from scripts.lightstack.sky.noise_map import noise_surface
 from scripts.lightstack.sky.surface import N_TERMS, Surface
@@ -154,9 +156,37 @@ def of_map(rng: np.random.Generator, light: Image) -> str:
     return f"{ratio.min():.2f} to {ratio.max():.2f}"
 
 
+def print_meshes(trials: int) -> None:
+    """Print the errors of meshes."""
+    print("| stars | FWHM | of pixels: scatter | mean | of 2 x 2: scatter | mean |")
+    print("|---|---|---|---|---|---|")
+    rng = np.random.default_rng(3)
+    for n_stars in (0, 900, 5000, 20_000):
+        for fwhm in (2.2, 3.2, 5.0) if n_stars else (0,):
+            errors = [errors_of_meshes(rng, n_stars, fwhm) for _ in range(trials)]
+            cells = [f"{error:.3f}" for error in np.mean(errors, axis=0)]
+            print(f"| {n_stars} | {fwhm or ''} |", " | ".join(cells), "|")
+
+
+def errors_of_meshes(rng: np.random.Generator, n_stars: int, fwhm: float) -> list[float]:
+    """Give scatter and mean of the error of the mesh of pixels, and of that of 2 x 2."""
+    sky = gradient(rng, 2)
+    stars = starlight(rng, n_stars, fwhm) if n_stars else np.float32(0)
+    frame = exposed(rng, sky + stars)
+    of_pixels, of_squares = frame.copy(), frame.copy()
+    mesh_of(of_pixels, 64, 1.0).subfrom(of_pixels)
+    subtract_mesh(of_squares, 64, 1.0)
+    noise = float(np.median(np.sqrt(sky / GAIN_E_PER_ADU + READ_NOISE_ADU**2 + 1 / 12)))
+    errors = [(frame - cleaned - sky) / noise for cleaned in (of_pixels, of_squares)]
+    return [float(value) for error in errors for value in (error.std(), error.mean())]
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=4)
-    print_light(parser.parse_args().trials)
+    n_trials = parser.parse_args().trials
+    print_light(n_trials)
     print()
     print_noise()
+    print()
+    print_meshes(n_trials)

@@ -18,7 +18,7 @@ from scripts.lightstack.raw.exposure import (
     exposure_of,
 )
 from scripts.lightstack.raw.image import UnusableFrameError
-from scripts.lightstack.sky.mesh import mesh_of
+from scripts.lightstack.sky.mesh import subtract_mesh
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -75,7 +75,7 @@ def run(
         return
     cleaned = read_frame(frame)
     if cleaned.header.get("SKYMODEL", "mesh") != "mesh":
-        mesh_of(cleaned.data, background_box, cleaned.header["SKYSTEP"]).subfrom(cleaned.data)
+        subtract_mesh(cleaned.data, background_box, cleaned.header["SKYSTEP"])
     data = repaired(cleaned.data)
     try:
         guesses = detect(
