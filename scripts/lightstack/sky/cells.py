@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.compiling import compiled
 from scripts.lightstack.sky.masks import grown
 from scripts.lightstack.sky.noise import noise_of_sky
 from scripts.lightstack.sky.surface import Surface
@@ -124,25 +125,37 @@ class Bins:
         return np.where(grown(masked), np.float32(np.nan), self._values)
 
 
+@compiled
 def _binned(data: NDArray[np.float32]) -> NDArray[np.float32]:
     """Average squares of pixels, of those that have data; NaN where fewer than half have."""
-    shape = [max(1, n // BIN) for n in data.shape]
-    data = data[: shape[0] * BIN, : shape[1] * BIN]
-    known = np.isfinite(data)
-    if known.all():
-        return _summed(data) / np.float32(min(BIN, data.shape[0]) * min(BIN, data.shape[1]))
-    number = _summed(known.astype(np.float32))
-    total = _summed(np.where(known, data, np.float32(0)))
-    enough = number >= BIN**2 / 2
-    return np.where(enough, total / np.maximum(number, 1), np.float32(np.nan))
+    height, width = min(BIN, data.shape[0]), min(BIN, data.shape[1])
+    bins = np.empty((data.shape[0] // height, data.shape[1] // width), np.float32)
+    line = np.empty(data.shape[1], np.float32)
+    for j in range(bins.shape[0]):
+        rows = data[j * height : (j + 1) * height]
+        line[:] = rows[0]
+        for k in range(1, height):
+            for x in range(line.size):
+                line[x] += rows[k, x]
+        for i in range(bins.shape[1]):
+            total = line[i * width]
+            for k in range(1, width):
+                total += line[i * width + k]
+            bins[j, i] = total / np.float32(height * width)
+            if not np.isfinite(total):
+                bins[j, i] = _mean_of_known(rows[:, i * width : (i + 1) * width])
+    return bins
 
 
-def _summed(data: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Add up squares of pixels."""
-    lines = data[::BIN].copy()
-    for k in range(1, min(BIN, len(data))):
-        lines += data[k::BIN]
-    squares = lines[:, ::BIN].copy()
-    for k in range(1, min(BIN, data.shape[1])):
-        squares += lines[:, k::BIN]
-    return squares
+@compiled
+def _mean_of_known(square: NDArray[np.float32]) -> np.float32:
+    """Average the pixels that have data; NaN where fewer than half have."""
+    total, number = np.float32(0), 0
+    for x in range(square.shape[1]):
+        of_column = np.float32(0)
+        for y in range(square.shape[0]):
+            if np.isfinite(square[y, x]):
+                of_column += square[y, x]
+                number += 1
+        total += of_column
+    return total / np.float32(number) if 2 * number >= square.size else np.float32(np.nan)

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.compiling import compiled
+
 Floats = NDArray[np.float64]
 
 HIGHEST_DEGREE = 3
 
 N_TERMS = (1, 3, 6, 10)
 """Terms of a surface, by its degree."""
-
-_PIXELS_AT_A_TIME = 2**16
-"""Few enough for a processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -48,22 +47,53 @@ class Surface:
 
     def rows(self, first: int, last: int) -> NDArray[np.float32]:
         """Evaluate rows `first` to `last`, the latter not included: (last - first, nx)."""
-        ny, nx = self.shape
-        along_x, along_y = _legendre(np.arange(nx), nx), _legendre(np.arange(first, last), ny)
-        lines = [np.zeros(nx) for _ in along_y]
-        for coefficient, (i, j) in zip(self.coefficients, _powers(self.degree), strict=True):
-            lines[j] += coefficient * along_x[i]
-        rows = np.zeros((last - first, nx), np.float32)
-        for line, column in zip(lines[: self.degree + 1], along_y, strict=False):
-            rows += column.astype(np.float32)[:, np.newaxis] * line.astype(np.float32)
-        return rows
+        return _rows(*self._lines(first, last))
 
     def subtract_from(self, data: NDArray[np.float32]) -> None:
         """Subtract from the image, in place."""
-        height = max(1, _PIXELS_AT_A_TIME // self.shape[1])
-        for first in range(0, self.shape[0], height):
-            rows = data[first : first + height]
-            rows -= self.rows(first, first + len(rows))
+        _subtract(data, *self._lines(0, self.shape[0]))
+
+    def _lines(self, first: int, last: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Give lines along x and along y, whose products add up: (n, nx) and (n, ny)."""
+        ny, nx = self.shape
+        along_x, along_y = _legendre(np.arange(nx), nx), _legendre(np.arange(first, last), ny)
+        lines = np.zeros((self.degree + 1, nx))
+        for coefficient, (i, j) in zip(self.coefficients, _powers(self.degree), strict=True):
+            lines[j] += coefficient * along_x[i]
+        columns = np.stack(along_y[: self.degree + 1])
+        return lines.astype(np.float32), columns.astype(np.float32)
+
+
+@compiled
+def _rows(lines: NDArray[np.float32], columns: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Add up the products of lines along x and along y: (ny, nx)."""
+    rows = np.empty((columns.shape[1], lines.shape[1]), np.float32)
+    for y in range(len(rows)):
+        _add_up(lines, columns[:, y], rows[y])
+    return rows
+
+
+@compiled
+def _subtract(
+    data: NDArray[np.float32], lines: NDArray[np.float32], columns: NDArray[np.float32]
+) -> None:
+    """Subtract the products of lines along x and along y, in place."""
+    row = np.empty(data.shape[1], np.float32)
+    for y in range(data.shape[0]):
+        _add_up(lines, columns[:, y], row)
+        for x in range(row.size):
+            data[y, x] -= row[x]
+
+
+@compiled
+def _add_up(
+    lines: NDArray[np.float32], factors: NDArray[np.float32], row: NDArray[np.float32]
+) -> None:
+    """Put the sum of lines, each with its factor, into a row."""
+    row[:] = 0
+    for k in range(factors.size):
+        for x in range(row.size):
+            row[x] += factors[k] * lines[k, x]
 
 
 def terms(x: Floats, y: Floats, shape: tuple[int, int], degree: int) -> Floats:
