@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from numba.core.caching import _CacheLocator
 
 from scripts.lightstack.files.records import read_csv
 from scripts.lightstack.simulator import Night, make_night
 from tests.forked import Snakemake
+from tests.stacking import cut, stack
 
 # Containers often set it, and each process would compile all modules of the workflow anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -94,15 +96,29 @@ def forked_snakemake() -> Snakemake:
 
 
 def copy_checkout(target: Path) -> None:
-    """Copy what a run needs, but for caches: other tests write there meanwhile."""
+    """Copy what a run needs, and what Python and Numba have compiled of it so far."""
     target.mkdir()
     for name in ("Snakefile", "rules", "scripts", "profiles", "config", "envs"):
         source = ROOT / name
         if source.is_dir():
-            caches = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(source, target / name, ignore=caches)
+            shutil.copytree(source, target / name, ignore=unfinished)
         else:
             shutil.copyfile(source, target / name)
+    package = Path("scripts", "lightstack")
+    for room in {path.parent for path in (ROOT / package).rglob("*.py")}:
+        # Numba knows a folder by its whole path.
+        names = (str(path / "a.py") for path in (room, target / room.relative_to(ROOT)))
+        here, there = map(_CacheLocator.get_suitable_cache_subpath, names)
+        for kept in (target / package / "__pycache__").glob(f"compiled-*/{here}"):
+            kept.rename(kept.with_name(there))
+
+
+def unfinished(folder: str, names: list[str]) -> list[str]:
+    """Choose what other tests are writing meanwhile: its name changes when it is whole."""
+    if "__pycache__" not in Path(folder).parts:
+        return []
+    whole = (".pyc", ".nbi", ".nbc", "codes.json")
+    return [name for name in names if not name.endswith(whole) and "." in name]
 
 
 def planned_jobs(run: Run) -> dict[str, int]:
@@ -137,6 +153,20 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Night]:
     night = make_night(folder, shape=(640, 960), n_stars=450, seed=11)
     write_settings(folder, min_star_count=80, threshold_sigma=5, minarea=5)
     return snakemake(folder, forked=False), night
+
+
+@pytest.fixture(scope="session")
+def stacks(
+    simulated: tuple[Run, Night], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """Stack the simulated night in all modes."""
+    return stack(simulated[0].folder, tmp_path_factory.mktemp("stacks"))
+
+
+@pytest.fixture(scope="session")
+def corner(simulated: tuple[Run, Night], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy the simulated night, with a corner of its reference: soon stacked, but in two bands."""
+    return cut(simulated[0].folder, tmp_path_factory.mktemp("corner") / "night", (200, 400))
 
 
 def make_small_night(folder: Path, **settings: object) -> Path:

@@ -1,6 +1,7 @@
 """The stack does not depend on how it is computed, and says what it is."""
 
-import shutil
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,12 +14,10 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 from scipy.stats import spearmanr
 
-from scripts import join_bands, measure_frames, stack_band, stack_frames
 from scripts.lightstack import modules
 from scripts.lightstack.alignment.transform import Transform
-from scripts.lightstack.files.frame_file import Frame, PixelFile, read_frame, write_frame
+from scripts.lightstack.files.frame_file import PixelFile, read_frame
 from scripts.lightstack.files.records import read_json, write_json
-from scripts.lightstack.files.wholeness import is_whole
 from scripts.lightstack.job import JobError
 from scripts.lightstack.planning.recipes import Recipes
 from scripts.lightstack.planning.stack_memory import stack_memory
@@ -36,119 +35,54 @@ from scripts.lightstack.stacking.seeing import linear_below, measure_seeing_on_b
 from scripts.lightstack.stacking.thumbnails import Thumbnail
 from scripts.lightstack.stacking.times import exposed, in_header
 from tests.conftest import ROOT, Run
-
-
-def stack(run: Run, out: Path, alignment: Path | None = None, **options: Any) -> dict[str, Path]:
-    alignment = alignment or run.folder / "results" / "alignment.json"
-    frames = read_json(alignment)["frames"]
-    cleaned = {name: run.folder / "work" / "cleaned" / f"{name}.fits" for name in frames}
-    stacks = {mode: out / f"stack_{mode}.fits" for mode in MODES}
-    settings: dict[str, Any] = {
-        "sigma_clip": 2.5,
-        "weights": "none",
-        "stack_memory_mb": 1000,
-        "threads": 1,
-        "group": "",
-        "members": list(frames),
-    }
-    thumbnails = out / "work" / "thumbnails.fits"
-    stack_frames.run(alignment, cleaned, stacks, thumbnails, **{**settings, **options})
-    return stacks
+from tests.stacking import assert_same_products, cut, stack, stack_in_bands
 
 
 @pytest.fixture(scope="module")
-def stacks(
-    simulated: tuple[Run, Night], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Path]:
-    return stack(simulated[0], tmp_path_factory.mktemp("stacks"))
+def corner_stacks(corner: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return stack(corner, tmp_path_factory.mktemp("stacks"))
+
+
+@pytest.fixture(scope="module")
+def weighted(corner: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return stack(corner, tmp_path_factory.mktemp("weighted"), weights="noise")
 
 
 @pytest.mark.parametrize(
     "options", [{"threads": 3}, {"stack_memory_mb": 2}, {"threads": 2, "stack_memory_mb": 7}]
 )
 def test_threads_and_memory_change_no_byte(
-    simulated: tuple[Run, Night],
-    stacks: dict[str, Path],
-    tmp_path: Path,
-    options: dict[str, Any],
+    corner: Path, corner_stacks: dict[str, Path], tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    others = stack(simulated[0], tmp_path, **options)
+    assert fits.getheader(corner_stacks["noise_clip"])["PSFMATCH"]
+    others = stack(corner, tmp_path, **options)
     for mode in MODES:
-        assert others[mode].read_bytes() == stacks[mode].read_bytes(), mode
-
-
-def stack_in_bands(
-    run: Run, out: Path, count: int, alignment: Path | None = None, *, uncertainty: bool = False
-) -> None:
-    """Stack as the jobs of a cluster do."""
-    alignment = alignment or run.folder / "results" / "alignment.json"
-    cleaned = {name: run.folder / "work" / "cleaned" / f"{name}.fits" for name in run.ledger}
-    stacks = {mode: out / f"stack_{mode}.fits" for mode in MODES}
-    how: dict[str, Any] = {
-        "sigma_clip": 2.5,
-        "weights": "none",
-        "uncertainty": uncertainty,
-        "threads": 2,
-    }
-    skies, seeing = out / "work" / "skies.fits", out / "work" / "seeing.fits"
-    bands = [out / "work" / f"{number}.fits" for number in range(1, count + 1)]
-    group: dict[str, Any] = {"group": "", "members": list(read_json(alignment)["frames"])}
-    measure_frames.run(alignment, cleaned, skies, seeing, modes=MODES, **group, **how)
-    how["skies"] = skies
-    for number, band in enumerate(bands, 1):
-        stack_band.run(
-            alignment,
-            cleaned,
-            seeing,
-            band,
-            number=number,
-            count=count,
-            modes=list(MODES),
-            stack_memory_mb=3,
-            **group,
-            **how,
-        )
-        assert is_whole(str(band))
-    thumbnails = out / "work" / "thumbnails.fits"
-    join_bands.run(alignment, cleaned, seeing, bands, stacks, thumbnails, **group, **how)
-
-
-def assert_same_products(stacks: dict[str, Path], folder: Path) -> None:
-    for path in [*stacks.values(), stacks["mean"].with_name("work") / "thumbnails.fits"]:
-        other = folder / path.relative_to(stacks["mean"].parent)
-        assert other.read_bytes() == path.read_bytes(), path.name
+        assert others[mode].read_bytes() == corner_stacks[mode].read_bytes(), mode
 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_bands_of_several_jobs_give_the_bytes_of_one(
-    simulated: tuple[Run, Night], stacks: dict[str, Path], tmp_path: Path, count: int
+    corner: Path,
+    corner_stacks: dict[str, Path],
+    tmp_path: Path,
+    count: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stack_in_bands(simulated[0], tmp_path, count)
-    assert_same_products(stacks, tmp_path)
-
-
-def test_bands_without_rows_change_nothing(simulated: tuple[Run, Night], tmp_path: Path) -> None:
-    """Nine bands of a reference of which seven rows are left."""
-    strip = Run(tmp_path / "strip", 0, "")
-    shutil.copytree(simulated[0].folder / "results", strip.folder / "results")
-    shutil.copytree(simulated[0].folder / "work" / "cleaned", strip.folder / "work" / "cleaned")
-    reference = read_json(strip.folder / "results" / "alignment.json")["reference"]
-    path = strip.folder / "work" / "cleaned" / f"{reference}.fits"
-    whole = read_frame(path)
-    write_frame(path, Frame(whole.data[:7].copy(), whole.header, whole.saturated[:7].copy()))
-    stacks = stack(strip, tmp_path / "at once")
-    assert fits.getdata(stacks["mean"]).shape == (7, 960)
-    stack_in_bands(strip, tmp_path / "in bands", 9)
-    assert_same_products(stacks, tmp_path / "in bands")
-
-
-def test_the_bands_do_not_match_the_skies_again(
-    simulated: tuple[Run, Night], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    """And none of them matches the skies again."""
     matched = Mock(wraps=match_skies)
     monkeypatch.setattr(products, "match_skies", matched)
-    stack_in_bands(simulated[0], tmp_path, 3)
+    stack_in_bands(corner, tmp_path, count)
+    assert_same_products(corner_stacks, tmp_path)
     assert matched.call_count == 1
+
+
+def test_bands_without_rows_change_nothing(corner: Path, tmp_path: Path) -> None:
+    """Nine bands of a reference of which seven rows are left."""
+    strip = cut(corner, tmp_path / "strip", (7, 400))
+    stacks = stack(strip, tmp_path / "at once")
+    assert fits.getdata(stacks["mean"]).shape == (7, 400)
+    stack_in_bands(strip, tmp_path / "in bands", 9)
+    assert_same_products(stacks, tmp_path / "in bands")
 
 
 def test_what_cannot_be_stacked_is_told_by_the_job_that_joins(
@@ -157,19 +91,20 @@ def test_what_cannot_be_stacked_is_told_by_the_job_that_joins(
     alignment = tmp_path / "alignment.json"
     write_json(alignment, {"reference": "a", "frames": {}, "problem": "Fewer than two frames."})
     with pytest.raises(JobError, match="Fewer than two frames"):
-        stack_in_bands(simulated[0], tmp_path, 2, alignment)
+        stack_in_bands(simulated[0].folder, tmp_path, 2, alignment)
     made = sorted(path.name for path in (tmp_path / "work").iterdir())
     assert made == ["1.fits", "2.fits", "seeing.fits", "skies.fits"]
 
 
-def test_bands_that_do_not_fit_are_named(simulated: tuple[Run, Night], tmp_path: Path) -> None:
-    stack_in_bands(simulated[0], tmp_path, 2)
+def test_bands_that_do_not_fit_are_named(corner: Path, tmp_path: Path) -> None:
+    strip = cut(corner, tmp_path / "strip", (8, 400))
+    stack_in_bands(strip, tmp_path, 2)
     band = tmp_path / "work" / "2.fits"
-    with pytest.raises(JobError, match=r"1\.fits have 320 of 640 rows"):
-        list(joined([band.with_name("1.fits")], 640))
+    with pytest.raises(JobError, match=r"1\.fits have 4 of 8 rows"):
+        list(joined([band.with_name("1.fits")], 8))
     band.write_bytes(band.read_bytes()[:-5000])
     with pytest.raises(JobError, match=r"2\.fits is damaged"):
-        list(joined([band], 640))
+        list(joined([band], 8))
 
 
 def test_bands_fit_the_machine(
@@ -259,15 +194,17 @@ def test_the_level_of_saturated_pixels_is_known(simulated: tuple[Run, Night]) ->
 
 
 def test_weights_follow_the_noise_before_resampling(
-    simulated: tuple[Run, Night], stacks: dict[str, Path], tmp_path: Path
+    corner_stacks: dict[str, Path], weighted: dict[str, Path]
 ) -> None:
-    weighted = stack(simulated[0], tmp_path, weights="noise")
     for mode in ("median", "max", "min", "std"):
-        np.testing.assert_array_equal(fits.getdata(weighted[mode]), fits.getdata(stacks[mode]))
+        same = fits.getdata(corner_stacks[mode])
+        np.testing.assert_array_equal(fits.getdata(weighted[mode]), same)
     header = fits.getheader(weighted["mean"])
     assert header["WEIGHTS"] == "noise"
-    sky = np.abs(fits.getdata(stacks["median"])) < 20
-    plain, noise = (np.nanstd(fits.getdata(path["mean"])[sky]) for path in (stacks, weighted))
+    sky = np.abs(fits.getdata(corner_stacks["median"])) < 20
+    plain, noise = (
+        np.nanstd(fits.getdata(path["mean"])[sky]) for path in (corner_stacks, weighted)
+    )
     assert noise < plain
 
 
@@ -282,7 +219,7 @@ def test_a_stack_of_one_is_refused(simulated: tuple[Run, Night], tmp_path: Path)
     alignment = tmp_path / "alignment.json"
     write_json(alignment, {"reference": "a", "frames": {}, "problem": "Fewer than two frames."})
     with pytest.raises(JobError, match="Fewer than two frames"):
-        stack(simulated[0], tmp_path, alignment)
+        stack(simulated[0].folder, tmp_path, alignment)
     assert not list(tmp_path.glob("stack_*"))
 
 
@@ -326,47 +263,49 @@ def test_noise_and_gain_follow_the_size_of_the_pixels() -> None:
     assert frame.gain == pytest.approx(2 / (1.5 / 0.64))
 
 
-def test_the_recipe_has_the_modules_that_a_stack_loads(
-    simulated: tuple[Run, Night], tmp_path: Path
-) -> None:
+def test_the_recipe_has_the_modules_that_a_stack_loads(corner: Path, tmp_path: Path) -> None:
     """Those of a mode that is not asked for are in neither."""
-    results, cleaned = simulated[0].folder / "results", simulated[0].folder / "work" / "cleaned"
+    results, cleaned = corner / "results", corner / "work" / "cleaned"
+    # What is outside of the package is imported once.
     command = """if True:
-        import json, sys
+        import json, os, sys
         from pathlib import Path
-        from scripts import join_bands, measure_frames, stack_band, stack_frames
-        alignment, cleaned, out, uncertainty, *modes = sys.argv[1:]
+        import astropy.io.fits, numba, scipy.ndimage, scipy.spatial, sep
+        alignment, cleaned, out, cases = sys.argv[1:]
         names = json.loads(Path(alignment).read_text())["frames"]
-        stack_frames.run(
-            Path(alignment),
-            {name: Path(cleaned, f"{name}.fits") for name in names},
-            {mode: Path(out, f"stack_{mode}.fits") for mode in modes},
-            Path(out, "work", "thumbnails.fits"),
-            group="", members=list(names),
-            sigma_clip=2.5, weights="none", uncertainty=uncertainty == "True",
-            stack_memory_mb=1000, threads=1,
-        )
-        files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-        print(*(file for file in files if file), sep="\\n")
+        for modes, uncertainty in json.loads(cases):
+            if os.fork():
+                assert os.wait()[1] == 0
+                continue
+            from scripts import join_bands, measure_frames, stack_band, stack_frames
+            stack_frames.run(
+                Path(alignment),
+                {name: Path(cleaned, f"{name}.fits") for name in names},
+                {mode: Path(out, f"stack_{mode}.fits") for mode in modes},
+                Path(out, "work", "thumbnails.fits"),
+                group="", members=list(names),
+                sigma_clip=2.5, weights="none", uncertainty=uncertainty,
+                stack_memory_mb=1000, threads=1,
+            )
+            files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+            Path(out, f"loaded by {modes[-1]}").write_text("\\n".join(filter(None, files)))
+            break
     """
-    loaded = {}
-    for modes, uncertainty in (
+    cases = (
         (["mean"], False),
         (["mean", "winsorized"], False),
         (["noise_clip"], False),
         (["proper"], False),
         (["mean", "median"], True),
-    ):
+    )
+    arguments = [str(results / "alignment.json"), str(cleaned), str(tmp_path), json.dumps(cases)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    command_line = [sys.executable, "-c", command, *arguments]
+    subprocess.run(command_line, cwd=ROOT, env=environment, check=True)
+    loaded = {}
+    for modes, uncertainty in cases:
         settings = {"modes": modes, "color": "gray", "uncertainty": uncertainty}
-        arguments = [
-            str(results / "alignment.json"),
-            str(cleaned),
-            str(tmp_path),
-            str(uncertainty),
-        ]
-        arguments += modes
-        run = [sys.executable, "-c", command, *arguments]
-        told = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        told = (tmp_path / f"loaded by {modes[-1]}").read_text()
         package = ROOT / "scripts" / "lightstack"
         paths = {Path(line) for line in told.splitlines() if Path(line).is_relative_to(package)}
         loaded[modes[-1]] = {path for path in paths if path.name != "__init__.py"}
@@ -383,10 +322,8 @@ def test_the_recipe_has_the_modules_that_a_stack_loads(
     assert loaded["mean"] < loaded["noise_clip"]
 
 
-def test_the_last_good_stacks_are_set_aside_for_a_failure(
-    simulated: tuple[Run, Night], tmp_path: Path
-) -> None:
-    good = {path.name: path.read_bytes() for path in stack(simulated[0], tmp_path).values()}
+def test_the_last_good_stacks_are_set_aside_for_a_failure(corner: Path, tmp_path: Path) -> None:
+    good = {path.name: path.read_bytes() for path in stack(corner, tmp_path).values()}
     (tmp_path / "preview.png").write_text("the preview")
     (tmp_path / "previous").mkdir()
     (tmp_path / "previous" / "notes.txt").write_text("mine")
@@ -394,11 +331,11 @@ def test_the_last_good_stacks_are_set_aside_for_a_failure(
     write_json(alignment, {"reference": "a", "frames": {}, "problem": "Fewer than two frames."})
     for _ in range(2):
         with pytest.raises(JobError):
-            stack(simulated[0], tmp_path, alignment)
+            stack(corner, tmp_path, alignment)
         left = {path.name: path.read_bytes() for path in (tmp_path / "previous").iterdir()}
         assert left == good | {"preview.png": b"the preview", "notes.txt": b"mine"}
         assert not list(tmp_path.glob("stack_*"))
-    stack(simulated[0], tmp_path)
+    stack(corner, tmp_path)
     assert [path.name for path in (tmp_path / "previous").iterdir()] == ["notes.txt"]
 
 
@@ -417,9 +354,8 @@ def test_readers_find_out_that_a_stack_is_damaged(stacks: dict[str, Path], tmp_p
         assert hdus[-1].verify_datasum() == 0
 
 
-def test_a_stack_lists_its_frames(simulated: tuple[Run, Night], tmp_path: Path) -> None:
+def test_a_stack_lists_its_frames(simulated: tuple[Run, Night], weighted: dict[str, Path]) -> None:
     rows = [row for row in simulated[0].ledger.values() if row["status"] == "stacked"]
-    weighted = stack(simulated[0], tmp_path, weights="noise")
     table, plain = (fits.getdata(weighted[mode], "FRAMES") for mode in ("mean", "median"))
     assert list(table["NAME"]) == [row["frame"] for row in rows]
     assert list(table["SHA256"]) == [row["sha256"] for row in rows]

@@ -35,14 +35,12 @@ from scripts.lightstack.stacking.propagation import propagate
 from scripts.lightstack.stacking.resampling import resample, resample_variance
 from scripts.lightstack.stacking.uncertainty import INTERPOLATED, _shot_noise, gains_by_darks
 from tests.conftest import Run
-from tests.test_stack_frames import stack, stack_in_bands
+from tests.stacking import stack, stack_in_bands
 
 
 @pytest.fixture(scope="module")
-def stacks(
-    simulated: tuple[Run, Night], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Path]:
-    return stack(simulated[0], tmp_path_factory.mktemp("stacks"), uncertainty=True)
+def corner_stacks(corner: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return stack(corner, tmp_path_factory.mktemp("stacks"), uncertainty=True)
 
 
 @pytest.mark.parametrize(("n", "kind"), [(6, "plain"), (6, "flat")])
@@ -115,7 +113,7 @@ def test_the_error_of_weights_clipping_and_what_is_shared() -> None:
 def test_stacks_have_the_extension_and_else_the_bytes_of_before(
     simulated: tuple[Run, Night], stacks: dict[str, Path], tmp_path: Path
 ) -> None:
-    without = stack(simulated[0], tmp_path)
+    without, stacks = stacks, stack(simulated[0].folder, tmp_path, uncertainty=True)
     for mode in MODES:
         with fits.open(stacks[mode], checksum=True) as hdus, fits.open(without[mode]) as others:
             names = [hdu.name for hdu in hdus]
@@ -137,30 +135,28 @@ def test_stacks_have_the_extension_and_else_the_bytes_of_before(
             assert np.median(error[coverage == 2]) > 1.8 * np.median(error[sky])
 
 
-def test_astropy_takes_it_for_the_standard_error(stacks: dict[str, Path]) -> None:
-    image = CCDData.read(stacks["mean"])
+def test_astropy_takes_it_for_the_standard_error(corner_stacks: dict[str, Path]) -> None:
+    path = corner_stacks["mean"]
+    image = CCDData.read(path)
     assert image.uncertainty.uncertainty_type == "std"
-    np.testing.assert_array_equal(image.uncertainty.array, fits.getdata(stacks["mean"], "UNCERT"))
+    np.testing.assert_array_equal(image.uncertainty.array, fits.getdata(path, "UNCERT"))
 
 
 @pytest.mark.parametrize("options", [{"threads": 3}, {"stack_memory_mb": 3}])
 def test_threads_and_memory_change_no_byte(
-    simulated: tuple[Run, Night],
-    stacks: dict[str, Path],
-    tmp_path: Path,
-    options: dict[str, Any],
+    corner: Path, corner_stacks: dict[str, Path], tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    others = stack(simulated[0], tmp_path, uncertainty=True, **options)
+    others = stack(corner, tmp_path, uncertainty=True, **options)
     for mode in MODES:
-        assert others[mode].read_bytes() == stacks[mode].read_bytes(), mode
+        assert others[mode].read_bytes() == corner_stacks[mode].read_bytes(), mode
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("tmp")]
 
 
 def test_bands_of_several_jobs_give_the_bytes_of_one(
-    simulated: tuple[Run, Night], stacks: dict[str, Path], tmp_path: Path
+    corner: Path, corner_stacks: dict[str, Path], tmp_path: Path
 ) -> None:
-    stack_in_bands(simulated[0], tmp_path, 3, uncertainty=True)
-    for path in stacks.values():
+    stack_in_bands(corner, tmp_path, 3, uncertainty=True)
+    for path in corner_stacks.values():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
 
 

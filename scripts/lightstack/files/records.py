@@ -1,4 +1,8 @@
-"""The JSON and CSV files that the steps hand to each other."""
+"""The JSON and CSV files that the steps hand to each other.
+
+CSV is read by Python's own module: a frame may have the name 0012, and astropy takes twice as long
+if it is told that all is text (85 ms for 2,000 frames, against 45), and half a second to import.
+"""
 
 import csv
 import json
