@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.compiling import compiled
+
 SIDE = 9
 """Side of the squares in whose middle noise is measured, which have little light [pixels]."""
 
@@ -120,8 +122,8 @@ def noise_in_cells(
     n_darkest = int(DARKEST * light.shape[1])
     if n_darkest < FEWEST:
         return nothing
-    limit = np.partition(light, n_darkest, axis=1)[:, [n_darkest]]
-    known = np.isfinite(limit[:, 0])
+    limit = np.partition(light, n_darkest, axis=1)[:, n_darkest]
+    known = np.isfinite(limit)
     if not known.any():
         return nothing
     light, limit = light[known], limit[known]
@@ -150,14 +152,24 @@ def _ratio(finest: Floats, fine: Floats) -> float:
     return math.sqrt((next(of_both) + TINY) / (next(of_both) + TINY))
 
 
+@compiled
 def _of_darkest(contrasts: Floats, light: Floats, limit: Floats, n_darkest: int) -> Floats:
-    """Find the standard deviation (m, 1) of the contrasts where there is least light."""
-    darkest = np.where(light <= limit, np.abs(contrasts), np.float32(np.inf))
+    """Find the standard deviation (m,) of the contrasts where there is least light."""
+    found = np.empty(len(light), np.float32)
     rank = int(WITHIN_SIGMA * n_darkest)
-    sigma = np.partition(darkest, rank, axis=1)[:, [rank]]
-    return _clipped(darkest, darkest < np.inf, sigma)
+    darkest = np.empty(light.shape[1], np.float32)
+    for cell in range(len(light)):
+        n = 0
+        for k in range(light.shape[1]):
+            if light[cell, k] <= limit[cell]:
+                darkest[n] = np.abs(contrasts[cell, k])
+                n += 1
+        sizes = darkest[:n]
+        found[cell] = _clipped(sizes, sizes, np.inf, np.sort(sizes)[rank])
+    return found
 
 
+@compiled
 def _of_light_below(
     contrasts: Floats, light: Floats, limit: Floats, sigma: Floats, of_light: float
 ) -> Floats:
@@ -166,24 +178,31 @@ def _of_light_below(
     Parameters
     ----------
     contrasts, light : (m, k) ndarray of float32
-    limit, sigma : (m, 1) ndarray of float32
+    limit, sigma : (m,) ndarray of float32
         What the darkest have of light at most; a first standard deviation.
     of_light : float
         Standard deviation of the light over that of the contrasts.
     """
-    sizes = np.abs(contrasts)
-    for _ in range(4):
-        sigma = _clipped(sizes, light <= limit + np.float32(of_light) * sigma, sigma)
-    return np.asarray(sigma[:, 0])
+    found = sigma.copy()
+    sizes = np.empty(light.shape[1], np.float32)
+    for cell in range(len(light)):
+        for k in range(sizes.size):
+            sizes[k] = np.abs(contrasts[cell, k])
+        for _ in range(4):
+            most = limit[cell] + np.float32(of_light) * found[cell]
+            found[cell] = _clipped(sizes, light[cell], most, found[cell])
+    return found
 
 
-def _clipped(sizes: Floats, chosen: NDArray[np.bool_], sigma: Floats) -> Floats:
-    """Find the standard deviation (m, 1) of the chosen ones without what is far off."""
-    chosen = chosen & (sizes <= CLIP * sigma)
-    number = chosen.sum(axis=1, keepdims=True)
-    squares = np.where(chosen, sizes, np.float32(0)) ** 2
-    mean = squares.sum(axis=1, keepdims=True) / number
-    return np.asarray(np.sqrt(mean / CLIPPED_VARIANCE) * (1 + 0.5 / number), np.float32)
+@compiled
+def _clipped(sizes: Floats, light: Floats, most: float, sigma: float) -> float:
+    """Find the standard deviation of those with no more light, without what is far off."""
+    total, number = 0.0, 0
+    for k in range(sizes.size):
+        chosen = light[k] <= most and sizes[k] <= CLIP * sigma
+        total += np.float64(sizes[k]) ** 2 if chosen else 0.0
+        number += chosen
+    return math.sqrt(total / number / CLIPPED_VARIANCE) * (1 + 0.5 / number)
 
 
 def _share(contrast: Contrast, correlation: tuple[float, ...]) -> float:
@@ -198,37 +217,57 @@ def _share(contrast: Contrast, correlation: tuple[float, ...]) -> float:
     return math.sqrt(variance)
 
 
+@compiled
 def _light(data: Floats, top: NDArray[np.intp]) -> Floats:
     """All light in squares with these top rows; infinite where it is unknown."""
-    columns = data[top]
-    for k in range(1, SIDE):
-        columns += data[top + k]
-    width = columns.shape[1] - SIDE + 1
-    light = columns[:, :width].copy()
-    for k in range(1, SIDE):
-        light += columns[:, k : k + width]
-    light[~np.isfinite(light)] = np.inf
+    light = np.empty((top.size, data.shape[1] - SIDE + 1), np.float32)
+    columns = np.empty(data.shape[1], np.float32)
+    for j in range(top.size):
+        columns[:] = data[top[j]]
+        for k in range(1, SIDE):
+            _add(data[top[j] + k], np.float32(1), columns)
+        light[j] = columns[: light.shape[1]]
+        for k in range(1, SIDE):
+            _add(columns[k:], np.float32(1), light[j])
+        for i in range(light.shape[1]):
+            light[j, i] = light[j, i] if np.isfinite(light[j, i]) else np.float32(np.inf)
     return light
 
 
 def _filtered(data: Floats, top: NDArray[np.intp], contrast: Contrast) -> Floats:
     """Contrasts in the middle of squares with these top rows, of a variance of one pixel's."""
-    along_y, along_x = (
-        [np.float32(weight / math.sqrt(np.dot(weights, weights))) for weight in weights]
-        for weights in contrast
-    )
-    first = (SIDE - len(along_y)) // 2
-    rows = np.zeros((len(top), data.shape[1]), np.float32)
-    for k, weight in enumerate(along_y, first):
-        if weight:
-            rows += weight * data[top + k]
-    width = data.shape[1] - SIDE + 1
-    first = (SIDE - len(along_x)) // 2
-    result = np.zeros((len(top), width), np.float32)
-    for k, weight in enumerate(along_x, first):
-        if weight:
-            result += weight * rows[:, k : k + width]
+    return _correlated(data, top, *(_normed(weights) for weights in contrast))
+
+
+def _normed(weights: tuple[int, ...]) -> Floats:
+    """Scale weights to the variance of one pixel, in the middle of `SIDE` of them."""
+    norm = math.sqrt(np.dot(weights, weights))
+    padded = np.zeros(SIDE, np.float32)
+    first = (SIDE - len(weights)) // 2
+    padded[first : first + len(weights)] = [weight / norm for weight in weights]
+    return padded
+
+
+@compiled
+def _correlated(data: Floats, top: NDArray[np.intp], along_y: Floats, along_x: Floats) -> Floats:
+    """Correlate with weights along y and then along x."""
+    result = np.zeros((top.size, data.shape[1] - SIDE + 1), np.float32)
+    row = np.empty(data.shape[1], np.float32)
+    for j in range(top.size):
+        row[:] = 0
+        for k in range(SIDE):
+            if along_y[k]:
+                _add(data[top[j] + k], along_y[k], row)
+        for k in range(SIDE):
+            if along_x[k]:
+                _add(row[k:], along_x[k], result[j])
     return result
+
+
+@compiled
+def _add(values: Floats, weight: np.float32, total: Floats) -> None:
+    for i in range(total.size):
+        total[i] += weight * values[i]
 
 
 def _in_cells(values: Floats, cell: int, apart: int) -> tuple[Floats, NDArray[np.float64]]:
