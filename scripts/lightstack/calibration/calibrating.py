@@ -161,7 +161,9 @@ def calibrate(
         region = central_region(image.data.shape, debug_region)
         data = image.data[region]
         check_usable(data)
-        saturated = (image.peak[region] >= level) & ~np.isnan(data)
+        saturated = image.peak[region] >= level
+        if image.peak is not image.data:
+            saturated &= ~np.isnan(data)
         opened = _opened(masters, mirrored, fits_extension, sections, weights, unread)
         if any(each.pixels.shape != image.data.shape for each in opened.values()):
             raise JobError(f"{raw}: it had another shape when the run began: run again.")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.calibration.suspicions import harms, sampling, suspicions
 
-BAND_ROWS = 64
+BAND_ROWS = 32
 """Rows of a dark that are in memory at a time; a multiple of `SAMPLING`."""
 
 SAMPLING = 8

@@ -281,5 +281,7 @@ def _fill(file: BufferedReader, pixels: NDArray[np.float32]) -> None:
 
 def _runs(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Find the starts and lengths (n, 2) of the runs of True."""
-    edges = np.flatnonzero(np.diff(flags, prepend=False, append=False))
-    return np.column_stack([edges[::2], edges[1::2] - edges[::2]])
+    places = np.flatnonzero(flags)
+    starts = places[np.diff(places, prepend=-2) > 1]
+    ends = places[np.diff(places, append=flags.size + 1) > 1] + 1
+    return np.column_stack([starts, ends - starts])

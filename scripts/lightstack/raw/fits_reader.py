@@ -53,7 +53,8 @@ MAX_PARTS = 1_000
 MAX_EXPANDED_BYTES = 16 * MAX_PIXELS
 """Where the image of a gzipped file begins, at most: a few bytes can expand to terabytes."""
 
-BAND_PIXELS = 1 << 21
+BAND_PIXELS = 1 << 17
+"""Rows of so many pixels stay in a processor's cache while they are scaled."""
 
 _PIXEL_TYPES = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
@@ -363,7 +364,13 @@ class _Scaling:
                 out[...] = raw.astype(np.float64) * self.scale + self.zero
         if raw.dtype.kind in "iu" and self.blank is not None:
             out[raw == self.blank] = np.nan
-        out[~np.isfinite(out)] = np.nan
+        if not self._are_finite(raw.dtype):
+            out[~np.isfinite(out)] = np.nan
+
+    def _are_finite(self, stored: np.dtype[Any]) -> bool:
+        """Whether all numbers of a type become finite pixels."""
+        largest = abs(self.scale) * 2.0 ** (8 * stored.itemsize) + abs(self.zero)
+        return bool(stored.kind in "iu" and largest < np.finfo(np.float32).max)
 
 
 def _read_pixels(

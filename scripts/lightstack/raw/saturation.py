@@ -47,10 +47,11 @@ def pile_up(peak: NDArray[np.float32], step: float) -> float | None:
     beneath = max(BENEATH * top, LEAST_BENEATH * step)
     if not 0 < beneath < top < np.inf:
         return None
-    near = peak[peak >= top - beneath]
-    count = int(np.count_nonzero(near == top))
-    fewest = FEWEST_OF_BITS if _is_top_of_converter(top) else FEWEST
-    return top if count >= max(fewest, RISE * (near.size - count)) else None
+    count = int(np.count_nonzero(peak == top))
+    if count < (FEWEST_OF_BITS if _is_top_of_converter(top) else FEWEST):
+        return None
+    n_beneath = int(np.count_nonzero(peak >= top - beneath)) - count
+    return top if count >= RISE * n_beneath else None
 
 
 def _is_top_of_converter(value: float) -> bool:
