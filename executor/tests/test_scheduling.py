@@ -1,9 +1,14 @@
 """In which order jobs start, and that each gets what it asks for."""
 
+import sys
 from pathlib import Path
 
 import pytest
 from harness import Workflow
+from snakemake import iocontainers
+from snakemake.iocontainers import Params
+
+from snakemake_executor_plugin_warm import internals
 
 NOTE = """
 with open("order.txt", "a") as file:
@@ -247,3 +252,57 @@ def test_functions_are_asked_once_for_their_arguments(folder: Path, executor: st
     ]
     asked = int(result.read("asked.txt").split()[1])
     assert asked == 1 if executor == "warm" else asked >= 9
+
+
+PARAMETERS = """
+import numpy as np
+
+rule all:
+    input: "table", "plain"
+
+rule table:
+    output: "table"
+    params: 3, array=np.arange(3), word="a"
+    script: "tell.py"
+
+rule plain:
+    output: "plain"
+    params: 3, settings={"a": [1, 2.5], "b": None}, word="a"
+    script: "tell.py"
+"""
+
+TELL = """
+params = snakemake.params
+kinds = [type(value).__name__ for value in params]
+with open(snakemake.output[0], "w") as file:
+    file.write(f"{kinds} {params[0]} {params.word} {params.get('settings')}")
+"""
+
+
+def test_parameters_of_all_kinds_reach_the_script(folder: Path) -> None:
+    workflow = Workflow(folder, {"Snakefile": PARAMETERS, "tell.py": TELL})
+    result = workflow.run()
+    assert result.status == 0, result.messages
+    assert result.read("table") == "['int', 'ndarray', 'str'] 3 a None"
+    settings = "{'a': [1, 2.5], 'b': None}"
+    assert result.read("plain") == f"['int', 'dict', 'str'] 3 a {settings}"
+
+
+def test_tables_are_not_looked_for_among_plain_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    sought: list[str] = []
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, *_: object) -> None:
+            sought.append(name)
+
+    monkeypatch.setattr(iocontainers.Snakemake, "_safely_store_params", internals._store_params)
+    monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
+    for name in ("pandas", "polars"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    holder = iocontainers.Snakemake.__new__(iocontainers.Snakemake)
+    holder._safely_store_params(Params(fromdict={"settings": {"a": 1}, "word": "b"}))
+    assert sought == []
+    assert holder.params.settings == {"a": 1}
+    holder._safely_store_params(Params(fromdict={"path": Path("c")}))
+    assert {"pandas", "polars"} <= set(sought)

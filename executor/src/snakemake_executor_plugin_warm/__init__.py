@@ -77,6 +77,7 @@ class ExecutorSettings(ExecutorSettingsBase):
         internals.collect_less_garbage()
         internals.look_at_paths_once()
         internals.look_at_functions_once()
+        internals.store_plain_params_as_they_are()
         if internals.is_first_run(sys.argv[1:]):
             self.early = self.nursery()
             self.early.start(os.environ | ONE_THREAD, internals.script_output())

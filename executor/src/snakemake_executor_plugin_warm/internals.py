@@ -55,6 +55,7 @@ __all__ = [
     "obstacle",
     "run_wrapper",
     "script_output",
+    "store_plain_params_as_they_are",
     "warn",
     "without_shadow",
 ]
@@ -77,6 +78,7 @@ _LETTERS = re.compile(r"-\w*[DSlnt]")
 _SHELL_MODULE: Any = importlib.import_module("snakemake.shell")
 _SOURCES: Any = importlib.import_module("snakemake.sourcecache")
 _BENCHMARKS: Any = importlib.import_module("snakemake.benchmark")
+_CONTAINERS: Any = importlib.import_module("snakemake.iocontainers")
 
 _QUIET_SHELLS = frozenset({"bash", "dash", "sh"})
 _BASH_PREFIX = ["set", "-euo", "pipefail;"]
@@ -174,6 +176,27 @@ def _arguments_of(function: Callable[..., Any]) -> Any:
 _ASKING_FOR_ARGUMENTS = ("snakemake.common", "snakemake.jobs", "snakemake.rules")
 _find_arguments: Any = importlib.import_module("snakemake.common").get_function_params
 _known_arguments_of = functools.lru_cache(maxsize=1000)(_find_arguments)
+
+
+def store_plain_params_as_they_are() -> None:
+    """Do not look for pandas and polars where no parameter can be one of their tables.
+
+    Snakemake does so for every job, and where they are not installed, the search fails each time.
+    """
+    _CONTAINERS.Snakemake._safely_store_params = _store_params
+
+
+def _store_params(holder: Any, params: Any) -> None:
+    """Do what `snakemake.iocontainers.Snakemake` does with the parameters of a job."""
+    if all(type(value).__module__ == "builtins" for value in params):
+        holder._params_store = _CONTAINERS.Params(toclone=list(params))
+        holder._params_store._take_names(params._get_names())
+        holder._params_types = {}
+    else:
+        _convert_params(holder, params)
+
+
+_convert_params: Any = _CONTAINERS.Snakemake._safely_store_params
 
 
 class Queue:
