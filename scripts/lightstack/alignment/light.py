@@ -17,6 +17,8 @@ from scripts.lightstack.linear import least_squares
 Floats = NDArray[np.float64]
 
 FOLDS = 5
+"""Of a cross-validation, as Breiman & Spector advise (1992, International Statistical Review 60,
+291)."""
 
 N_ERRORS = 1.0
 """By so many standard errors a plane has to gain. A small lean that chance made costs less than

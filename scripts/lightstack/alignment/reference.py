@@ -33,10 +33,12 @@ SAME_EXPOSURE = 1.1
 """Exposures within this factor are the same: shutters and clocks differ in the last digits."""
 
 WELL_PLACED = 0.9
-"""Share of the best overlap with the others that the best frame has, at least."""
+"""Share of the best overlap with the others that the best frame has, at least: a tenth of the sky
+may be lost for the deepest frame."""
 
 GRID = 32
-"""Points along either side of the sky on which overlaps are counted."""
+"""Points along either side of the sky on which overlaps are counted: they are 3 % apart, a third
+of what may be lost."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ BINNED = 2.0
 """Ratio of pixel scales that is looked for between images of one size."""
 
 LARGEST_FACTOR = 8.0
-"""Ratio of the sizes of two images that may be that of their pixels."""
+"""Ratio of the sizes of two images that may be that of their pixels: few cameras bin by more."""
 
 
 class View(NamedTuple):

@@ -13,7 +13,8 @@ FEWEST_FOR_MEAN = 5
 """With fewer, a median leaves out what a mean with so few values cannot tell."""
 
 CLIPPED_FROM = 3.0
-"""Values further from the median than this x the scatter are left out."""
+"""Values further from the median than this x the scatter are left out, which are 0.3 % of a normal
+distribution's."""
 
 TYPICAL_SHARE = 0.98
 """Share of a row's pixels that tell its scatter: the others may be hit by cosmic rays."""
@@ -22,18 +23,20 @@ WITHIN_SHARE = 2.326
 """Standard deviations within which that share of a normal distribution lies."""
 
 MAD_TO_SIGMA = 1.4826
+"""Standard deviation of a normal distribution over its median absolute deviation."""
 
 SAMPLED = 1024
-"""So many pixels of a row tell its scatter."""
+"""So many pixels of a row tell its scatter, within 2 %."""
 
 LEVEL_PLACES = 50_000
-"""So many pixels tell an image's level."""
+"""So many pixels tell an image's level, within 0.6 % of their scatter."""
 
 VARIANCE_OF_MEDIAN = {1: 1.0, 2: 0.5, 3: 0.4487, 4: 0.2982}
-"""Of n values of a normal distribution of variance one."""
+"""Of n values of a normal distribution of variance one (order statistics)."""
 
 LOSS = 1.025
-"""Variance of the clipped mean, over that of a mean."""
+"""Variance of the clipped mean, over that of a mean: 1.03 of many values, 1.05 of five
+(simulated), so that noise is right within 1.2 %."""
 
 
 def combined(cube: NDArray[np.float32]) -> NDArray[np.float32]:

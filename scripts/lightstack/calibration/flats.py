@@ -10,14 +10,15 @@ CLIPPED_FROM = 3.0
 """Values further from the median than this x the scatter of their flat are left out."""
 
 MOST_SATURATED = 0.01
-"""Share of saturated pixels from which a flat is overexposed."""
+"""Share of saturated pixels from which a flat is overexposed: hot pixels and columns are fewer."""
 
 LEAST_RESPONSE = 0.1
 """Share of a typical pixel's light below which nothing can be made of a pixel's: the corner beyond
 a lens's circle, a post, a broken line."""
 
 DEAD = 0.5
-"""Share of its neighbours' light below which a pixel is dead."""
+"""Share of its neighbours' light below which a pixel is dead: no dust on a window takes so much
+from a single one."""
 
 
 def normalize(data: NDArray[np.float32], saturated: NDArray[np.bool_], bayer: str | None) -> None:

@@ -39,7 +39,7 @@ BAND_BYTES = 4_000_000
 
 HELD_FRAMES, HELD_BYTES = 5, 400_000_000
 """Frames that are held in memory until all are read, and how much of more of them; the others are
-kept in a file."""
+kept in a file (five darks of 60 megapixels: 3.0 CPU-s, against 4.0 with a file)."""
 
 Image = tuple["fits.Header", NDArray[np.float32]]
 

@@ -23,6 +23,7 @@ HOT = 10.0
 """Times the scatter of the dark's current that pixels have by which the factor is found."""
 
 FEWEST_HOT = 50
+"""Of fewer, one that is no pixel of the dark any more would tell the factor."""
 
 LARGEST_ERROR = 0.05
 """Of the factor: one that is known no better is no better than that of the exposures."""

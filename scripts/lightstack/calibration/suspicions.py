@@ -15,10 +15,13 @@ FAR_BELOW_ZERO = 5.0
 """Times the noise: what no sky reaches."""
 
 MOST_BELOW_ZERO = 0.01
+"""Share of the pixels that may be: fewer are dead, or hot in the dark alone."""
 
 BANDS_GREW = 2.0
+"""Times as much as before that rows or columns may differ."""
 
 BANDS_ABOVE_NOISE = 5.0
+"""Times the error of a row's median that they may differ beside that: more is no chance."""
 
 NOISE_GREW = 1.5
 """A single dark of a frame's own time adds sqrt(2) at most."""
@@ -27,11 +30,14 @@ HOT = 10.0
 """Times the scatter of the frame: gradients do not hide such pixels."""
 
 MIN_HOT = 20
+"""Fewer hot pixels do not tell."""
 
 MOST_HOT = 0.02
 """Share of the pixels: more are no hot pixels, but a glow."""
 
 HOT_PART_SHARED = 0.3
+"""Share of the light of a dark's hot pixels that the frame has: with less than a half, a dark
+makes deeper holes than the peaks that it takes off. Less than this is no chance."""
 
 TIMES_HOTTER = 2.0
 """A sensor that is some degrees warmer stays below this; other exposures and gains, or 12 bits

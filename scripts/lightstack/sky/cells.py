@@ -22,16 +22,18 @@ SMALLEST_CELL = 4
 """Least side of a cell [bins]."""
 
 LIGHT = 3.0
-"""Bins that are so much brighter than the sky are masked [standard deviations of a bin]."""
+"""Bins that are so much brighter than the sky are masked [standard deviations of a bin]; of bins
+of sky one in 700 is."""
 
 WINGS = 4.0
 """The mask reaches one bin further for each such factor of light."""
 
 FEWEST = 1 / 20
-"""Share of a cell's bins that must be sky for the cell to have a level."""
+"""Share of a cell's bins that must be sky for the cell to have a level: of 240, in 1.5 megapixels,
+twelve tell it within 0.4 of a bin's noise."""
 
 MEDIAN_ERROR = 1.2533
-"""Error of a median over that of a mean, of normal values."""
+"""Error of a median over that of a mean, of normal values: sqrt(pi / 2)."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from scripts.lightstack.sky.surface import HIGHEST_DEGREE, N_TERMS, Surface, ter
 Floats = NDArray[np.float64]
 
 QUANTILES = (0.5, 0.15, 0.03)
-"""Surfaces below which these shares of the cells lie are where the search begins."""
+"""Surfaces below which these shares of the cells lie are where the search begins. Tuned, as what
+follows: `benchmarks/sky_table.py`."""
 
 NEVER_BELOW = 1e-3
 """How rarely a cell that is not sky is darker than it, over how often it is brighter."""

@@ -18,7 +18,8 @@ NOISE_MAP = "NOISEMAP"
 """Card with the coefficients of a `Surface` through the noise, over its typical value."""
 
 DEGREE = 2
-"""Of that surface: vignetting and gradients are no rougher."""
+"""Of that surface: vignetting and gradients are no rougher. Tuned, as what follows without a
+reason: `benchmarks/sky_table.py`."""
 
 SIZE = N_TERMS[DEGREE]
 

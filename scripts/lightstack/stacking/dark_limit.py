@@ -13,7 +13,8 @@ CARDS = (*sum(PAIRS, ()), "NDARKS", "DITHERPX")
 """What is read of a stack's header."""
 
 MOST_ADDED = 1.1
-"""Noise of a stack over that with perfect darks, from which more darks are worth their time."""
+"""Noise of a stack over that with perfect darks, from which more darks are worth their time: a
+fifth more frames would do the same."""
 
 DITHERED = 1.5
 """Median distance of the frames from where their noise is no longer the same [pixels]."""

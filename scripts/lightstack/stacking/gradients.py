@@ -25,11 +25,12 @@ from scripts.lightstack.stacking.aligned import AlignedFrame, fill, weights_by_n
 Floats = NDArray[np.float64]
 
 BANDS, CELL_COLUMNS = 20, 64
-"""Bands of rows that are looked at, and the width of the cells in them [pixels]."""
+"""Bands of rows that are looked at, and the width of the cells in them [pixels]; tuned, as what
+follows without a reason: ``benchmarks/match_table.py``."""
 
 ENOUGH = 2**18
 """Pixels of a frame that are looked at, in bands of `ROWS`: twice as many leave the same sky
-(tuned: ``benchmarks/match_table.py``)."""
+(same benchmark)."""
 
 ROWS = (6, 16)
 """Fewest and most rows of a band: in lower ones stars beside it would not be told from its sky."""

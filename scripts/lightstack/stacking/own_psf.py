@@ -11,7 +11,8 @@ from scripts.lightstack.detection.sources import detect, measure
 from scripts.lightstack.raw.image import UnusableFrameError
 
 REACH = 20
-"""How far the point-spread function is told [pixels]."""
+"""How far the point-spread function is told [pixels]; tuned, as what follows without a reason,
+with `benchmarks/proper_table.py`."""
 
 LARGEST = 2048
 """Side of the region in the middle whose stars are looked at, at most [pixels]."""
@@ -23,7 +24,7 @@ N_STARS, LEAST_STARS = 100, 3
 """Stars that are averaged, at most and at least."""
 
 LINEAR_SHARE = 0.6
-"""Of the level of saturation that the peak of a star may have."""
+"""Of the level of saturation that the peak of a star may have, as in `stacking.seeing`."""
 
 LEAST_PEAK = 30.0
 """Of the peak of a star [noise]."""

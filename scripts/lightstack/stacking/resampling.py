@@ -53,7 +53,8 @@ at most for each step below the latter [height of the peak] (tuned:
 `benchmarks/kernel_table.py`)."""
 
 FILLED = np.float32(0.25)
-"""How high the mean of the 6 x 6 pixels is in noise at least, between their lowest and highest."""
+"""How high the mean of the 6 x 6 pixels is in noise at least, between their lowest and highest:
+about a half, and far lower beside a narrow star."""
 
 FLAT = np.float32(0.97)
 """Pixels nearly as high as the highest, or as saturation; three of them are no peak."""

@@ -25,10 +25,12 @@ from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.resampling import resample_variance, source_rows
 
 LEAST_OF_LIGHT = 0.2
-"""Share of the variance that is of the sky's light, from which it tells the gain."""
+"""Share of the variance that is of the sky's light, from which it tells the gain: an error of 2 %
+of the noise, 4 % of the variance, is a fifth of the gain there."""
 
 STEEPEST = 10.0
-"""Most light that a flat can ask for to be added [share of what the sensor has seen]."""
+"""Most light that a flat can ask for to be added [share of what the sensor has seen]: flats have
+no pixels below `flats.LEAST_RESPONSE`, which is its inverse."""
 
 INTERPOLATED = 1.14
 """Variance of a resampled colour over that of noise that neighbours do not share, for pixels most
