@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from math import sqrt
 
 LEAST_MB = 1000
+"""What any machine has for a job; less makes small stacks slower."""
 
 ROWS = 64
 """Rows of all frames that are to fit. At a rotation of 1 degree, a band of so many rows of 4096

@@ -15,6 +15,7 @@ NO_LIGHT = 1e20
 """Floats that are as large, of either sign, stand for none: no camera counts so far."""
 
 NEARLY = 1e-6
+"""Relative error of a float32, ten times its rounding."""
 
 SHORTEST_RUN = 16
 """Equal pixels along a border from which on a block is looked for."""

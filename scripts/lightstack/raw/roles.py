@@ -38,6 +38,7 @@ COUNT_KEYS = (
 )
 
 MOST_COMBINED = 1e9
+"""Frames in a stack; more is a header's mistake."""
 
 WORDS = {
     LIGHT: "light lights object objects science sci target expose tricolor lrgb brute brutes",

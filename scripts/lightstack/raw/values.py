@@ -34,8 +34,10 @@ EXPOSURE_UNITS = {
 """Cards of the exposure time and the unit of a bare number in them."""
 
 LONGEST_EXPOSURE_S = 1e6
+"""Twelve days: more is a header's mistake."""
 
 LONGEST_TEXT = 200
+"""Characters; a card has 68, and may be continued."""
 
 NUMBER = re.compile(
     r"(?P<number>[-+]?(?:[0-9][0-9.,]*|[.,][0-9]+)(?:[edED][-+]?[0-9]+)?)"

@@ -31,6 +31,7 @@ from scripts.lightstack.stacking.sorting import (
 )
 
 LIMIT, LIMIT_MEANING = 3.0, "[winsorized std] limit from the median"
+"""As in Siril and PixInsight."""
 
 MARGIN = 0
 
