@@ -159,3 +159,12 @@ def test_too_few_pixels_have_no_noise() -> None:
     assert math.isnan(noise_of_sky(np.zeros((8, 9), np.float32)))
     assert math.isnan(noise_of_sky(np.full((90, 90), np.nan, np.float32)))
     assert noise_of_sky(np.full((90, 90), 3, np.float32)) == 0
+
+
+@pytest.mark.parametrize("gradient", GRADIENTS)
+def test_rows_lose_the_sky_that_the_surface_has_there(gradient: str) -> None:
+    surface = Surface(SHAPE, np.array(GRADIENTS[gradient], float))
+    image = exposed(surface.rows(0, SHAPE[0]))
+    rows = image[70:200].copy()
+    surface.subtract_from(rows, 70)
+    assert np.array_equal(rows, image[70:200] - surface.rows(70, 200))

@@ -49,9 +49,9 @@ class Surface:
         """Evaluate rows `first` to `last`, the latter not included: (last - first, nx)."""
         return _rows(*self._lines(first, last))
 
-    def subtract_from(self, data: NDArray[np.float32]) -> None:
-        """Subtract from the image, in place."""
-        _subtract(data, *self._lines(0, self.shape[0]))
+    def subtract_from(self, data: NDArray[np.float32], top: int = 0) -> None:
+        """Subtract from the image, or from rows of it that begin with `top`, in place."""
+        _subtract(data, *self._lines(top, top + len(data)))
 
     def _lines(self, first: int, last: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Give lines along x and along y, whose products add up: (n, nx) and (n, ny)."""

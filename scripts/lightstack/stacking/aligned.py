@@ -169,7 +169,7 @@ class AlignedFrame:
         if any(self.lean):
             out *= self.evened(rows)
         if self.sky is not None:
-            out -= self.sky.rows(*rows)
+            self.sky.subtract_from(out, rows[0])
 
 
 def aligned_frames(alignment: dict[str, Any], cleaned: dict[str, Path]) -> list[AlignedFrame]:

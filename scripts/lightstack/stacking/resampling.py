@@ -23,7 +23,7 @@ noise, as interpolation averages: see *Noise* in `docs/methods.md`.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +59,14 @@ about a half, and far lower beside a narrow star."""
 FLAT = np.float32(0.97)
 """Pixels nearly as high as the highest, or as saturation; three of them are no peak."""
 
+F32 = np.float32
+
+STEP = F32(1 / PHASES)
+
 TAPS = 2 * RADIUS
+
+LANES = 16
+"""Positions that the widest processors interpolate at a time."""
 
 SHORTEST_RUN, LONGEST_RUN = 8, 128
 """How many positions whose pixels lie side by side are interpolated together (tuned:
@@ -117,6 +124,8 @@ class _RowMaps(NamedTuple):
         to x and to y, and of the derivatives of both along the other axis [pixels].
     centre, extent : float
         ``u = (x - centre) / extent`` [pixels].
+    curved : bool
+        Whether anything is added.
     """
 
     rows: NDArray[np.int64]
@@ -124,10 +133,11 @@ class _RowMaps(NamedTuple):
     cubics: NDArray[np.float64]
     centre: float
     extent: float
+    curved: bool
 
 
-def kernel_weights(phases: int = PHASES) -> NDArray[np.float32]:
-    """Weights of the taps for positions ``0, 1 / phases, …`` between two pixels.
+def kernel_weights() -> NDArray[np.float32]:
+    """Weights of the taps for positions ``0, 1 / PHASES, …`` between two pixels.
 
     The kernel has three smooth lobes, quartics of the distance. Interpolating a pixel's centre, a
     constant and a slope are exact, which leaves three coefficients free: they are those with the
@@ -137,23 +147,30 @@ def kernel_weights(phases: int = PHASES) -> NDArray[np.float32]:
 
     Returns
     -------
-    (phases, 6) ndarray of float32
+    (PHASES, 6) ndarray of float32
         For the pixels -2 … 3 from the position's lower neighbour. Their sum is one, and their
         centre of mass is the position: without that, the flux of a star depends on where it falls
         between the pixels of a grid of another scale.
     """
-    place = np.arange(phases) / phases
-    return np.stack([*_lobes(place), *reversed(_lobes(1 - place))], axis=1).astype(np.float32)
+    place = np.arange(PHASES, dtype=np.float32) * STEP
+    rest = np.float32(1) - place
+    return np.stack([*_lobes(place, rest), *reversed(_lobes(rest, place))], axis=1)
 
 
-def _lobes(t: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """Kernel at the distances ``2 + t``, ``1 + t`` and ``t``, for t from 0 to 1."""
-    return [
-        t * (0.13 + t * (0.11 + t * (-0.61 + t * 0.37))),
-        t * (-0.76 + t * (0.61 + t * (0.93 - t * 0.78))),
-        1 + t * t * (-1.83 + t * (0.42 + t * 0.41)),
-    ]
+def _lobes(t: Any, u: Any) -> tuple[Any, Any, Any]:
+    """Kernel at the distances ``2 + t``, ``1 + t`` and ``t``, for t from 0 to 1 and u = 1 - t.
 
+    It is computed as single-precision numbers, alike here and in compiled code; each lobe has the
+    factor u, so that it ends in nothing but zero.
+    """
+    return (
+        t * u * u * (F32(0.13) + F32(0.37) * t),
+        -t * u * (F32(0.76) + t * (F32(0.15) - F32(0.78) * t)),
+        u * (F32(1) + t * (F32(1) - t * (F32(0.83) + F32(0.41) * t))),
+    )
+
+
+_compiled_lobes = inlined(_lobes)
 
 WEIGHTS = kernel_weights()
 
@@ -402,7 +419,8 @@ def _row_maps(transform: Transform, rows: NDArray[np.int64]) -> _RowMaps:
             cubics[:, :2, i] += powers[j] * term
             if j > 0:
                 cubics[:, 2:, i] += j * powers[j - 1] * term / extent
-    return _RowMaps(rows, affine_inverse(transform.matrix), cubics, float(centre_x), float(extent))
+    inverse, curved = affine_inverse(transform.matrix), transform.backward_cubic is not None
+    return _RowMaps(rows, inverse, cubics, float(centre_x), float(extent), curved)
 
 
 @compiled
@@ -433,10 +451,17 @@ def _slope(c: NDArray[np.float64], u: float) -> float:
 def _locate(maps: _RowMaps, row: int, steps: NDArray[np.int64]) -> None:
     """Map a row of the reference to positions (x, y) on the frame [1 / PHASES pixel]."""
     inverse, cubics, y = maps.inverse, maps.cubics[row], maps.rows[row]
+    from_x = inverse[0, 1] * y + inverse[0, 2]
+    from_y = inverse[1, 1] * y + inverse[1, 2]
+    if not maps.curved:
+        for x in range(steps.shape[1]):
+            steps[0, x] = np.int64(np.floor((inverse[0, 0] * x + from_x) * PHASES + 0.5))
+            steps[1, x] = np.int64(np.floor((inverse[1, 0] * x + from_y) * PHASES + 0.5))
+        return
     for x in range(steps.shape[1]):
         u = (x - maps.centre) / maps.extent
-        to_x = inverse[0, 0] * x + (inverse[0, 1] * y + inverse[0, 2]) + _cubic(cubics[0], u)
-        to_y = inverse[1, 0] * x + (inverse[1, 1] * y + inverse[1, 2]) + _cubic(cubics[1], u)
+        to_x = inverse[0, 0] * x + from_x + _cubic(cubics[0], u)
+        to_y = inverse[1, 0] * x + from_y + _cubic(cubics[1], u)
         steps[0, x] = np.int64(np.floor(to_x * PHASES + 0.5))
         steps[1, x] = np.int64(np.floor(to_y * PHASES + 0.5))
 
@@ -445,6 +470,9 @@ def _locate(maps: _RowMaps, row: int, steps: NDArray[np.int64]) -> None:
 def _measure(maps: _RowMaps, row: int, areas: NDArray[np.float32]) -> None:
     """Measure the areas on the frame of a row of the reference's pixels [frame pixels]."""
     inverse, cubics = maps.inverse, maps.cubics[row]
+    if not maps.curved:
+        areas[:] = abs(inverse[0, 0] * inverse[1, 1] - inverse[0, 1] * inverse[1, 0])
+        return
     for x in range(areas.size):
         u = (x - maps.centre) / maps.extent
         xx = inverse[0, 0] + _slope(cubics[0], u) / maps.extent
@@ -521,16 +549,29 @@ def _clamped(
     saturation: np.float32,
 ) -> np.float32:
     """Raise a value that is below the lowest to what the 6 x 6 pixels allow."""
-    highest, total = pixels[corner], np.float32(0)
-    for j in range(np.uint64(TAPS)):
-        for i in range(np.uint64(TAPS)):
-            highest = max(highest, pixels[corner + j * nx + i])
-            total += pixels[corner + j * nx + i]
+    highest, mean = _highest_and_mean(pixels, corner, nx)
     least = np.float32(lowest - UNDERSHOOT * (highest - lowest))
-    is_noise = total / np.float32(TAPS * TAPS) - lowest > FILLED * (highest - lowest)
+    is_noise = mean - lowest > FILLED * (highest - lowest)
     if value >= least or is_noise or highest >= FLAT * saturation:
         return max(value, least)
     return max(value, np.float32(least - _ring_of_star(pixels, corner, nx, highest)))
+
+
+@inlined
+def _highest_and_mean(
+    pixels: NDArray[np.float32], corner: Index, nx: Index
+) -> tuple[np.float32, np.float32]:
+    """Find the highest of 6 x 6 pixels and their mean, three columns at a time."""
+    a = b = c = F32(0)
+    high, higher, highest = pixels[corner], pixels[corner + nx], pixels[corner + nx + nx]
+    for j in range(np.uint64(TAPS)):
+        for i in range(np.uint64(2)):
+            p = corner + j * nx + i * np.uint64(3)
+            u, v, w = pixels[p], pixels[p + np.uint64(1)], pixels[p + np.uint64(2)]
+            a, b, c = a + u, b + v, c + w
+            high, higher = max(high, u), max(higher, v)
+            highest = max(highest, w)
+    return max(high, higher, highest), (a + b + c) / F32(TAPS * TAPS)
 
 
 @compiled
@@ -601,43 +642,46 @@ def _resample_rows(
     weights: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:
-    n, pixels, nx = out.shape[1], frame.pixels, np.uint64(frame.nx)
+    n = out.shape[1]
     steps, corners = np.empty((2, n), np.int64), np.empty(n, np.int64)
     areas, line = np.empty(n, np.float32), np.empty(n, np.float32)
+    places = np.zeros((2, n + LANES), np.float32)
+    turned = maps.inverse[0, 0] < 0  # around: what lies side by side goes on from right to left
     across = np.empty((TAPS, LONGEST_RUN), np.float32)
     down = np.empty((TAPS, LONGEST_RUN), np.float32)
     values, lowest = np.empty(LONGEST_RUN, np.float32), np.empty(LONGEST_RUN, np.float32)
     for row in range(maps.rows.size):
         _locate(maps, row, steps)
         _measure(maps, row, areas)
+        if turned:
+            _reverse(steps[0])
+            _reverse(steps[1])
         _find_corners(frame, steps, corners)
+        for axis in range(2):
+            for k in range(n):
+                places[axis, k] = F32(np.int32(steps[axis, k] & (PHASES - 1))) * STEP
         column = 0
         while column < n:
-            length, stride = _run(corners, column)
+            length = _run(corners, column)
             if length < SHORTEST_RUN:
                 length = min(SHORTEST_RUN, n - column)
-                for k in range(column, column + length):
-                    line[k] = np.nan
-                    if corners[k] >= 0:
-                        corner = np.uint64(corners[k])
-                        value = _interpolate(pixels, corner, nx, weights, steps[0, k], steps[1, k])
-                        low = _lowest(pixels, corner, nx)
-                        line[k] = value
-                        if value < low:
-                            line[k] = _clamped(pixels, corner, nx, value, low, frame.saturation)
+                _interpolate_each(frame, corners, steps, weights, column, column + length, line)
             else:
-                # Side by side from right to left on a frame that is turned around.
-                first = column if stride > 0 else column + length - 1
-                _lay_weights(weights, steps, first, stride, length, across, down)
-                _interpolate_run(frame, corners[first], across, down, length, lowest, values)
+                # Up to whole `LANES`, so that a processor's loops have no end of their own.
+                more = (length + LANES - 1) // LANES * LANES
+                there = corners[column] + TAPS * frame.nx + more < frame.pixels.size
+                number = np.uint64(more if there else length)
+                _weigh(places[0], column, number, across)
+                _weigh(places[1], column, number, down)
+                _interpolate_run(frame, corners[column], across, down, number, lowest, values)
                 for k in range(length):
-                    line[first + k * stride] = values[k]
+                    line[column + k] = values[k]
             column += length
+        _complete(frame, corners, steps, weights, line)
+        if turned:
+            _reverse(line)
         for k in range(n):
-            value = line[k]
-            if np.isnan(value) and corners[k] != BEYOND:
-                value = _interpolate_incomplete(frame, weights, steps[0, k], steps[1, k], 0)
-            out[row, k] = value * (areas[k] * np.float32(scale))
+            out[row, k] = line[k] * (areas[k] * np.float32(scale))
 
 
 @compiled
@@ -803,6 +847,13 @@ def _variance_of_incomplete(
 
 
 @compiled
+def _reverse(line: NDArray[np.generic]) -> None:
+    """Reverse a line in place."""
+    for k in range(line.size // 2):
+        line[k], line[line.size - 1 - k] = line[line.size - 1 - k], line[k]
+
+
+@compiled
 def _find_corners(frame: _Frame, steps: NDArray[np.int64], corners: NDArray[np.int64]) -> None:
     """Find where the 6 x 6 pixels of each position begin.
 
@@ -818,18 +869,22 @@ def _find_corners(frame: _Frame, steps: NDArray[np.int64], corners: NDArray[np.i
 
 
 @compiled
-def _run(corners: NDArray[np.int64], first: int) -> tuple[int, int]:
-    """Count the positions from the first on whose 6 x 6 pixels lie side by side.
-
-    The second number is 1 where they go on to the right, and -1 to the left.
-    """
-    if corners[first] < 0:
-        return 0, 1
+def _run(corners: NDArray[np.int64], first: int) -> int:
+    """Count the positions from the first on whose 6 x 6 pixels lie side by side."""
+    corner = corners[first]
+    if corner < 0:
+        return 0
     length, most = 1, min(LONGEST_RUN, corners.size - first)
-    stride = -1 if most > 1 and corners[first + 1] == corners[first] - 1 else 1
-    while length < most and corners[first + length] == corners[first] + stride * length:
+    while length + SHORTEST_RUN <= most:
+        n_further = 0
+        for k in range(SHORTEST_RUN):
+            n_further += corners[np.uint64(first + length + k)] == corner + length + k
+        if n_further < SHORTEST_RUN:
+            break
+        length += SHORTEST_RUN
+    while length < most and corners[first + length] == corner + length:
         length += 1
-    return length, stride
+    return length
 
 
 @compiled
@@ -847,23 +902,15 @@ def _interpolate(
 
 
 @compiled
-def _lay_weights(
-    weights: NDArray[np.float32],
-    steps: NDArray[np.int64],
-    first: int,
-    stride: int,
-    length: int,
-    across: NDArray[np.float32],
-    down: NDArray[np.float32],
+def _weigh(
+    places: NDArray[np.float32], first: int, number: np.uint64, weights: NDArray[np.float32]
 ) -> None:
-    """Lay the weights of a run side by side."""
-    for k in range(length):
-        at = first + stride * k
-        phase_x = np.uint64(steps[0, at] & (PHASES - 1))
-        phase_y = np.uint64(steps[1, at] & (PHASES - 1))
-        for tap in range(TAPS):
-            across[tap, k] = weights[tap, phase_x]
-            down[tap, k] = weights[tap, phase_y]
+    """Compute the weights (6, number) for places between two pixels: those of `WEIGHTS`."""
+    for k in range(number):
+        t = places[np.uint64(first) + k]
+        u = F32(1) - t
+        weights[0, k], weights[1, k], weights[2, k] = _compiled_lobes(t, u)
+        weights[5, k], weights[4, k], weights[3, k] = _compiled_lobes(u, t)
 
 
 @compiled
@@ -872,22 +919,62 @@ def _interpolate_run(
     corner: int,
     across: NDArray[np.float32],
     down: NDArray[np.float32],
-    length: int,
+    number: np.uint64,
     lowest: NDArray[np.float32],
     values: NDArray[np.float32],
 ) -> None:
-    """Interpolate at the positions of a run; `lowest` is room."""
+    """Interpolate at so many positions of a run; `lowest` is room."""
     pixels, first, nx = frame.pixels, np.uint64(corner), np.uint64(frame.nx)
-    for k in range(np.uint64(length)):
+    for k in range(number):
         values[k] = _sum(pixels, first + k, nx, across, k, down, k)
-    for k in range(np.uint64(length)):
+    for k in range(number):
         lowest[k] = _lowest(pixels, first + k, nx)
     n_low = 0
-    for k in range(np.uint64(length)):
+    for k in range(number):
         n_low += values[k] < lowest[k]
-    for k in range(np.uint64(length if n_low > 0 else 0)):
+    for k in range(number if n_low > 0 else np.uint64(0)):
         if values[k] < lowest[k]:
             values[k] = _clamped(pixels, first + k, nx, values[k], lowest[k], frame.saturation)
+
+
+@compiled
+def _interpolate_each(
+    frame: _Frame,
+    corners: NDArray[np.int64],
+    steps: NDArray[np.int64],
+    weights: NDArray[np.float32],
+    first: int,
+    last: int,
+    line: NDArray[np.float32],
+) -> None:
+    """Interpolate at positions of a row, one by one; NaN where some of the 6 x 6 are not there."""
+    pixels, nx = frame.pixels, np.uint64(frame.nx)
+    for k in range(first, last):
+        line[k] = np.nan
+        if corners[k] >= 0:
+            corner = np.uint64(corners[k])
+            value = _interpolate(pixels, corner, nx, weights, steps[0, k], steps[1, k])
+            lowest = _lowest(pixels, corner, nx)
+            line[k] = value
+            if value < lowest:
+                line[k] = _clamped(pixels, corner, nx, value, lowest, frame.saturation)
+
+
+@compiled
+def _complete(
+    frame: _Frame,
+    corners: NDArray[np.int64],
+    steps: NDArray[np.int64],
+    weights: NDArray[np.float32],
+    line: NDArray[np.float32],
+) -> None:
+    """Interpolate where a pixel of the 6 x 6 is missing; few rows have such places."""
+    n_missing = 0
+    for k in range(line.size):
+        n_missing += np.isnan(line[k])
+    for k in range(line.size if n_missing > 0 else 0):
+        if np.isnan(line[k]) and corners[k] != BEYOND:
+            line[k] = _interpolate_incomplete(frame, weights, steps[0, k], steps[1, k], 0)
 
 
 @compiled
