@@ -2,11 +2,10 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
@@ -39,7 +38,7 @@ from scripts.lightstack.stacking.aligned import (
 )
 from scripts.lightstack.stacking.bands import Band, Bands
 from scripts.lightstack.stacking.colours import Planes, cards_of_colours, planes_of
-from scripts.lightstack.stacking.combining import count_type
+from scripts.lightstack.stacking.combining import Combined, count_type
 from scripts.lightstack.stacking.dark_limit import limited_by_darks
 from scripts.lightstack.stacking.gradients import match_skies, read_skies
 from scripts.lightstack.stacking.header import Plane, common_header, mode_header, table_of_frames
@@ -435,20 +434,29 @@ def _write(
                 errors[mode] = SpooledImage(spool, "UNCERT", shape, OF_ERRORS)
         pool = files.enter_context(ThreadPoolExecutor(threads))
 
-        def write(mode: str, image: NDArray[np.float32], first: int) -> None:
+        def write(mode: str, band: Combined, first: int) -> None:
+            image = band.images[mode]
             writers[mode].write_rows(image, first)
             small[mode].add(image, first)
             if mode in middles:
                 middles[mode].add(image, first)
+            if mode in errors:
+                errors[mode].write_rows(band.errors[mode], first)
 
-        for rows, band in bands:
-            list(pool.map(write, band.images.keys(), band.images.values(), repeat(rows[0])))
-            for mode, error in band.errors.items():
-                errors[mode].write_rows(error, rows[0])
+        def count(band: Combined, rows: tuple[int, int]) -> None:
             coverage[slice(*rows)] = band.coverage
             small[COVERAGE].add(band.coverage.astype(np.float32), rows[0])
-            for mode, count in band.rejected.items():
-                rejected[mode][slice(*rows)] = count
+            for mode, number in band.rejected.items():
+                rejected[mode][slice(*rows)] = number
+
+        written: list[Future[None]] = []
+        for rows, band in bands:  # while one is made, the one before is written
+            for done in written:
+                done.result()
+            written = [pool.submit(write, mode, band, rows[0]) for mode in band.images]
+            written.append(pool.submit(count, band, rows))
+        for done in written:
+            done.result()
         counts = count_extension("COVERAGE", coverage.reshape(shape))
         weighted_by = {
             mode: stacked.weighted_by(mode) if mode in AVERAGES else "" for mode in stacks
