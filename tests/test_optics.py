@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from scripts.lightstack.alignment import pairs
+from scripts.lightstack.alignment import optics, pairs
 from scripts.lightstack.alignment.optics import FEWEST_FRAMES, share_distortion
 from scripts.lightstack.alignment.pairs import BEND, Outcome, entry_of
 from scripts.lightstack.alignment.registration import align
@@ -53,6 +53,14 @@ def errors(found: Mapping[str, Outcome], scenes: list[Scene]) -> list[float]:
     ]
 
 
+def unbent(found: Mapping[str, Outcome]) -> dict[str, Outcome]:
+    """Give what stays of frames that share nothing."""
+    return {
+        name: {key: value for key, value in entry.items() if key != BEND}
+        for name, entry in found.items()
+    }
+
+
 @pytest.mark.parametrize("distortion", [0.003, 0.001, -0.003])
 def test_frames_of_few_stars_share_what_the_optics_do(distortion: float) -> None:
     alone, scenes = outcomes(replace(FEW_STARS, distortion=distortion), 20, 103)
@@ -77,11 +85,16 @@ def test_their_transforms_are_told_as_those_of_single_frames() -> None:
 
 def test_straight_optics_stay_straight() -> None:
     alone, _ = outcomes(replace(FEW_STARS, distortion=0.0), 20, 103)
-    expected = {
-        name: {key: value for key, value in found.items() if key != BEND}
-        for name, found in alone.items()
-    }
-    assert share_distortion(alone, SHAPE) == expected
+    assert share_distortion(alone, SHAPE) == unbent(alone)
+
+
+def test_distortion_that_moves_too_little_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, _ = outcomes(replace(FEW_STARS, distortion=0.001), 20, 103)
+    corner = 0.001 * np.hypot(*NX_NY) / 2
+    monkeypatch.setattr(optics, "LEAST_CORNER", 0.8 * corner)
+    assert share_distortion(alone, SHAPE) != unbent(alone)
+    monkeypatch.setattr(optics, "LEAST_CORNER", 1.2 * corner)
+    assert share_distortion(alone, SHAPE) == unbent(alone)
 
 
 def test_too_few_frames_are_left_as_they_are() -> None:

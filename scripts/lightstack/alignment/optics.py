@@ -25,6 +25,11 @@ CONTRADICTION = 3.0**2
 """By so much less misfit, three standard errors of a coefficient, a frame's own model has to be
 better for each coefficient that it has more [variances of a pair]."""
 
+LEAST_CORNER = 0.01
+"""Distortion that moves stars in the corners by less is left alone, however sure it is [pixels]: a
+star's centre is not known that well, and frames without distortion are resampled in two thirds of
+the time."""
+
 log = logging.getLogger(__name__)
 
 
@@ -53,10 +58,10 @@ def share_distortion(
         for name, found in outcomes.items()
     }
     amount, sharing = _fit(list(bends.values()))
-    if amount is None:
-        return others
     centre, extent = centre_and_extent(shape)
-    corner = amount * float(np.hypot(*centre) / extent) ** 3
+    corner = (amount or 0.0) * float(np.hypot(*centre) / extent) ** 3
+    if amount is None or abs(corner) < LEAST_CORNER:
+        return others
     log.info(
         "%d frames agree: the optics move stars in the corners by %.2f px.", sharing.sum(), corner
     )
