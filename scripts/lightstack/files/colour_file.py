@@ -1,4 +1,7 @@
-"""The FITS files in which frames with colours go to the stack: pixels, and the light of stars."""
+"""The FITS files in which frames with colours go to the stack: pixels, and the light of stars.
+
+The table is read as in `table_file`.
+"""
 
 import math
 import os
