@@ -7,6 +7,8 @@ processor has wider registers. The systems here are small: plain sums serve as w
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.compiling import compiled
+
 Floats = NDArray[np.float64]
 
 
@@ -22,8 +24,17 @@ def products(a: Floats, b: Floats) -> Floats:
     -------
     (i, k) ndarray of float64
     """
-    a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)  # or sums follow their memory
-    return np.asarray((a[:, :, np.newaxis] * b[:, np.newaxis, :]).sum(axis=0))
+    return np.asarray(_products(np.ascontiguousarray(a), np.ascontiguousarray(b)))
+
+
+@compiled
+def _products(a: Floats, b: Floats) -> Floats:
+    total = np.zeros((a.shape[1], b.shape[1]))
+    for row in range(a.shape[0]):
+        for i in range(a.shape[1]):
+            for k in range(b.shape[1]):
+                total[i, k] += a[row, i] * b[row, k]
+    return total
 
 
 def solve(matrix: Floats, values: Floats) -> Floats:
@@ -45,16 +56,25 @@ def solve(matrix: Floats, values: Floats) -> Floats:
     """
     size = len(matrix)
     work = np.concatenate([matrix, values], axis=1)
+    if not _eliminate(work, size):
+        raise np.linalg.LinAlgError("the matrix is singular")
+    return work[:, size:]
+
+
+@compiled
+def _eliminate(work: Floats, size: int) -> bool:
+    """Make the left part of a matrix one, in place; tell whether that is possible."""
     for i in range(size):
         pivot = i + int(np.argmax(np.abs(work[i:, i])))
         if work[pivot, i] == 0:
-            raise np.linalg.LinAlgError("the matrix is singular")
-        work[[i, pivot]] = work[[pivot, i]]
+            return False
+        for k in range(work.shape[1]):
+            work[i, k], work[pivot, k] = work[pivot, k], work[i, k]
         work[i] /= work[i, i]
         for other in range(size):
             if other != i:
                 work[other] -= work[other, i] * work[i]
-    return work[:, size:]
+    return True
 
 
 def least_squares(terms: Floats, values: Floats, weight: Floats) -> Floats:

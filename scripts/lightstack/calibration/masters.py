@@ -34,7 +34,7 @@ from scripts.lightstack.text import DOUBT, printable, text_of
 if TYPE_CHECKING:
     from astropy.io import fits
 
-BAND_BYTES = 4_000_000
+BAND_BYTES = 500_000
 """So much of the frames stays in a core's cache while it is combined."""
 
 HELD_FRAMES, HELD_BYTES = 5, 400_000_000
