@@ -9,7 +9,7 @@ subtraction, sky (``seqsubsky``), registration, and every stack that Siril has: 
 maximum, minimum and sigma clipping. The workflow adds what Siril does not have: the standard
 deviation, grading, ledger, preview, and the start of Snakemake. They run in turn, the first one
 another in each repetition; nothing is compiled while the clock runs. Both keep their own limits
-of memory: 1 GB for the stack here, 90 % of what is free there.
+of memory: 600 MB for the stack here, 90 % of what is free there.
 
 CPU time is that of all processes. Memory is the largest sum of their proportional set sizes,
 sampled five times a second in a run before the clock runs: to look is not free. A ratio below one
