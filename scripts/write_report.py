@@ -1,6 +1,7 @@
 """Write the report: one page that shows what became of every frame, and why."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from scripts.lightstack.report.pictures import (
     shrinking,
 )
 from scripts.lightstack.report.rows import STATUSES, Row, causes, nearest_misses_first, rows_of
-from scripts.lightstack.report.sections import GroupFiles, section_of
+from scripts.lightstack.report.sections import GroupFiles, Section, section_of
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -108,21 +109,23 @@ def run(
     def frame(number: int, row: Row) -> Frame:
         return _frame(row, number, frames.get(row.name), pictures, mad_thresh)
 
-    if threads > 1:
-        with ThreadPoolExecutor(threads) as pool:
-            shown = list(pool.map(frame, range(len(rows)), rows))
-    else:  # when Python ends, as after a failed run, no thread can be started any more
-        shown = list(map(frame, range(len(rows)), rows))
+    cleaned = {name: files["cleaned"] for name, files in frames.items()}
+
+    def section(name: str, files: GroupFiles) -> Section:
+        members = [(number, row) for number, row in enumerate(rows) if row.group == name]
+        return section_of(name, files, members, cleaned, settings)
+
+    # When Python ends, as after a failed run, no thread can be started any more.
+    with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
+        at_once = pool.map if pool else map
+        of_groups = at_once(section, groups.keys(), groups.values())
+        of_frames = at_once(frame, range(len(rows)), rows)
+        sections, shown = list(of_groups), list(of_frames)
     order = {row.name: place for place, row in enumerate(nearest_misses_first(rows))}
     shown.sort(key=lambda frame: order[frame.row.name])
     left_out = [frame for frame in shown if not frame.row.is_stacked]
     axis, places = frame_axis([None if row.margin is None else row.date_obs for row in rows])
     alignments = dict.fromkeys(files.alignment for files in groups.values())
-    cleaned = {name: files["cleaned"] for name, files in frames.items()}
-    sections = []
-    for name, files in groups.items():
-        members = [(number, row) for number, row in enumerate(rows) if row.group == name]
-        sections.append(section_of(name, files, members, cleaned, settings))
     if needs_stacks and all(section.problem for section in sections):
         raise JobError("No group could be stacked: logs/stack_frames tells of each why.")
     software: list[str] = next(

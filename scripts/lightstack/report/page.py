@@ -8,11 +8,13 @@ load nothing.
 import base64
 import hashlib
 import math
+import os
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
 
+from scripts.lightstack.caches import places
 from scripts.lightstack.report.calibration import columns_of
 from scripts.lightstack.report.charts import Chart
 from scripts.lightstack.report.columns import COLUMNS, GROUP, NOTHING, significant
@@ -35,6 +37,7 @@ def render(parts: dict[str, Any]) -> bytes:
     """
     environment = Environment(
         loader=FileSystemLoader(HERE),
+        bytecode_cache=_cache(),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -65,6 +68,14 @@ def render(parts: dict[str, Any]) -> bytes:
     )
     # A file name may hold bytes that are no text.
     return text.strip().encode(errors="backslashreplace") + b"\n"
+
+
+def _cache() -> FileSystemBytecodeCache | None:
+    """Keep the compiled template, which takes as long as to fill it in."""
+    for place in places():
+        if os.access(place, os.W_OK):
+            return FileSystemBytecodeCache(str(place))
+    return None
 
 
 def fixed(value: float, decimals: int) -> str:

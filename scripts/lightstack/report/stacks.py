@@ -44,6 +44,9 @@ CROWDED = 1.07
 MAP_PX = 480
 """Longest side of a map."""
 
+BAND_ROWS = 256
+"""Rows of a map that are read at a time."""
+
 
 @dataclass(frozen=True)
 class Map:
@@ -126,45 +129,59 @@ def look_at_stacks(
         with fits.open(path, memmap=False) as hdus:
             if header is None:
                 header = hdus[0].header
-                maps.append(_map("Frames at each pixel", hdus["COVERAGE"].data, header))
+                maps.append(_map("Frames at each pixel", hdus["COVERAGE"], header))
             if "REJECTED" in hdus:
                 title = f"Rejected by {mode}"
-                maps.append(_map(title, hdus["REJECTED"].data, header))
+                maps.append(_map(title, hdus["REJECTED"], header))
             if mode == measured:
-                gain = _gain(mode, grey_of(hdus[0]), rows, single, settings)
+                gain = _gain(mode, hdus[0], rows, single, settings)
     texts = {key: str(header[key]).strip() for key in CARDS if header and key in header}
     cards = {key: text for key, text in texts.items() if text}
     software = list(map(str, header["HISTORY"])) if header else []
     return {"cards": cards, "software": software}, maps, gain
 
 
-def grey_of(stack: "fits.PrimaryHDU") -> NDArray[Any]:
-    """Give a stack, or the grey image (ny, nx) of its colours that frames are compared by."""
-    if stack.data.ndim == 2:
-        return np.asarray(stack.data)
-    weights = [float(weight) for weight in stack.header[GREY].split()]
-    grey = sum(weight * colour for weight, colour in zip(weights, stack.data, strict=True))
-    return np.asarray(grey)
-
-
-def _map(title: str, counts: NDArray[np.int16], header: "fits.Header") -> Map:
+def _map(title: str, counts: "fits.ImageHDU", header: "fits.Header") -> Map:
     """Draw counts per pixel."""
-    small = Thumbnail(counts.shape, MAP_PX)
-    small.add(counts.reshape(-1, counts.shape[-1]).astype(np.float32), 0)
-    highest = float(counts.max())
+    *planes, ny, _ = counts.shape
+    small, highest, total = Thumbnail(counts.shape, MAP_PX), 0.0, 0
+    for number, plane in enumerate(np.ndindex(*planes)):
+        for first in range(0, ny, BAND_ROWS):
+            rows = counts.section[(*plane, slice(first, first + BAND_ROWS))]
+            small.add(rows.astype(np.float32), number * ny + first)
+            highest, total = max(highest, float(rows.max())), total + int(rows.sum(dtype=np.int64))
     image = small.image()
     mean = image if image.ndim == 2 else image.mean(axis=0)
     picture = picture_of_counts(mean, highest, first_row_on_top=is_top_down(header))
-    return Map(title, picture, highest, float(counts.mean()))
+    return Map(title, picture, highest, total / math.prod(counts.shape))
+
+
+def _middle_of(stack: "fits.PrimaryHDU") -> NDArray[np.float32]:
+    """Give the middle of a stack, or of the grey image of its colours that frames are compared by.
+
+    It is what `depth.middle` cuts out.
+    """
+    region = depth.middle(stack.shape[-2:])
+    if len(stack.shape) == 2:
+        return np.ascontiguousarray(stack.section[region], np.float32)
+    weights = [float(weight) for weight in stack.header[GREY].split()]
+    colours = (stack.section[(plane, *region)] for plane in range(len(weights)))
+    grey = sum(weight * colour for weight, colour in zip(weights, colours, strict=True))
+    return np.ascontiguousarray(grey, np.float32)
 
 
 def _gain(
-    mode: str, stack: NDArray[Any], rows: list[Row], single: SingleFrame, settings: dict[str, Any]
+    mode: str,
+    stack: "fits.PrimaryHDU",
+    rows: list[Row],
+    single: SingleFrame,
+    settings: dict[str, Any],
 ) -> dict[str, Any]:
     """Compare noise and sharpness of a stack with those of the frames in it."""
-    region = depth.middle(stack.shape)
-    frame = single.rows(region[0].start, min(region[0].stop, stack.shape[0]))[:, region[1]]
-    image = np.ascontiguousarray(stack[region], np.float32)
+    ny = stack.shape[-2]
+    region = depth.middle(stack.shape[-2:])
+    frame = single.rows(region[0].start, min(region[0].stop, ny))[:, region[1]]
+    image = _middle_of(stack)
     stacked = [row for row in rows if row.is_stacked]
     noises = [
         noise * scale
