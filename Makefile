@@ -7,7 +7,7 @@ INSTALLED := .venv/installed
 DEVELOPING := .venv/developing
 SLURM := .venv/slurm
 
-.PHONY: install slurm demo watch check-night test clean
+.PHONY: install slurm demo watch check-night test checks test-logger clean
 
 install: $(INSTALLED)
 
@@ -46,14 +46,19 @@ check-night: $(INSTALLED)
 
 # All checks and tests.
 test: $(DEVELOPING)
+	$(MAKE) --jobs 2 --output-sync checks test-logger
+	$(BIN)/pytest executor --numprocesses auto --dist loadfile
+	$(BIN)/pytest --numprocesses auto --dist worksteal
+
+checks: $(DEVELOPING)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/mypy
 	for plugin in $(PLUGINS) executor/slurm; do (cd $$plugin && $(CURDIR)/$(BIN)/mypy) || exit; done
-	$(BIN)/pytest executor
+
+test-logger: $(DEVELOPING)
 	$(BIN)/pytest logger
-	$(BIN)/pytest --numprocesses auto --dist worksteal
 
 # What `make` made; your own data and results stay.
 clean:

@@ -235,6 +235,9 @@ HOSTILE_CARDS = (
     "DATE-END= '9999-12-31T23:59:59'",
     "TIME-OBS=                   21",
     "EXPOSURE=              -1e300",
+    # The value at its usual place leaves no room for the comment.
+    "FOCUSPOS= 1.5/" + "a comment to the end of its card ".ljust(66, "."),
+    "OBSERVER= 'nobody'/" + "and one beside a text ".ljust(61, "."),
 )
 """Cards that are illegal, have values of the wrong type, or bear names that the steps use."""
 

@@ -28,6 +28,18 @@ ROOT = Path(__file__).parents[1]
 SMALL_SETTINGS = {"min_star_count": 20, "threshold_sigma": 5, "minarea": 5, "background_box": 32}
 
 
+LONGEST = (
+    "test_results_are_the_same_bytes_on_an_older_processor",
+    "test_a_run_killed_at_twenty_moments_ends_in_the_same_bytes",
+)
+"""Tests that would be waited for if they came last."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests."""
+    items.sort(key=lambda item: item.name not in LONGEST)
+
+
 @dataclass(frozen=True)
 class Run:
     """A finished run of the workflow in a folder."""

@@ -25,7 +25,7 @@ from tests.conftest import ROOT
 CASES = int(os.environ.get("LIGHTSTACK_FUZZ_CASES", "4000"))
 """More of them, on demand: ``LIGHTSTACK_FUZZ_CASES=100000 pytest tests/test_fuzz.py``."""
 
-BATCHES = 8
+BATCHES = 4
 
 VALUES = (
     b"0 -1 1 2 3 8 16 -32 -64 64 99999999999 1e400 NaN T F '' 'x' 100000 2147483648 0.5 'RICE_1' "

@@ -16,7 +16,7 @@ from scripts.lightstack.raw.images import read_cards, read_image
 from scripts.lightstack.raw.overscan import levels_of_lines, without_overscan
 from scripts.lightstack.raw.sections import Asked, sections_of
 from scripts.lightstack.simulator import make_night
-from tests.conftest import SMALL_SETTINGS, snakemake, write_settings
+from tests.conftest import SMALL_SETTINGS, Run, snakemake, write_settings
 
 SHAPE = (60, 100)
 BESIDE = {"BIASSEC": "[81:100,1:60]", "TRIMSEC": "[1:80,1:60]"}
@@ -308,25 +308,25 @@ def night(folder: Path) -> list[Path]:
     return sorted([*(folder / "data").iterdir(), *(folder / "darkfield").iterdir()])
 
 
-def test_a_night_with_overscan_is_stacked_as_one_without(tmp_path: Path) -> None:
-    night(tmp_path / "plain")
-    for number, path in enumerate(night(tmp_path / "with")):
+def test_a_night_with_overscan_is_stacked_as_one_without(tmp_path: Path, small_run: Run) -> None:
+    for number, path in enumerate(night(tmp_path)):
         add_overscan(path, number)
-    runs = {name: snakemake(tmp_path / name) for name in ("plain", "with")}
-    for run in runs.values():
-        assert run.returncode == 0, run.output
-    plain, ours = (fits.getdata(tmp_path / name / "results" / "stack_mean.fits") for name in runs)
+    run = snakemake(tmp_path)
+    assert run.returncode == 0, run.output
+    folders = (small_run.folder, tmp_path)
+    plain, ours = (fits.getdata(folder / "results" / "stack_mean.fits") for folder in folders)
     assert ours.shape == (200, 300)
     noise = 1.4826 * np.nanmedian(np.abs(plain - np.nanmedian(plain)))
     difference = (ours - plain)[np.isfinite(plain) & np.isfinite(ours)]
     assert np.std(difference) < 0.2 * noise
-    for frame, row in runs["with"].ledger.items():
+    for frame, row in run.ledger.items():
         # The simulated bias is 300 ADU, and up to 200 more were added.
         assert 290 < float(row["overscan_adu"]) < 540
         assert row["dark"].endswith("300 x 200")
-        assert row["no_data_fraction"] == runs["plain"].ledger[frame]["no_data_fraction"]
-        assert runs["plain"].ledger[frame]["overscan_adu"] == ""
-    assert "Overscan left" not in runs["with"].output
+        without = small_run.ledger[frame]
+        assert row["no_data_fraction"] == without["no_data_fraction"]
+        assert without["overscan_adu"] == ""
+    assert "Overscan left" not in run.output
 
 
 def test_the_run_says_where_sections_are_not_clear_and_settings_tell_them(tmp_path: Path) -> None:

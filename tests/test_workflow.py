@@ -23,7 +23,16 @@ from scripts.lightstack.files.table_file import read_table
 from scripts.lightstack.simulator import Night
 from scripts.lightstack.stacking import modes
 from scripts.lightstack.stacking.resampling import resample
-from tests.conftest import ROOT, Run, copy_checkout, older_processor, planned_jobs, snakemake
+from tests.conftest import (
+    ROOT,
+    SMALL_SETTINGS,
+    Run,
+    copy_checkout,
+    older_processor,
+    planned_jobs,
+    snakemake,
+    write_settings,
+)
 
 MODES = ("mean", "median", "max", "min", "std", "sigma_clip")
 
@@ -298,9 +307,10 @@ def test_results_are_the_same_bytes_with_one_core_and_with_two(
 def test_results_are_the_same_bytes_on_an_older_processor(
     small_night: Callable[..., Path],
 ) -> None:
-    this = snakemake(small_night("this", modes=[*modes.MODES]))
+    # First, as nothing is compiled for it: meanwhile other tests have compiled for this one.
     older = small_night("older", modes=[*modes.MODES])
     other = snakemake(older, env=older_processor(), forked=False)
+    this = snakemake(small_night("this", modes=[*modes.MODES]))
     assert this.returncode == other.returncode == 0, other.output
     assert this.results == other.results
 
@@ -334,23 +344,23 @@ def test_a_dry_run_forms_no_groups(small_night: Callable[..., Path]) -> None:
     assert "Group job" not in run.output
 
 
-def test_debug_region_works_on_the_central_pixels(small_night: Callable[..., Path]) -> None:
-    folder = small_night(min_star_count=5)
-    run = snakemake(folder, "--config", "debug_region=120")
+def test_debug_region_works_on_the_central_pixels(small_run: Run, finished_night: Path) -> None:
+    folder = finished_night
+    run = snakemake(folder, "--config", "debug_region=120", "min_star_count=5", "modes=[mean]")
     assert run.returncode == 0, run.output
     assert fits.getdata(folder / "results" / "stack_mean.fits").shape == (120, 120)
     cut = fits.getdata(folder / "work" / "cleaned" / "light_0001.fits")
-    snakemake(folder)
-    whole = fits.getdata(folder / "work" / "cleaned" / "light_0001.fits")
+    whole = fits.getdata(small_run.folder / "work" / "cleaned" / "light_0001.fits")
     assert whole.shape == (200, 300)
     # The same stars, up to the background model.
     assert np.corrcoef(cut.ravel(), whole[40:160, 90:210].ravel())[0, 1] > 0.95
 
 
 def test_command_line_overrides_files_and_files_the_defaults(
-    small_night: Callable[..., Path], tmp_path: Path
+    finished_night: Path, tmp_path: Path
 ) -> None:
-    folder = small_night(min_star_count=30)
+    folder = finished_night
+    write_settings(folder, **{**SMALL_SETTINGS, "min_star_count": 30})
     extra = tmp_path / "my.yaml"
     extra.write_text(yaml.safe_dump({"ellip_max": 0.4, "fwhm0": 4}))
     run = snakemake(
@@ -363,8 +373,8 @@ def test_command_line_overrides_files_and_files_the_defaults(
     assert "fwhm0 0.5" in told
 
 
-def test_bad_files_are_rows_and_do_not_stop_the_others(small_night: Callable[..., Path]) -> None:
-    folder = small_night()
+def test_bad_files_are_rows_and_do_not_stop_the_others(finished_night: Path) -> None:
+    folder = finished_night
     data = folder / "data"
     good = (data / "light_0001.fits").read_bytes()
     (data / "a empty.fits").write_bytes(b"")
@@ -427,8 +437,9 @@ def test_too_few_frames_is_one_sentence_and_a_ledger(
     assert f"Report: {run.folder / 'results' / 'report.html'}" in again.output
 
 
-def test_a_stack_of_too_few_frames_is_not_tried_again(small_night: Callable[..., Path]) -> None:
-    folder = small_night(min_star_count=10_000)
+def test_a_stack_of_too_few_frames_is_not_tried_again(finished_night: Path) -> None:
+    folder = finished_night
+    write_settings(folder, **{**SMALL_SETTINGS, "min_star_count": 10_000})
     run = snakemake(folder, "--retries", "2", "--verbose")
     assert run.returncode == 1
     assert "Trying to restart job" not in run.output
@@ -482,8 +493,8 @@ def test_files_of_others_in_the_output_folder_are_left_alone(
     assert mine.read_text() == "mine"
 
 
-def test_dark_of_the_same_name_goes_before_the_master(small_night: Callable[..., Path]) -> None:
-    folder = small_night()
+def test_dark_of_the_same_name_goes_before_the_master(finished_night: Path) -> None:
+    folder = finished_night
     shutil.copy(folder / "darkfield" / "dark_01.fits", folder / "darkfield" / "light_0002.fits")
     run = snakemake(folder)
     assert run.returncode == 0, run.output
@@ -510,7 +521,7 @@ def test_without_a_dark_frames_go_on_and_the_ledger_says_so(
 
 
 def test_pictures_stack_like_fits_files(small_night: Callable[..., Path]) -> None:
-    folder = small_night()
+    folder = small_night(modes=["mean"])
     shutil.rmtree(folder / "darkfield")
     for number, extension in ((1, "png"), (2, "tif"), (5, "TIFF")):
         raw = folder / "data" / f"light_000{number}.fits"
@@ -529,10 +540,8 @@ def test_lint_finds_nothing(small_night: Callable[..., Path]) -> None:
     assert "Congratulations" in run.output
 
 
-def test_a_dark_that_does_not_fit_gives_way_to_the_master(
-    small_night: Callable[..., Path],
-) -> None:
-    folder = small_night()
+def test_a_dark_that_does_not_fit_gives_way_to_the_master(finished_night: Path) -> None:
+    folder = finished_night
     fits.writeto(folder / "darkfield" / "light_0001.fits", np.ones((20, 30), np.float32))
     (folder / "darkfield" / "light_0002.fits").write_text("no dark")
     run = snakemake(folder)
@@ -559,10 +568,9 @@ def test_results_of_other_settings_do_not_stay(finished_night: Path) -> None:
     }
 
 
-def test_the_last_good_stacks_stay_until_there_are_new_ones(
-    small_night: Callable[..., Path],
-) -> None:
-    folder = small_night(modes=["mean", "max"])
+def test_the_last_good_stacks_stay_until_there_are_new_ones(finished_night: Path) -> None:
+    folder = finished_night
+    write_settings(folder, **SMALL_SETTINGS, modes=["mean", "max"])
     results, previous = folder / "results", folder / "results" / "previous"
     good = snakemake(folder).results
     for setting in ("min_star_count=5000", "reference=nobody"):
