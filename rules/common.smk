@@ -303,8 +303,10 @@ def memory(frames, other=0):
 
 def stack_memory_mb():
     """Memory of a stack for its pixels [MB]: what is set, or what its frames need."""
-    cubes = 2 if PLAN.settings["uncertainty"] else 1
-    return PLAN.settings["stack_memory_mb"] or stack_memory(PLAN.frame_mb * cubes)
+    color, uncertainty = PLAN.settings["color"], PLAN.settings["uncertainty"]
+    return PLAN.settings["stack_memory_mb"] or stack_memory(
+        PLAN.frame_mb, color, uncertainty=uncertainty
+    )
 
 
 def minutes(frames):

@@ -128,6 +128,9 @@ def test_memory_follows_from_the_number_of_frames(n: int, expected: int) -> None
     """Of 12 megapixels."""
     assert stack_memory([48.0] * n) == pytest.approx(expected, rel=0.05)
     assert stack_memory([1e-9] * n) == 600
+    if n > 1000:
+        assert stack_memory([48.0] * n, "rgb") == pytest.approx(3 * expected, rel=0.05)
+        assert stack_memory([48.0] * n, "superpixel") == pytest.approx(1.5 * expected, rel=0.05)
 
 
 def test_noise_clip_removes_trails_and_keeps_the_stars(

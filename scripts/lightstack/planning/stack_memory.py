@@ -14,13 +14,24 @@ ASPECT = 0.75
 """Height of a frame over its width: of most cameras, 2 / 3 to 1."""
 
 
-def stack_memory(frame_mb: Sequence[float]) -> int:
+OF_COLOURS = {"gray": 1.0, "rgb": 3.0, "superpixel": 1.5}
+"""Pixels of a row of the stack over those of a frame; as many rows of superpixels are twice as
+much of the frame."""
+
+
+def stack_memory(
+    frame_mb: Sequence[float], color: str = "gray", *, uncertainty: bool = False
+) -> int:
     """Memory in which a stack of these frames reads each of them few times.
 
     Parameters
     ----------
     frame_mb : sequence of float
         Sizes of the frames as float32 [MB].
+    color : str
+        "gray", "rgb" or "superpixel".
+    uncertainty : bool
+        Whether there is a variance for each pixel, of one colour at a time.
 
     Returns
     -------
@@ -29,4 +40,6 @@ def stack_memory(frame_mb: Sequence[float]) -> int:
     """
     heights = (sqrt(ASPECT * max(size, 1e-6) * 1e6 / 4) for size in frame_mb)
     rows = (min(ROWS / ny, 1) * size for ny, size in zip(heights, frame_mb, strict=True))
-    return max(LEAST_MB, round(sum(rows)))
+    planes = OF_COLOURS[color]
+    planes += uncertainty * (planes if color == "gray" else planes / 3)
+    return max(LEAST_MB, round(planes * sum(rows)))
