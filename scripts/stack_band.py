@@ -55,11 +55,12 @@ def run(
         with atomic_write(band) as file:
             write_band(file, 0, [])
         return
-    rows = rows_of_band(number, count, stacked.n_rows)
+    rows = rows_of_band(number, count, stacked.shape[-2])
+    n_rows = len(stacked.planes) * (rows[1] - rows[0])
     measured = read_measured(seeing, len(stacked.planes))
     bands = stacked.bands(modes, stack_memory_mb, threads, measured, rows)
     with atomic_write(band) as file:
-        write_band(file, rows[1] - rows[0], (as_images(made) for _, made in bands))
+        write_band(file, n_rows, (as_images(*band) for band in bands))
 
 
 if "snakemake" in globals():

@@ -16,11 +16,16 @@ from PIL import Image
 from scipy.spatial import KDTree
 
 from scripts import clean_colours
+from scripts.lightstack.alignment.transform import Transform
 from scripts.lightstack.colour.demosaicing import colour_of_mosaic
 from scripts.lightstack.colour.planes import colour_file
 from scripts.lightstack.detection.sources import SOURCE
+from scripts.lightstack.files.colour_file import STAR, write_colours
+from scripts.lightstack.files.frame_file import PixelFile
 from scripts.lightstack.files.table_file import write_table
 from scripts.lightstack.simulator import Light, Night, Sky, make_camera, write_night
+from scripts.lightstack.stacking.aligned import AlignedFrame
+from scripts.lightstack.stacking.colours import planes_of
 from tests.conftest import SMALL_SETTINGS, Run, planned_jobs, snakemake, write_settings
 from tests.dng import write_dng
 
@@ -324,3 +329,34 @@ def test_the_pattern_follows_what_is_cut_off_and_turned(
     for number in range(3):
         plane = colour_file(tmp_path / "colours.fits", header, number).read_rows(0, 101)
         assert abs(np.median(plane)) < 1
+
+
+@pytest.mark.parametrize("color", ["rgb", "superpixel"])
+@pytest.mark.parametrize("pattern", ["GBRG", None])
+def test_colours_that_are_read_together_are_those_read_one_by_one(
+    tmp_path: Path, color: str, pattern: str | None
+) -> None:
+    rng = np.random.default_rng(4)
+    pixels = rng.normal(0, 3, SHAPE if pattern else (3, *SHAPE)).astype(np.float32)
+    pixels[rng.random(pixels.shape) < 0.002] = np.nan
+    header = fits.Header({"MOSAIC": pattern} if pattern else {})
+    for colour in "RGB":
+        header.update({f"NOISEAD{colour}": 3.0, f"SATURAT{colour}": 6e4})
+    path = tmp_path / "a.fits"
+    write_colours(path, pixels, header, np.zeros(0, STAR))
+    angle = np.radians(50)
+    matrix = np.array(
+        [[np.cos(angle), -np.sin(angle), 200], [np.sin(angle), np.cos(angle), -80], [0, 0, 1]]
+    )
+    transform = Transform(matrix, SHAPE, SHAPE)
+    frame = AlignedFrame("a", PixelFile(path), header, transform, 1.2, (0.1, -0.05))
+    planes = planes_of([frame], "a", {"a": path}, scaled=False, halved=color == "superpixel")
+    ny, nx = planes[0][0].transform.reference_shape
+    whole = np.empty((3, ny, nx), np.float32)
+    for (one,), plane in zip(planes, whole, strict=True):
+        one.fill((0, ny), plane)
+    assert np.isfinite(whole).mean() > 0.5
+    for rows in ((0, ny), (40, 61), (ny - 1, ny)):
+        out = np.empty((3, rows[1] - rows[0], nx), np.float32)
+        AlignedFrame.fill_colours([one for (one,) in planes], rows, list(out))
+        assert out.tobytes() == np.ascontiguousarray(whole[:, slice(*rows)]).tobytes()

@@ -87,6 +87,20 @@ def test_a_frame_larger_than_a_chunk_comes_back(
     assert rows.tobytes() == expected.data[7:31].tobytes()
 
 
+@pytest.mark.parametrize("width", [3, 60])
+def test_columns_of_rows_are_read_as_all_are(tmp_path: Path, width: int) -> None:
+    frame = make_frame((50, 70))
+    expected = copy_of(frame).data
+    write_frame(tmp_path / "a.fits", frame)
+    first = np.arange(24) % 10
+    columns = np.stack([first, first + width], axis=1)
+    columns[5] = 0
+    rows = PixelFile(tmp_path / "a.fits").read_rows(7, 31, columns)
+    for row, (left, right) in enumerate(columns):
+        assert rows[row, left:right].tobytes() == expected[7 + row, left:right].tobytes()
+    assert PixelFile(tmp_path / "a.fits").read_rows(7, 7, columns[:0]).shape == (0, 70)
+
+
 def test_pixels_are_handed_over_in_memory_to_one_reader(
     tmp_path: Path, from_disk: Callable[[Path], Frame]
 ) -> None:
@@ -269,3 +283,5 @@ def test_rows_beyond_the_end_are_an_error_that_names_the_file(tmp_path: Path) ->
     os.truncate(path, 7000)
     with pytest.raises(JobError, match=r"cleaned\.fits is damaged or cut short"):
         pixels.read_rows(0, 30)
+    with pytest.raises(JobError, match=r"cleaned\.fits is damaged or cut short"):
+        pixels.read_rows(0, 30, np.tile([0, 1], (30, 1)))

@@ -52,17 +52,14 @@ def colour_of_mosaic(
     Beyond the border the mosaic is mirrored about its outermost pixels, so that the pattern goes
     on.
     """
-    out = np.empty((1, rows[1] - rows[0], shape[1]), np.float32)
-    _fill_planes(mosaic, rows[0], shape[0], *_first_red_and_blue(pattern), colour, out)
-    plane: NDArray[np.float32] = out[0]
-    return plane
+    whole = np.tile(np.array([0, shape[1]]), (rows[1] - rows[0], 1))
+    return colours_of_mosaic(mosaic, rows, shape, pattern, whole)[..., colour].copy()
 
 
 def planes_of_mosaic(mosaic: NDArray[np.float32], pattern: str) -> NDArray[np.float32]:
     """Give red, green and blue (3, ny, nx) of a whole mosaic, as `colour_of_mosaic` does."""
-    ny, nx = mosaic.shape
-    out = np.empty((3, ny, nx), np.float32)
-    _fill_planes(mosaic, 0, ny, *_first_red_and_blue(pattern), RED, out)
+    out = np.empty((3, *mosaic.shape), np.float32)
+    _fill_planes(mosaic, _first_red_and_blue(pattern), out)
     return out
 
 
@@ -78,7 +75,8 @@ def colours_of_mosaic(
     Parameters
     ----------
     mosaic, rows, shape, pattern
-        As in `colour_of_mosaic`.
+        As in `colour_of_mosaic`; of each row of the mosaic the columns that `columns_around` names
+        are enough.
     columns : (rows[1] - rows[0], 2) ndarray of int64
         First column to give of each row, and the one after the last.
 
@@ -88,8 +86,38 @@ def colours_of_mosaic(
         [ADU], as of `colour_of_mosaic`. What lies in other columns means nothing.
     """
     out = np.empty((rows[1] - rows[0], shape[1], 3), np.float32)
-    _fill_pixels(mosaic, rows[0], shape[0], *_first_red_and_blue(pattern), columns, out)
+    around = columns_around(columns, rows, shape)
+    places = _first_red_and_blue(pattern)
+    _fill_pixels(mosaic, rows[0], shape[0], places, columns, around, out)
     return out
+
+
+def columns_around(
+    columns: NDArray[np.int64], rows: tuple[int, int], shape: tuple[int, int]
+) -> NDArray[np.int64]:
+    """Tell of which pixels of a mosaic the colours in some columns of its rows are made.
+
+    Parameters
+    ----------
+    columns, rows, shape
+        As in `colours_of_mosaic`.
+
+    Returns
+    -------
+    (k, 2) ndarray of int64
+        Of these rows, and of `REACH` more above and below where there are any: the first column
+        and the one after the last.
+    """
+    (first, last), (ny, nx) = rows, shape
+    n = last - first + 2 * REACH
+    lowest, highest = np.full(n, nx), np.zeros(n, np.int64)
+    is_some = columns[:, 0] < columns[:, 1]
+    for k in range(2 * REACH + 1):
+        part = slice(k, k + last - first)
+        np.minimum(lowest[part], columns[:, 0] - REACH, out=lowest[part], where=is_some)
+        np.maximum(highest[part], columns[:, 1] + REACH, out=highest[part], where=is_some)
+    around = np.stack([np.maximum(lowest, 0), np.minimum(highest, nx)], axis=1)
+    return around[max(REACH - first, 0) : n - max(last + REACH - ny, 0)]
 
 
 def covariance_of_noise() -> NDArray[np.float64]:
@@ -121,32 +149,13 @@ def covariance_of_noise() -> NDArray[np.float64]:
 REPRESENTATIVE = "RGGB"
 """Other patterns are this one, moved."""
 
-Place = tuple[int, int]
+Places = tuple[tuple[int, int], tuple[int, int]]
+"""Row and column of the first red pixel, and of the first blue one."""
 
 
-def _first_red_and_blue(pattern: str) -> tuple[Place, Place]:
-    """Tell the row and column of the first red pixel and of the first blue one."""
+def _first_red_and_blue(pattern: str) -> Places:
     red, blue = divmod(pattern.index("R"), 2), divmod(pattern.index("B"), 2)
     return red, blue
-
-
-@compiled
-def _fill_planes(
-    mosaic: NDArray[np.float32],
-    first_row: int,
-    ny: int,
-    red: Place,
-    blue: Place,
-    first_colour: int,
-    out: NDArray[np.float32],
-) -> None:
-    """Fill planes (m, k, nx) of the colours from one on."""
-    near = np.empty((5, mosaic.shape[1] + 2 * REACH), np.float32)
-    for y in range(out.shape[1]):
-        _lay_rows(mosaic, first_row, ny, y, near)
-        for plane in range(out.shape[0]):
-            colour = first_colour + plane
-            _fill_line(near, y, first_row + y, red, blue, colour, 0, out.shape[2], out[plane, y])
 
 
 @compiled
@@ -154,27 +163,45 @@ def _fill_pixels(
     mosaic: NDArray[np.float32],
     first_row: int,
     ny: int,
-    red: Place,
-    blue: Place,
+    places: Places,
     columns: NDArray[np.int64],
+    around: NDArray[np.int64],
     out: NDArray[np.float32],
 ) -> None:
     """Fill pixels (k, nx, 3) in some columns of each row."""
-    near = np.empty((5, mosaic.shape[1] + 2 * REACH), np.float32)
+    near = np.zeros((5, mosaic.shape[1] + 2 * REACH), np.float32)
     lines = np.empty((3, mosaic.shape[1]), np.float32)
     for y in range(out.shape[0]):
-        _lay_rows(mosaic, first_row, ny, y, near)
+        _lay_rows(mosaic, first_row, ny, y, around, near)
         first, last = columns[y]
-        for colour in range(3):
-            _fill_line(near, y, first_row + y, red, blue, colour, first, last, lines[colour])
-        for x in range(first, last):
-            for colour in range(3):
-                out[y, x, colour] = lines[colour, x]
+        _fill_lines(near, y, first_row + y, places, first, last, lines)
+        red, green, blue = lines
+        for x in range(np.uint64(first), np.uint64(last)):
+            out[y, x, 0], out[y, x, 1], out[y, x, 2] = red[x], green[x], blue[x]
+
+
+@compiled
+def _fill_planes(mosaic: NDArray[np.float32], places: Places, out: NDArray[np.float32]) -> None:
+    """Fill planes (3, ny, nx)."""
+    ny, nx = mosaic.shape
+    near = np.zeros((5, nx + 2 * REACH), np.float32)
+    lines = np.empty((3, nx), np.float32)
+    around = np.zeros((ny, 2), np.int64)
+    around[:, 1] = nx
+    for y in range(ny):
+        _lay_rows(mosaic, 0, ny, y, around, near)
+        _fill_lines(near, y, y, places, 0, nx, lines)
+        out[:, y] = lines
 
 
 @compiled
 def _lay_rows(
-    mosaic: NDArray[np.float32], first_row: int, ny: int, y: int, near: NDArray[np.float32]
+    mosaic: NDArray[np.float32],
+    first_row: int,
+    ny: int,
+    y: int,
+    around: NDArray[np.int64],
+    near: NDArray[np.float32],
 ) -> None:
     """Lay the five rows about row y, mirrored beyond the border, into the ring `near`.
 
@@ -185,39 +212,14 @@ def _lay_rows(
     for k in range(4 if y else 0, 5):
         row = first_row + y + k - REACH
         row = -row if row < 0 else 2 * (ny - 1) - row if row >= ny else row
-        line = near[(y + k) % 5]
-        line[REACH : REACH + nx] = mosaic[row - top]
+        line, pixels = near[(y + k) % 5], mosaic[row - top]
+        first, last = around[row - top]
+        line[REACH + first : REACH + last] = pixels[first:last]
         for x in range(REACH):
-            line[REACH - 1 - x] = mosaic[row - top, x + 1]
-            line[REACH + nx + x] = mosaic[row - top, nx - 2 - x]
-
-
-@compiled
-def _fill_line(
-    near: NDArray[np.float32],
-    y: int,
-    row: int,
-    red: Place,
-    blue: Place,
-    colour: int,
-    first: int,
-    last: int,
-    out: NDArray[np.float32],
-) -> None:
-    """Fill one colour of a row of the frame, from its first column to the last."""
-    rows = near[y % 5], near[(y + 1) % 5], near[(y + 2) % 5], near[(y + 3) % 5], near[(y + 4) % 5]
-    place = blue if colour == BLUE else red
-    below = (row + place[0]) % 2 == 1
-    n_lost = 0
-    if colour == GREEN:
-        _fill_green(rows, below, place[1], first, last, out)
-    else:
-        _fill_other(rows, below, place[1], first, last, out)
-    for x in range(first, last):
-        n_lost += np.isnan(out[x])
-    for x in range(first, last if n_lost else first):
-        if np.isnan(out[x]):
-            out[x] = _mean_of_nearest(rows, below, (x + place[1]) % 2 == 1, colour == GREEN, x)
+            if first == 0 and last > 0:
+                line[REACH - 1 - x] = pixels[x + 1]
+            if last == nx:
+                line[REACH + nx + x] = pixels[nx - 2 - x]
 
 
 Rows = tuple[NDArray[np.float32], ...]
@@ -225,55 +227,83 @@ Rows = tuple[NDArray[np.float32], ...]
 
 
 @compiled
-def _fill_green(
-    rows: Rows, below: bool, column: int, first: int, last: int, out: NDArray[np.float32]
+def _fill_lines(
+    near: NDArray[np.float32],
+    y: int,
+    row: int,
+    places: Places,
+    first: int,
+    last: int,
+    lines: NDArray[np.float32],
 ) -> None:
-    """Fill in green; the first red pixel is in this column, and in this row or `below`."""
-    half, quarter, eighth = np.float32(0.5), np.float32(0.25), np.float32(0.125)
-    a, b, c, d, e = rows
-    for x in range(first, last):
-        out[x] = c[x + 2]
-    start = (column + below) % 2
-    for x in range(first + (start + first) % 2, last, 2):
-        j = x + 2
-        near = (b[j] + d[j]) + (c[j - 1] + c[j + 1])
-        far = (a[j] + e[j]) + (c[j - 2] + c[j + 2])
-        out[x] = half * c[j] + quarter * near - eighth * far
+    """Fill red, green and blue (3, nx) of a row of the frame, from a column to before the last."""
+    rows = near[y % 5], near[(y + 1) % 5], near[(y + 2) % 5], near[(y + 3) % 5], near[(y + 4) % 5]
+    own = RED if (row + places[0][0]) % 2 == 0 else BLUE
+    column = places[0][1] if own == RED else places[1][1]
+    _fill_line(rows, column, first, last, lines[own], lines[GREEN], lines[BLUE - own])
+    n_lost = 0
+    for colour in range(3):
+        line = lines[colour]
+        for x in range(np.uint64(first), np.uint64(last)):
+            n_lost += np.isnan(line[x])
+    if n_lost > 0:
+        _fill_lost(rows, row, places, first, last, lines)
 
 
 @compiled
-def _fill_other(
-    rows: Rows, below: bool, column: int, first: int, last: int, out: NDArray[np.float32]
+def _fill_line(
+    rows: Rows,
+    column: int,
+    first: int,
+    last: int,
+    own: NDArray[np.float32],
+    green: NDArray[np.float32],
+    other: NDArray[np.float32],
 ) -> None:
-    """Fill in red or blue; its first pixel is in this column, and in this row or `below`."""
+    """Fill a row in which one colour was measured from this column on, and green beside it.
+
+    All four ways are computed at each pixel, and two of them left: so a processor works on many
+    pixels at a time.
+    """
     half, quarter, eighth = np.float32(0.5), np.float32(0.25), np.float32(0.125)
     centre, beside, across = np.float32(0.625), np.float32(0.0625), np.float32(0.1875)
     most = np.float32(0.75)
     a, b, c, d, e = rows
-    own, other = first + (column + first) % 2, first + (column + first + 1) % 2
-    if not below:
+    one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
+    parity = np.uint64(column)
+    for x in range(np.uint64(first), np.uint64(last)):
+        at = c[x + two]
+        over, along = a[x + two] + e[x + two], c[x] + c[x + four]
+        above, left = b[x + two] + d[x + two], c[x + one] + c[x + three]
+        slant = (b[x + one] + b[x + three]) + (d[x + one] + d[x + three])
+        far, near = over + along, above + left
+        of_green = half * at + quarter * near - eighth * far
+        of_own = centre * at + half * left - eighth * (slant + along) + beside * over
+        of_other = centre * at + half * above - eighth * (slant + over) + beside * along
+        opposite = most * at + quarter * slant - across * far
+        is_own = (x + parity) & one == np.uint64(0)
+        own[x] = at if is_own else of_own
+        green[x] = of_green if is_own else at
+        other[x] = opposite if is_own else of_other
+
+
+@compiled
+def _fill_lost(
+    rows: Rows,
+    row: int,
+    places: Places,
+    first: int,
+    last: int,
+    lines: NDArray[np.float32],
+) -> None:
+    """Fill what has no value from the nearest pixels alone."""
+    for colour in range(3):
+        place = places[1] if colour == BLUE else places[0]
+        below = (row + place[0]) % 2 == 1
         for x in range(first, last):
-            out[x] = c[x + 2]
-        for x in range(other, last, 2):
-            j = x + 2
-            near = c[j - 1] + c[j + 1]
-            slant = (b[j - 1] + b[j + 1]) + (d[j - 1] + d[j + 1])
-            along = c[j - 2] + c[j + 2]
-            over = a[j] + e[j]
-            out[x] = centre * c[j] + half * near - eighth * (slant + along) + beside * over
-    else:
-        for x in range(own, last, 2):
-            j = x + 2
-            near = b[j] + d[j]
-            slant = (b[j - 1] + b[j + 1]) + (d[j - 1] + d[j + 1])
-            along = a[j] + e[j]
-            over = c[j - 2] + c[j + 2]
-            out[x] = centre * c[j] + half * near - eighth * (slant + along) + beside * over
-        for x in range(other, last, 2):
-            j = x + 2
-            slant = (b[j - 1] + b[j + 1]) + (d[j - 1] + d[j + 1])
-            far = (a[j] + e[j]) + (c[j - 2] + c[j + 2])
-            out[x] = most * c[j] + quarter * slant - across * far
+            if np.isnan(lines[colour, x]):
+                is_beside = (x + place[1]) % 2 == 1
+                lines[colour, x] = _mean_of_nearest(rows, below, is_beside, colour == GREEN, x)
 
 
 @compiled

@@ -1,5 +1,6 @@
 """The FITS files in which the steps hand frames to each other."""
 
+import mmap
 import os
 import sys
 import warnings
@@ -27,6 +28,9 @@ BLOCK = 2880
 
 CHUNK_PIXELS = 2**18
 """Pixels whose byte order is changed at a time, 1 MB: tuned by ``benchmarks/frame_steps.py``."""
+
+FEW = 4
+"""Less than one pixel in so many is read where it lies, without the others."""
 
 FAILURE = "FAILURE"
 """Card of a file that stands for an unusable frame: the sentence that says why."""
@@ -219,8 +223,17 @@ class PixelFile:
             self.shape: tuple[int, int] = header["NAXIS2"], header["NAXIS1"]
             self._offset = file.tell() + 4 * plane * self.shape[0] * self.shape[1]
 
-    def read_rows(self, first: int, last: int) -> NDArray[np.float32]:
+    def read_rows(
+        self, first: int, last: int, columns: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
         """Read rows `first` to `last`, the latter not included.
+
+        Parameters
+        ----------
+        first, last : int
+        columns : (last - first, 2) ndarray of int64, optional
+            First column that is wanted of each row, and the one after the last; what lies in
+            others means nothing. Default: all.
 
         Returns
         -------
@@ -234,9 +247,13 @@ class PixelFile:
         """
         nx = self.shape[1]
         pixels = np.empty((last - first, nx), np.float32)
+        start = self._offset + 4 * nx * first
         with _naming_damage(self.path), self.path.open("rb") as file:
-            file.seek(self._offset + 4 * nx * first)
-            _fill(file, pixels)
+            if columns is None or FEW * np.ptp(columns, axis=1).sum() >= pixels.size:
+                file.seek(start)
+                _fill(file, pixels)
+            else:
+                _fill_columns(file, start, columns, pixels)
         return pixels
 
 
@@ -277,6 +294,20 @@ def _fill(file: BufferedReader, pixels: NDArray[np.float32]) -> None:
         raise EOFError
     if sys.byteorder == "little":
         pixels.byteswap(inplace=True)
+
+
+def _fill_columns(
+    file: BufferedReader, start: int, columns: NDArray[np.int64], pixels: NDArray[np.float32]
+) -> None:
+    """Read some columns of each row; the others are left as they are."""
+    from scripts.lightstack.files.byte_order import copy_columns
+
+    if os.fstat(file.fileno()).st_size < start + pixels.nbytes:
+        raise EOFError  # or the process would be killed where nothing is mapped
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        stored = np.frombuffer(mapped, np.uint32, pixels.size, start)
+        copy_columns(stored.reshape(pixels.shape), columns, pixels)
+        del stored  # the map is closed when nothing refers to it
 
 
 def _runs(flags: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.alignment.transform import Transform
+from scripts.lightstack.colour.planes import ColourFile, HalvedFile
+from scripts.lightstack.compiling import compiled
 from scripts.lightstack.files.colour_file import colour_card
 from scripts.lightstack.files.frame_file import FAILURE, PixelFile, read_header
 from scripts.lightstack.job import JobError
@@ -20,6 +22,7 @@ from scripts.lightstack.raw.values import first_number
 from scripts.lightstack.sky.noise_map import NOISE_MAP, noise_map_in
 from scripts.lightstack.sky.surface import Surface
 from scripts.lightstack.stacking.resampling import (
+    columns_of_any,
     resample,
     resample_colours,
     source_columns,
@@ -29,8 +32,6 @@ from scripts.lightstack.text import text_of
 
 if TYPE_CHECKING:
     from astropy.io import fits
-
-    from scripts.lightstack.colour.planes import ColourFile
 
 MIN_GAIN = 1e-30
 """Electrons per ADU; less is a header's mistake, and the noise of light would be infinite."""
@@ -47,8 +48,14 @@ class Pixels(Protocol):
 
     shape: tuple[int, int]
 
-    def read_rows(self, first: int, last: int) -> NDArray[np.float32]:
-        """Read rows `first` to `last`, the latter not included [ADU]."""
+    def read_rows(
+        self, first: int, last: int, columns: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """Read rows `first` to `last`, the latter not included [ADU].
+
+        `columns` (last - first, 2) are the first that is wanted of each row, and the one after the
+        last; default: all.
+        """
 
 
 @dataclass(frozen=True)
@@ -123,14 +130,58 @@ class AlignedFrame:
 
     def evened(self, rows: tuple[int, int]) -> NDArray[np.float32]:
         """Tell what makes its light even, in rows ``(first, after last)``: (n_rows, nx)."""
+        even = np.ones((rows[1] - rows[0], self.transform.reference_shape[1]), np.float32)
+        _multiply_by_lean(self._lean_rows(rows), even)
+        return even
+
+    def _lean_rows(self, rows: tuple[int, int]) -> NDArray[np.float32]:
         lean = Surface(self.transform.reference_shape, np.array([0.0, *self.lean]))
-        half = lean.rows(*rows) / np.float32(2)
-        return np.asarray((1 + half) / (1 - half), np.float32)
+        return lean.rows(*rows)
 
     def fill(self, rows: tuple[int, int], out: NDArray[np.float32]) -> None:
         """Resample the frame to rows ``(first, after last)`` of the reference's grid."""
         first, last = source_rows(self.transform, rows)
-        source = self.pixels.read_rows(first, last)
+        columns = source_columns(self.transform, rows, (first, last))
+        self._resample(self.pixels.read_rows(first, last, columns), first, rows, out)
+
+    @staticmethod
+    def fill_colours(
+        colours: Sequence["AlignedFrame"],
+        rows: tuple[int, int],
+        out: Sequence[NDArray[np.float32]],
+    ) -> None:
+        """Resample red, green and blue of a frame as `fill` does, read together."""
+        pixels, transforms = colours[0].pixels, [colour.transform for colour in colours]
+        if isinstance(pixels, HalvedFile):
+            reached = [source_rows(transform, rows) for transform in transforms]
+            first, last = min(one for one, _ in reached), max(one for _, one in reached)
+            each = [source_columns(transform, rows, (first, last)) for transform in transforms]
+            halves = pixels.read_colours(first, last, columns_of_any(each))
+            for colour, half, plane in zip(colours, halves, out, strict=True):
+                colour._resample(half, first, rows, plane)
+            return
+        first, last = source_rows(transforms[0], rows)
+        columns = source_columns(transforms[0], rows, (first, last))
+        resample_colours(
+            cast(ColourFile, pixels).read_colours(first, last, columns),
+            first,
+            transforms[0],
+            rows,
+            scales=[colour.flux_scale for colour in colours],
+            saturations=[colour.saturation / colour.brightening for colour in colours],
+            out=out,
+        )
+        for colour, plane in zip(colours, out, strict=True):
+            colour._even(rows, plane)
+
+    def _resample(
+        self,
+        source: NDArray[np.float32],
+        first: int,
+        rows: tuple[int, int],
+        out: NDArray[np.float32],
+    ) -> None:
+        """Resample pixels that were read from one row on."""
         resample(
             source,
             first,
@@ -142,34 +193,21 @@ class AlignedFrame:
         )
         self._even(rows, out)
 
-    @staticmethod
-    def fill_colours(
-        colours: Sequence["AlignedFrame"],
-        rows: tuple[int, int],
-        out: Sequence[NDArray[np.float32]],
-    ) -> None:
-        """Resample red, green and blue of a frame as `fill` does, together."""
-        frame, pixels = colours[0], cast("ColourFile", colours[0].pixels)
-        first, last = source_rows(frame.transform, rows)
-        columns = source_columns(frame.transform, rows, (first, last))
-        resample_colours(
-            pixels.read_colours(first, last, columns),
-            first,
-            frame.transform,
-            rows,
-            scales=[colour.flux_scale for colour in colours],
-            saturations=[colour.saturation / colour.brightening for colour in colours],
-            out=out,
-        )
-        for colour, plane in zip(colours, out, strict=True):
-            colour._even(rows, plane)
-
     def _even(self, rows: tuple[int, int], out: NDArray[np.float32]) -> None:
         """Make the light of resampled rows even, and take off what is left of the sky."""
         if any(self.lean):
-            out *= self.evened(rows)
+            _multiply_by_lean(self._lean_rows(rows), out)
         if self.sky is not None:
             self.sky.subtract_from(out, rows[0])
+
+
+@compiled
+def _multiply_by_lean(lean: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    one, two = np.float32(1), np.float32(2)
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            half = lean[y, x] / two
+            out[y, x] *= (one + half) / (one - half)
 
 
 def aligned_frames(alignment: dict[str, Any], cleaned: dict[str, Path]) -> list[AlignedFrame]:

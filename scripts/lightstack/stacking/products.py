@@ -87,8 +87,6 @@ class Stacked:
         What headers say of colours.
     uncertainty : bool
         Whether standard errors are wanted.
-    together : bool
-        Whether the colours of a frame lie on the same pixels, so that they are resampled at once.
     """
 
     alignment: dict[str, Any]
@@ -98,7 +96,6 @@ class Stacked:
     weights: str
     cards: dict[str, tuple[Any, str]]
     uncertainty: bool = False
-    together: bool = False
 
     @classmethod
     def of(
@@ -153,16 +150,11 @@ class Stacked:
             weights,
             cards,
             uncertainty,
-            together=color == "rgb",
         )
         if any(frame.header.get("SKYMODEL") != "match" for frame in frames):
             return stacked
         shape = planes[0][0].transform.reference_shape
-        matched = (
-            read_skies(skies, shape, len(planes))
-            if skies
-            else [sky for part in stacked.parts for sky in match_skies(part, threads)]
-        )
+        matched = read_skies(skies, shape, len(planes)) if skies else match_skies(planes, threads)
         return replace(stacked, planes=tuple(map(_beneath, planes, matched)))
 
     @classmethod
@@ -196,11 +188,6 @@ class Stacked:
     def frames(self) -> Sequence[AlignedFrame]:
         """The frames to stack; if they have colours, their red."""
         return self.planes[0]
-
-    @property
-    def parts(self) -> Sequence[Sequence[Sequence[AlignedFrame]]]:
-        """Parts of the planes: what is in one is resampled together."""
-        return [self.planes] if self.together else [[plane] for plane in self.planes]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -237,26 +224,22 @@ class Stacked:
         measured : sequence of dict
             What `measuring.measure` has found of each plane.
         rows : (int, int), optional
-            The first row to make and the one after the last, counted on from one plane to the
-            next; default: all.
+            The first row of each plane to make and the one after the last; default: all.
         """
-        ny = self.shape[-2]
-        start, stop = rows or (0, self.n_rows)
+        first, last = rows or (0, self.shape[-2])
         options = [
             self.options(plane) | of_plane
             for plane, of_plane in zip(self.planes, measured, strict=True)
         ]
-        given: dict[str, Any] = {"n_kept": stop - start}
-        if self.together and rows is None:
-            yield from Bands(self.planes, modes, memory_mb, threads, options=options, **given)
-            return
-        for number, plane in enumerate(self.planes):
-            above = number * ny
-            first, last = max(start - above, 0), min(stop - above, ny)
-            if first < last:
-                given |= {"rows": (first, last), "options": [options[number]]}
-                for (top, bottom), made in Bands([plane], modes, memory_mb, threads, **given):
-                    yield (top + above, bottom + above), made
+        yield from Bands(
+            self.planes,
+            modes,
+            memory_mb,
+            threads,
+            options=options,
+            rows=(first, last),
+            n_kept=len(self.planes) * (last - first),
+        )
 
     @property
     def n_rows(self) -> int:

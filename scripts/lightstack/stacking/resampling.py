@@ -72,8 +72,8 @@ SHORTEST_RUN, LONGEST_RUN = 8, 128
 """How many positions whose pixels lie side by side are interpolated together (tuned:
 `benchmarks/stack_kernels.py`)."""
 
-BESIDE = RADIUS + 3
-"""Pixels around a place that count: those of the kernel, and as many as lie between places."""
+BESIDE = RADIUS + 0.01
+"""Pixels around a place that count, and what a place may be off in steps of the kernel."""
 
 BEYOND = -2
 """In the place of the corner of a position that the frame does not reach."""
@@ -205,10 +205,11 @@ def source_rows(transform: Transform, rows: tuple[int, int]) -> tuple[int, int]:
     start, stop = rows
     if stop <= start:
         return 0, 0
-    numbers = np.arange(start, stop)
+    numbers, columns = np.arange(start, stop), np.arange(transform.reference_shape[1])
     if transform.backward_cubic is None:
-        numbers = numbers[[0, -1]]  # a plane is highest and lowest on its border
-    lowest, highest = _extent(_row_maps(transform, numbers), transform.reference_shape[1])
+        # A plane is highest and lowest in the corners.
+        numbers, columns = numbers[[0, -1]], columns[[0, -1]]
+    lowest, highest = _extent(_row_maps(transform, numbers), columns)
     first = min(max(lowest - RADIUS + 1, 0), ny)
     return first, max(min(highest + RADIUS + 1, ny), first)
 
@@ -236,16 +237,19 @@ def source_columns(
     columns = np.tile(np.array([0, nx]), (last - first, 1))
     if transform.backward_cubic is not None:
         return columns
-    start, stop = rows
-    right = transform.reference_shape[1] - 1
-    # What lies within the border of these rows lies within its image, too.
-    x, y = np.arange(right + 1), np.arange(start, stop)
-    border = np.concatenate(
-        [np.stack(np.broadcast_arrays(x, row), axis=1) for row in (start, stop - 1)]
-        + [np.stack(np.broadcast_arrays(column, y), axis=1) for column in (0, right)]
-    )
-    _find_columns(transform.backward(border.astype(np.float64)), first, columns)
+    (start, stop), right = rows, transform.reference_shape[1] - 1
+    corners = np.array([(0, start), (right, start), (right, stop - 1), (0, stop - 1)], np.float64)
+    _find_columns(transform.backward(corners), first, columns)
     return columns
+
+
+def columns_of_any(columns: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Tell which columns (k, 2) of each row are among any of these, and between them."""
+    each = np.stack(columns)
+    is_none = each[..., 0] >= each[..., 1]
+    first = np.where(is_none, np.iinfo(np.int64).max, each[..., 0]).min(axis=0)
+    last = np.where(is_none, 0, each[..., 1]).max(axis=0)
+    return np.stack([np.minimum(first, last), last], axis=1)
 
 
 def resample(
@@ -424,17 +428,28 @@ def _row_maps(transform: Transform, rows: NDArray[np.int64]) -> _RowMaps:
 
 
 @compiled
-def _find_columns(border: NDArray[np.float64], first: int, columns: NDArray[np.int64]) -> None:
-    """Find the columns near a line of places (n, 2), in each row from the first on."""
-    nx = columns[0, 1]
-    columns[:, 0] = nx
-    columns[:, 1] = 0
-    for place in range(border.shape[0]):
-        x, y = int(np.floor(border[place, 0])), int(np.floor(border[place, 1]))
-        top, bottom = max(y - BESIDE - first, 0), min(y + BESIDE + 1 - first, len(columns))
-        for row in range(top, bottom):
-            columns[row, 0] = min(columns[row, 0], max(x - BESIDE, 0))
-            columns[row, 1] = max(columns[row, 1], min(x + BESIDE + 1, nx))
+def _find_columns(corners: NDArray[np.float64], first: int, columns: NDArray[np.int64]) -> None:
+    """Find the columns near a convex area with these corners (n, 2), in rows from the first on."""
+    nx = columns[0, 1] if len(columns) else 0
+    for row in range(len(columns)):
+        top, bottom = first + row - BESIDE, first + row + BESIDE
+        lowest, highest = np.inf, -np.inf
+        for k in range(len(corners)):
+            x, y = corners[k]
+            to_x, to_y = corners[(k + 1) % len(corners)]
+            if to_y < y:
+                x, y, to_x, to_y = to_x, to_y, x, y
+            if to_y < top or y > bottom:
+                continue
+            slope = (to_x - x) / (to_y - y) if to_y > y else 0.0
+            left = x + slope * (top - y) if y < top else x
+            right = x + slope * (bottom - y) if to_y > bottom else to_x
+            lowest = min(lowest, left, right)
+            highest = max(highest, left, right)
+        columns[row] = 0
+        if lowest <= highest:
+            columns[row, 0] = min(max(int(np.floor(lowest - BESIDE)), 0), nx)
+            columns[row, 1] = max(min(int(np.floor(highest + BESIDE)) + 1, nx), 0)
 
 
 @compiled
@@ -445,6 +460,15 @@ def _cubic(c: NDArray[np.float64], u: float) -> float:
 @compiled
 def _slope(c: NDArray[np.float64], u: float) -> float:
     return float(c[1] + u * (2 * c[2] + u * 3 * c[3]))
+
+
+@inlined
+def _step(maps: _RowMaps, row: int, x: int, axis: int) -> np.int64:
+    """Map a pixel of the reference to the frame, along one axis [1 / PHASES pixel]."""
+    inverse, u = maps.inverse, (x - maps.centre) / maps.extent
+    constant = inverse[axis, 1] * maps.rows[row] + inverse[axis, 2]
+    to = inverse[axis, 0] * x + constant + _cubic(maps.cubics[row, axis], u)
+    return np.int64(np.floor(to * PHASES + 0.5))
 
 
 @compiled
@@ -483,13 +507,12 @@ def _measure(maps: _RowMaps, row: int, areas: NDArray[np.float32]) -> None:
 
 
 @compiled
-def _extent(maps: _RowMaps, nx: int) -> tuple[int, int]:
-    """Find the lowest and the highest row of the frame on which a position lies."""
-    steps = np.empty((2, nx), np.int64)
+def _extent(maps: _RowMaps, columns: NDArray[np.int64]) -> tuple[int, int]:
+    """Find the lowest and the highest row of the frame on which these columns lie."""
     lowest, highest = 2**62, -(2**62)
     for row in range(maps.rows.size):
-        _locate(maps, row, steps)
-        for step in steps[1]:
+        for x in columns:
+            step = int(_step(maps, row, x, 1))
             lowest = min(lowest, step)
             highest = max(highest, step)
     return lowest // PHASES, highest // PHASES
