@@ -44,10 +44,10 @@ watch: $(INSTALLED)
 check-night: $(INSTALLED)
 	$(BIN)/python -m scripts.lightstack.checking.night "$(NIGHT)" $(SETTINGS)
 
-# All checks and tests.
+# All checks and tests. Those of the executor's processes have the machine to themselves.
 test: $(DEVELOPING)
 	$(MAKE) --jobs 2 --output-sync checks test-logger
-	$(BIN)/pytest executor --numprocesses auto --dist loadfile
+	$(BIN)/pytest executor
 	$(BIN)/pytest --numprocesses auto --dist worksteal
 
 checks: $(DEVELOPING)
