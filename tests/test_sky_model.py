@@ -81,6 +81,34 @@ def test_the_sky_is_found_beside_a_nebula_that_fills_nine_tenths() -> None:
     assert np.abs(model.surface.rows(0, SHAPE[0]) - sky).max() < 0.02 * light.max()
 
 
+def clouds(seed: int) -> np.ndarray:
+    """Light with texture on all scales that fills the frame, but for its left side."""
+    rng, light = np.random.default_rng(seed), np.zeros(SHAPE)
+    for size in (200, 100, 50, 25):
+        knots = rng.exponential(1, (SHAPE[0] // size + 2, SHAPE[1] // size + 2))
+        y, x = np.indices(SHAPE) / size
+        j, i = y.astype(int), x.astype(int)
+        u, v = x - i, y - j
+        upper = knots[j, i] * (1 - u) + knots[j, i + 1] * u
+        lower = knots[j + 1, i] * (1 - u) + knots[j + 1, i + 1] * u
+        light += size * (upper * (1 - v) + lower * v)
+    return light * np.clip(np.linspace(-0.2, 1.5, SHAPE[1]), 0.1, 1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("fwhm", "peak"), [(30, 80), (60, 80), (120, 200)])
+def test_a_little_light_in_a_nebula_changes_the_sky_little(
+    fwhm: float, peak: float, seed: int
+) -> None:
+    """The sky of the frame is in doubt, but not what the light adds."""
+    others, light = (sky_with("slope"), clouds(seed), stars(300)), nebula(fwhm, peak)
+    before, after = exposed(*others), exposed(*others, light)
+    for frame in (before, after):
+        subtract_background(frame, 64, background="plane")
+    inside = light > peak / 16
+    assert (after - before)[inside].sum() / light[inside].sum() == pytest.approx(1, abs=0.03)
+
+
 def test_pixels_without_data_are_left_out() -> None:
     sky = sky_with("slope")
     image = exposed(sky, stars(300))

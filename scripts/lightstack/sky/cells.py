@@ -1,6 +1,6 @@
 """The level of the sky in the cells of an image, beside its stars."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,28 +86,22 @@ class Bins:
         ----------
         sky : Surface, optional
             A first model of the sky: what is brighter is masked, and around it the further the
-            brighter it is.
+            brighter it is. Cells of which too little is left have the level of all their bins.
 
         Returns
         -------
         Cells
         """
-        values = self._values if sky is None else self._without_light(sky)
-        ny, nx = values.shape
-        side = max(SMALLEST_CELL, round((ny * nx / CELLS) ** 0.5))
-        n_y, n_x = -(-ny // side), -(-nx // side)
-        padded = np.full((n_y * side, n_x * side), np.nan, np.float32)
-        padded[:ny, :nx] = values
-        rows = padded.reshape(n_y, side, n_x, side).swapaxes(1, 2).reshape(n_y * n_x, -1)
-        ranked = np.sort(rows, axis=1)  # NaN comes last
-        number = np.count_nonzero(np.isfinite(ranked), axis=1)
-        cell = np.arange(len(ranked))
-        low = ranked[cell, np.maximum(number - 1, 0) // 2]
-        high = ranked[cell, number // 2 % side**2]
-        level = np.where(number >= FEWEST * side**2, (low.astype(float) + high) / 2, np.nan)
-        error = MEDIAN_ERROR * self.noise / np.sqrt(np.maximum(number, 1))
-        middles = (np.indices((n_y, n_x)).reshape(2, -1) + 0.5) * side * BIN - 0.5
-        return Cells((n_y, n_x), middles[1], middles[0], level, error)
+        cells = _cells(self._values, self.noise)
+        if sky is None:
+            return cells
+        beside_light = _cells(self._without_light(sky), self.noise)
+        is_lit = np.isnan(beside_light.level)
+        return replace(
+            beside_light,
+            level=np.where(is_lit, cells.level, beside_light.level),
+            error=np.where(is_lit, cells.error, beside_light.error),
+        )
 
     def _without_light(self, sky: Surface) -> NDArray[np.float32]:
         """Give the bins with NaN where they are brighter than the sky, and around."""
@@ -125,6 +119,25 @@ class Bins:
         for level in reversed(levels):
             masked = grown(masked) | (light > level)
         return np.where(grown(masked), np.float32(np.nan), self._values)
+
+
+def _cells(bins: NDArray[np.float32], noise: float) -> Cells:
+    """Take the median of the bins of each cell, whose noise is known."""
+    ny, nx = bins.shape
+    side = max(SMALLEST_CELL, round((ny * nx / CELLS) ** 0.5))
+    n_y, n_x = -(-ny // side), -(-nx // side)
+    padded = np.full((n_y * side, n_x * side), np.nan, np.float32)
+    padded[:ny, :nx] = bins
+    rows = padded.reshape(n_y, side, n_x, side).swapaxes(1, 2).reshape(n_y * n_x, -1)
+    ranked = np.sort(rows, axis=1)  # NaN comes last
+    number = np.count_nonzero(np.isfinite(ranked), axis=1)
+    cell = np.arange(len(ranked))
+    low = ranked[cell, np.maximum(number - 1, 0) // 2]
+    high = ranked[cell, number // 2 % side**2]
+    level = np.where(number >= FEWEST * side**2, (low.astype(float) + high) / 2, np.nan)
+    error = MEDIAN_ERROR * noise / np.sqrt(np.maximum(number, 1))
+    middles = (np.indices((n_y, n_x)).reshape(2, -1) + 0.5) * side * BIN - 0.5
+    return Cells((n_y, n_x), middles[1], middles[0], level, error)
 
 
 @compiled

@@ -3,9 +3,12 @@
 Light of nebulae and galaxies adds to the sky and takes nothing from it. So the cells of an image
 are a mixture: of sky, whose levels scatter about a surface of low order as their noise says, and
 of light above it. The surface with the greatest likelihood under that mixture is the sky, also
-where only a tenth of the image is. What is left in doubt is its order: light that is wider than
-the image looks like a curved sky. So the sky is taken to be curved only where a plane does not do,
-and where there is enough of it beside the light.
+where only a tenth of the image is, as long as its levels stand out from those of the light by how
+densely they lie. Where they do not, as in a nebula that fills the image, the sky is the plane that
+few cells lie below: light of the others does not change it. What is left in doubt is the order of
+the surface, as light that is wider than the image looks like a curved sky. So the sky is taken to
+be curved only where a plane does not do, and where there is enough of it beside the light. All
+these are matters of degree, and so is the sky, lest a little light make it another one.
 """
 
 from dataclasses import dataclass
@@ -32,25 +35,44 @@ MARGIN = 0.25
 """How far what surrounds extended light is not trusted, over the light's own radius."""
 
 CURVED, CURVED_BESIDE_LIGHT, CURVED_OF_ALL = 0.15, 0.5, 12.0
-"""A surface of the next order is tried if it takes so much from the squared residuals of each
+"""A surface of the next order is needed if it takes so much from the squared residuals of each
 cell of sky (beside light that fills the image, whose rim looks like a curved sky), and so much
 from them all [squared errors]."""
+
+NEED = (0.8, 1.2)
+"""It is not needed at all and wholly where it takes so much of that."""
 
 MOSTLY_SKY = 0.6
 """Share of the cells that are sky, from which on light does not fill the image."""
 
-NEARLY_ALL_SKY = 0.85
-"""Share of the cells that are sky, from which on a surface is believed, though a lower order may
-do: it leaves no light."""
+NEARLY_ALL_SKY = (0.8, 0.9)
+"""Share of the cells that are sky, from which on a surface is believed a little and wholly, though
+a lower order may do: it leaves no light."""
 
-ENOUGH = (0.0, 0.05, 0.25, 0.4)
-"""Share of the cells that are sky, without which a surface of this degree is not believed."""
+ENOUGH = ((0.0, 0.0), (0.03, 0.05), (0.18, 0.23), (0.2, 0.25))
+"""Share of the cells that are sky, from which on a surface of this degree is believed a little and
+wholly."""
 
-FARTHEST = 3.0
-"""Greatest error of a surface, anywhere on the image, over that of one cell."""
+AS_MUCH = (0.8, 0.9)
+"""The same, over the share of a surface of a lower degree."""
 
-PROBABLE = 0.6745
-"""Half of normal values are closer to zero than so many standard deviations."""
+FARTHEST = (4.0, 2.0)
+"""Greatest error of a surface, anywhere on the image, over that of one cell, from which on it is
+believed a little and wholly."""
+
+PEAK = (8.0, 10.0)
+"""How much more densely levels lie within 2 errors of the sky than between 3 and 15 above it, from
+which on it stands out a little and wholly."""
+
+DISTINCT = (120.0, 180.0)
+"""The same, times the median of what is more than 3 errors above the sky [errors]."""
+
+LOWEST = 0.05
+"""Share of the cells below a sky that does not stand out."""
+
+QUARTER = 0.3186
+"""A quarter of normal values are closer to zero than so many standard deviations: a quarter of an
+image, at least, is taken to be free of the texture of nebulae."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +111,7 @@ def model_sky(data: NDArray[np.float32]) -> SkyModel | None:
     model = fit_sky(bins.cells(), data.shape)
     if model is None:
         return None
-    beside_stars = bins.cells(model.surface)
-    refined = fit_sky(beside_stars, data.shape, model.surface) or model
-    if refined.is_sky.mean() > MOSTLY_SKY:
-        return refined
-    anew = fit_sky(beside_stars, data.shape) or refined
-    return anew if anew.is_sky.mean() > MOSTLY_SKY else refined
+    return fit_sky(bins.cells(model.surface), data.shape, model.surface)
 
 
 def fit_sky(cells: Cells, shape: tuple[int, int], first: Surface | None = None) -> SkyModel | None:
@@ -106,7 +123,7 @@ def fit_sky(cells: Cells, shape: tuple[int, int], first: Surface | None = None) 
     shape : (int, int)
         ``(ny, nx)`` of the image [pixels].
     first : Surface, optional
-        A first model, of no higher degree.
+        Where to begin.
 
     Returns
     -------
@@ -156,29 +173,57 @@ class _Search:
         self._median_error = float(np.median(self._errors))
 
     def best(self, first: Surface | None = None) -> _Fit:
-        """Choose the lowest degree that does, of those that can be believed, from a first on."""
-        if first is None:
-            believed, fit = self.fit(0), self.fit(1)
-        else:
+        """Join the surfaces of all degrees, each as far as it is believed.
+
+        Lower ones than the first are looked at only where that is in doubt.
+        """
+        joined, need, belief = None, 1.0, 0.0
+        if first is not None and first.degree > 0:
             start = first.coefficients.copy()
             start[0] -= self._middle
-            believed = fit = self.fit(first.degree, start)
-        is_needed = True
+            fit = self.fit(first.degree, start)
+            belief = self._belief(fit, 0.0, need)
+        if belief < 1:
+            fit = self.fit(1)
+            belief = self._belief(fit, 0.0, need)
         while True:
-            if is_needed:
-                enough = max(ENOUGH[fit.degree], 0.9 * believed.share)
-            else:
-                enough = max(NEARLY_ALL_SKY, believed.share)
-            if fit.share >= enough and self._is_supported(fit):
-                believed = fit
+            if belief == 1:
+                joined = fit
+            elif belief > 0 or joined is None:
+                joined = _joined(joined or self._envelope(), fit, belief)
             if fit.degree == HIGHEST_DEGREE:
-                return believed
-            start, is_better = self._next_order(fit)
-            if fit is believed and not is_better:
-                is_needed = False
-                if fit.share > MOSTLY_SKY:
-                    return believed
+                return joined
+            start, gain = self._next_order(fit)
+            need = min(need, 1 - belief * (1 - _ramp(gain, *NEED)))
+            if need == 0 and fit.share > MOSTLY_SKY:
+                return joined
             fit = self.fit(fit.degree + 1, start)
+            belief = self._belief(fit, joined.share, need)
+
+    def _belief(self, fit: _Fit, share: float, need: float) -> float:
+        """Tell how far a surface is believed.
+
+        Parameters
+        ----------
+        fit : _Fit
+        share : float
+            Of the cells that are sky by what is believed already.
+        need : float
+            How far what is believed already does not do.
+        """
+        columns = self._terms[:, : len(fit.coefficients)]
+        above = (self._levels - (columns * fit.coefficients).sum(axis=1)) / self._errors
+        near, around = (np.abs(above) < 2).sum(), ((above > 3) & (above < 15)).sum()
+        peak = float(near / max(around / 3, 1))
+        light = above[above > 3]
+        contrast = float(np.median(light)) if light.size else np.inf
+        needed = need * _ramp(fit.share, *ENOUGH[fit.degree])
+        return (
+            max(_ramp(peak, *PEAK), _ramp(peak * contrast, *DISTINCT))
+            * max(needed, _ramp(fit.share, *NEARLY_ALL_SKY))
+            * _ramp(fit.share, *(share * part for part in AS_MUCH))
+            * _ramp(self._farthest(fit), *FARTHEST)
+        )
 
     def fit(self, degree: int, *starts: Floats) -> _Fit:
         """Find the surface of a degree that makes the cells most likely."""
@@ -234,22 +279,34 @@ class _Search:
             scatter = np.maximum(errors, 0.7 * scatter)
         return likelihood, coefficients, is_sky > 0.5
 
-    def _below(self, columns: Floats, share: float) -> Floats:
+    def _envelope(self) -> _Fit:
+        """Find the plane below which few cells lie."""
+        columns = self._terms[:, : N_TERMS[1]]
+        coefficients = self._below(columns, LOWEST, 100)
+        rest = self._levels - (columns * coefficients).sum(axis=1)
+        is_sky = np.zeros(self._known.shape, bool)
+        is_sky[self._known] = rest < 2 * self._errors
+        return _Fit(1, coefficients, is_sky, 0.0)
+
+    def _below(self, columns: Floats, share: float, rounds: int = 8) -> Floats:
         """Find the surface below which this share of the cells lies, nearly."""
         residuals = self._levels - np.quantile(self._levels, share)
         coefficients = np.zeros(columns.shape[1])
-        for _ in range(8):
+        for _ in range(rounds):
+            before = coefficients
             side = np.where(residuals > 0, share, 1 - share)
             weight = side / (np.abs(residuals) + self._median_error)
             coefficients = self._least_squares(columns, weight)
             residuals = self._levels - (columns * coefficients).sum(axis=1)
+            if np.abs(coefficients - before).max() < 1e-3 * self._median_error:
+                break
         return coefficients
 
     def _least_squares(self, columns: Floats, weight: Floats) -> Floats:
         return np.asarray(least_squares(columns, self._levels[:, np.newaxis], weight)[:, 0])
 
-    def _next_order(self, fit: _Fit) -> tuple[Floats, bool]:
-        """Fit the next order to the same cells, and tell whether it is much better there."""
+    def _next_order(self, fit: _Fit) -> tuple[Floats, float]:
+        """Fit the next order to the same cells, and tell what it gains, over what it should."""
         columns = self._terms[:, : N_TERMS[fit.degree + 1]]
         chosen = fit.is_sky[self._known] / self._errors**2
         coefficients = self._least_squares(columns, chosen)
@@ -257,10 +314,10 @@ class _Search:
         higher = self._levels - (columns * coefficients).sum(axis=1)
         gain = float((chosen * (lower**2 - higher**2)).sum())
         of_each = CURVED if fit.share > MOSTLY_SKY else CURVED_BESIDE_LIGHT
-        return coefficients, bool(gain > of_each * np.count_nonzero(chosen) + CURVED_OF_ALL)
+        return coefficients, gain / (of_each * np.count_nonzero(chosen) + CURVED_OF_ALL)
 
-    def _is_supported(self, fit: _Fit) -> bool:
-        """Tell whether the cells hold the surface everywhere on the image."""
+    def _farthest(self, fit: _Fit) -> float:
+        """Greatest error of a surface, anywhere on the image, over that of one cell."""
         columns = self._terms[:, : N_TERMS[fit.degree]]
         weight = fit.is_sky[self._known] / self._errors**2
         normal = products(weight[:, np.newaxis] * columns, columns)
@@ -269,7 +326,23 @@ class _Search:
         covariance = solve(normal, np.eye(size))
         spread = np.stack([(columns * row).sum(axis=1) for row in covariance], axis=1)
         variance = (spread * columns).sum(axis=1)
-        return bool(np.sqrt(variance.max()) <= FARTHEST * self._median_error)
+        return float(np.sqrt(variance.max())) / self._median_error
+
+
+def _joined(one: _Fit, other: _Fit, belief: float) -> _Fit:
+    """Go from one surface towards one of no lower degree, as far as that is believed."""
+    coefficients = belief * other.coefficients
+    coefficients[: len(one.coefficients)] += (1 - belief) * one.coefficients
+    is_sky = other.is_sky if belief > 0.5 else one.is_sky
+    share = one.share + belief * (other.share - one.share)
+    return _Fit(other.degree, coefficients, is_sky, share)
+
+
+def _ramp(value: float, low: float, high: float) -> float:
+    """Go from 0 at one value to 1 at another, which may be lower, or the same."""
+    if low == high:
+        return float(value >= high)
+    return min(max((value - low) / (high - low), 0.0), 1.0)
 
 
 def _scatter(cells: Cells) -> Floats:
@@ -283,5 +356,5 @@ def _scatter(cells: Cells) -> Floats:
     known = np.isfinite(contrasts) & (error > 0)
     if not known.any():
         return np.maximum(cells.error, 1e-6 * float(np.nanmax(np.abs(cells.level), initial=1.0)))
-    ratio = float(np.median(np.abs(contrasts[known]) / error[known])) / PROBABLE
+    ratio = float(np.quantile(np.abs(contrasts[known]) / error[known], 0.25)) / QUARTER
     return np.asarray(cells.error * max(ratio, 1.0))
