@@ -332,6 +332,17 @@ def test_pixels_that_show_nothing() -> None:
     check_usable(np.array([[7, np.nan], [7, 8]], np.float32))
 
 
+@pytest.mark.parametrize("other", [6.0, 8.0])
+def test_one_pixel_that_differs_is_enough(other: float) -> None:
+    image = np.full((100, 130), 7, np.float32)
+    with pytest.raises(UnusableFrameError, match="same value"):
+        check_usable(image)
+    image[45, 51] = other
+    check_usable(image)
+    image[::2] = np.nan
+    check_usable(image)
+
+
 @pytest.mark.parametrize(
     ("shape", "size", "expected"),
     [((10, 21), 4, (4, 4)), ((10, 21), 0, (10, 21)), ((10, 21), 15, (10, 15))],
