@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -101,6 +102,7 @@ def _image_header(frame: Frame) -> bytes:
     return _as_bytes(image.header)
 
 
+@cache
 def _table_header(rows: int) -> bytes:
     """Cards of a table ``SATURATED`` of this many rows."""
     from astropy.io import fits
