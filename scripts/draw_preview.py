@@ -1,5 +1,6 @@
 """Draw all stacks side by side in one picture."""
 
+import math
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from astropy.io import fits
     from snakemake.iocontainers import snakemake
 
-LABEL_PX = 36
+LABEL_PX, LABEL_INDENT_PX = 36, 4
 COLUMNS = 3
 GAP_PX = 8
 
@@ -40,16 +41,19 @@ def mosaic(pictures: dict[str, NDArray[np.uint8]]) -> Image.Image:
     height, width = first.shape[:2]
     columns = min(COLUMNS, len(pictures))
     rows = -(-len(pictures) // columns)
-    step_x, step_y = width + GAP_PX, height + LABEL_PX + GAP_PX
+    font = ImageFont.load_default(size=22)
+    widest = max(width, *(LABEL_INDENT_PX + math.ceil(font.getlength(each)) for each in pictures))
+    step_x, step_y = widest + GAP_PX, height + LABEL_PX + GAP_PX
     canvas = Image.new(
         "L" if first.ndim == 2 else "RGB", (columns * step_x + GAP_PX, rows * step_y + GAP_PX), 0
     )
     draw = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(size=22)
     for number, (label, picture) in enumerate(pictures.items()):
         x = GAP_PX + number % columns * step_x
         y = GAP_PX + number // columns * step_y
-        draw.text((x + 4, y + LABEL_PX / 2), label, fill="white", font=font, anchor="lm")
+        draw.text(
+            (x + LABEL_INDENT_PX, y + LABEL_PX / 2), label, fill="white", font=font, anchor="lm"
+        )
         canvas.paste(Image.fromarray(picture), (x, y + LABEL_PX))
     return canvas
 

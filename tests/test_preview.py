@@ -59,7 +59,7 @@ def test_only_the_spread_has_a_scale_of_its_own(tmp_path: Path) -> None:
     draw_preview.run(tmp_path / "small.fits", tmp_path / "preview.png", ["mean", "max", "std"])
     with Image.open(tmp_path / "preview.png") as picture:
         pixels = np.asarray(picture)
-    width = 160 + draw_preview.GAP_PX
+    width = (pixels.shape[1] - draw_preview.GAP_PX) // 3  # labels may be wider than pictures
     skies = [
         np.median(pixels[60:100, draw_preview.GAP_PX + k * width :][:, :160]) for k in range(3)
     ]
@@ -97,3 +97,13 @@ def test_the_whole_range_of_shares_can_be_seen() -> None:
 def test_labels_tell_the_mode_and_how_many_frames_of_how_many() -> None:
     images = {"median": sky(2.0), COVERAGE: np.full((120, 160), 3.0)}
     assert list(draw_preview.panels(images, CARDS, ["median"])) == ["median   N = 3 of 5 frames"]
+
+
+def test_labels_of_small_stacks_are_whole() -> None:
+    labels = ["mean   N = 2000 of 2000 frames", "sigma_clip   N = 2000 of 2000 frames"]
+    ink = []
+    for width in (60, 600):
+        picture = np.zeros((50, width), np.uint8)
+        drawn = draw_preview.mosaic(dict.fromkeys(labels, picture))
+        ink.append(np.asarray(drawn, int).sum())
+    assert ink[0] == ink[1] > 0
