@@ -27,11 +27,13 @@ from scripts.lightstack.sky.noise import noise_in_cells
 from scripts.lightstack.stacking import bands
 from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.bands import Bands
+from scripts.lightstack.stacking.blocks import WIDTH
 from scripts.lightstack.stacking.combining import combine
 from scripts.lightstack.stacking.measuring import measure
 from scripts.lightstack.stacking.modes import MODES, WITH_ERROR
 from scripts.lightstack.stacking.products import Stacked
 from scripts.lightstack.stacking.propagation import propagate
+from scripts.lightstack.stacking.repeats import PIXELS, repeat, tell_errors
 from scripts.lightstack.stacking.resampling import resample, resample_variance
 from scripts.lightstack.stacking.uncertainty import INTERPOLATED, _shot_noise, gains_by_darks
 from tests.conftest import Run
@@ -288,3 +290,17 @@ def test_colours_that_were_filled_in_lose_less_noise_when_they_are_resampled(col
         resample_variance(even, 0, transform, (0, shape[0]), scale=1.0, out=variance)
         predicted += INTERPOLATED * float(np.nanmean(variance))
     assert measured / predicted == pytest.approx(1, abs=0.04)
+
+
+def test_errors_from_few_repeats_are_right_on_average() -> None:
+    n, weights = 5, np.ones(5)
+    values = np.random.default_rng(6).normal(0, 1000, (n, WIDTH)).astype(np.float32)
+    blocks = values, np.ones((n, WIDTH), np.float32)
+    chosen, spread = np.arange(PIXELS), np.full(WIDTH, 1e6)
+    repeats, error = np.empty((n, WIDTH), np.float32), np.zeros(WIDTH)
+    squares = []
+    for x in range(0, 600 * WIDTH, WIDTH):
+        repeat(*blocks, spread, x, chosen, repeats)
+        tell_errors(repeats[2].astype(float), repeats, weights, blocks, 0.0, chosen, error)
+        squares.append(error[chosen] ** 2)
+    assert np.mean(squares) == pytest.approx(1, abs=0.025)
