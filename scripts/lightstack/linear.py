@@ -1,8 +1,4 @@
-"""Linear algebra with the same last bit on every processor.
-
-BLAS, LAPACK and NumPy's einsum take other kernels, and add up in another order, where the
-processor has wider registers. The systems here are small: plain sums serve as well.
-"""
+"""Linear algebra with the same last bit on every processor."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +7,11 @@ from scripts.lightstack.compiling import compiled
 
 Floats = NDArray[np.float64]
 
+RIDGE = 1e-12
+"""Of the normal equations' diagonal: stars in one row are no error."""
 
+
+@compiled
 def products(a: Floats, b: Floats) -> Floats:
     """Multiply ``a.T @ b``, summed in the order of the rows.
 
@@ -24,19 +24,15 @@ def products(a: Floats, b: Floats) -> Floats:
     -------
     (i, k) ndarray of float64
     """
-    return np.asarray(_products(np.ascontiguousarray(a), np.ascontiguousarray(b)))
-
-
-@compiled
-def _products(a: Floats, b: Floats) -> Floats:
-    total = np.zeros((a.shape[1], b.shape[1]))
+    result = np.zeros((a.shape[1], b.shape[1]))
     for row in range(a.shape[0]):
         for i in range(a.shape[1]):
             for k in range(b.shape[1]):
-                total[i, k] += a[row, i] * b[row, k]
-    return total
+                result[i, k] += a[row, i] * b[row, k]
+    return result
 
 
+@compiled
 def solve(matrix: Floats, values: Floats) -> Floats:
     """Solve ``matrix @ x = values`` by Gaussian elimination with partial pivoting.
 
@@ -54,29 +50,30 @@ def solve(matrix: Floats, values: Floats) -> Floats:
     numpy.linalg.LinAlgError
         If the matrix is singular.
     """
-    size = len(matrix)
-    work = np.concatenate([matrix, values], axis=1)
-    if not _eliminate(work, size):
-        raise np.linalg.LinAlgError("the matrix is singular")
-    return work[:, size:]
+    size, right = matrix.shape[0], values.shape[1]
+    work = np.empty((size, size + right))
+    work[:, :size], work[:, size:] = matrix, values
+    for i in range(size):
+        pivot = i
+        for row in range(i + 1, size):
+            if abs(work[row, i]) > abs(work[pivot, i]):
+                pivot = row
+        for k in range(size + right):
+            work[i, k], work[pivot, k] = work[pivot, k], work[i, k]
+        largest = work[i, i]
+        if largest == 0:
+            raise np.linalg.LinAlgError("the matrix is singular")
+        for k in range(size + right):
+            work[i, k] /= largest
+        for row in range(size):
+            if row != i:
+                factor = work[row, i]
+                for k in range(size + right):
+                    work[row, k] -= factor * work[i, k]
+    return work[:, size:].copy()
 
 
 @compiled
-def _eliminate(work: Floats, size: int) -> bool:
-    """Make the left part of a matrix one, in place; tell whether that is possible."""
-    for i in range(size):
-        pivot = i + int(np.argmax(np.abs(work[i:, i])))
-        if work[pivot, i] == 0:
-            return False
-        for k in range(work.shape[1]):
-            work[i, k], work[pivot, k] = work[pivot, k], work[i, k]
-        work[i] /= work[i, i]
-        for other in range(size):
-            if other != i:
-                work[other] -= work[other, i] * work[i]
-    return True
-
-
 def least_squares(terms: Floats, values: Floats, weight: Floats) -> Floats:
     """Find what to multiply terms by so that they come nearest to values, by the normal equations.
 
@@ -93,12 +90,18 @@ def least_squares(terms: Floats, values: Floats, weight: Floats) -> Floats:
         For ``values = terms @ result``; of terms that say nothing, the smallest result: zero if
         none of them does.
     """
-    weighted = weight[:, np.newaxis] * terms
+    weighted = np.empty(terms.shape)
+    for row in range(terms.shape[0]):
+        for i in range(terms.shape[1]):
+            weighted[row, i] = weight[row] * terms[row, i]
     normal = products(weighted, terms)
-    ridge = np.trace(normal) * 1e-12
-    if ridge == 0:
+    trace = 0.0
+    for i in range(normal.shape[0]):
+        trace += normal[i, i]
+    if trace * RIDGE == 0:
         return np.zeros((terms.shape[1], values.shape[1]))
-    normal += np.eye(len(normal)) * ridge  # stars in one row are no error
+    for i in range(normal.shape[0]):
+        normal[i, i] += trace * RIDGE
     return solve(normal, products(weighted, values))
 
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from scripts.lightstack.alignment.matching import Match
 from scripts.lightstack.alignment.stars import Floats, Stars
+from scripts.lightstack.compiling import compiled
 
 CENTROID_FLOOR_PX = 0.01
 """No centroid is better than this [pixels]: it keeps one bright star from ruling the fit.
@@ -32,25 +33,38 @@ def pair_weights(match: Match, frame: Stars, reference: Stars) -> Floats:
         Inverse variance of each pair [1 / pixels^2].
     """
     noise = [
-        stars.fwhm[k] * np.percentile(stars.flux, 10) / stars.flux[k]
+        stars.fwhm[k] * stars.faint_flux / stars.flux[k]
         for stars, k in ((frame, match.frame), (reference, match.reference))
     ]
     faint = noise[0] ** 2 + noise[1] ** 2
     squared = match.distance**2 / 2
     floor = max(CENTROID_FLOOR_PX**2, 0.01 * float(np.median(squared)))
     slope = float(np.median(squared) / np.median(faint))
-    for _ in range(10 if len(faint) >= 12 else 0):
-        constant = 1 / (floor + slope * faint)
-        linear = faint * constant
-        values = np.minimum(squared * constant, 9)
-        aa, ab, bb = (
-            np.sum(x * y) for x, y in ((constant, constant), (constant, linear), (linear, linear))
-        )
+    if len(faint) >= 12:
+        floor, slope = _floor_and_slope(squared, faint, floor, slope)
+    variance = floor + slope * faint
+    return np.asarray(1 / variance / (1 + squared / (4 * variance)) ** 2, np.float64)
+
+
+@compiled
+def _floor_and_slope(
+    squared: Floats, faint: Floats, floor: float, slope: float
+) -> tuple[float, float]:
+    """Improve the variance ``floor + slope * faint`` of centroids by their squared errors."""
+    for _ in range(10):
+        aa = ab = bb = a = b = 0.0
+        for k in range(len(faint)):
+            constant = 1 / (floor + slope * faint[k])
+            linear = faint[k] * constant
+            value = min(squared[k] * constant, 9.0)
+            aa += constant * constant
+            ab += constant * linear
+            bb += linear * linear
+            a += constant * value
+            b += linear * value
         determinant = aa * bb - ab * ab
         if determinant <= 1e-9 * aa * bb:
             break
-        a, b = np.sum(constant * values), np.sum(linear * values)
         floor = max((bb * a - ab * b) / determinant, CENTROID_FLOOR_PX**2)
-        slope = max((aa * b - ab * a) / determinant, 0)
-    variance = floor + slope * faint
-    return np.asarray(1 / variance / (1 + squared / (4 * variance)) ** 2, np.float64)
+        slope = max((aa * b - ab * a) / determinant, 0.0)
+    return floor, slope

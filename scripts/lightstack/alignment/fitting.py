@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.alignment.polynomials import cubed, evaluated, similarity_next_to
 from scripts.lightstack.alignment.transform import (
     POWERS,
     Transform,
@@ -141,9 +142,9 @@ def bend(model: Model, own: Transform, xy: Floats, target: Floats, weight: Float
     terms = cubic_terms(xy, own.frame_shape)
     straight = _fit_terms(0, terms, target, weight)
     (field,) = _radial_fields(BENT, straight, own)
-    values = _evaluate(field, terms)
+    values = evaluated(field, terms)
     bent = field - _fit_terms(0, terms, values, weight)
-    missing, moved = target - _evaluate(straight, terms), _evaluate(bent, terms)
+    missing, moved = target - evaluated(straight, terms), evaluated(bent, terms)
     by_weight, left = weight[:, np.newaxis], target - own.forward(xy)
     return Bend(
         straight,
@@ -183,16 +184,16 @@ def fit(model: Model, like: Transform, xy: Floats, target: Floats, weight: Float
     coefficients = _fit_terms(model.terms, terms, target, weight)
     if model.radial:
         fields = _radial_fields(model, coefficients, like)
-        values = [_evaluate(field, terms) for field in fields]
+        values = [evaluated(field, terms) for field in fields]
         rest = [
-            at - _evaluate(_fit_terms(model.terms, terms, at, weight), terms)
+            at - evaluated(_fit_terms(model.terms, terms, at, weight), terms)
             for at in (target, *values)
         ]
         bent = sum(
             amount * field
             for amount, field in zip(_amounts(rest[0], rest[1:], weight), fields, strict=True)
         )
-        straight = target - _evaluate(bent, terms)
+        straight = target - evaluated(bent, terms)
         coefficients = bent + _fit_terms(model.terms, terms, straight, weight)
     return _transform(model, like, coefficients)
 
@@ -250,19 +251,10 @@ def _fit_terms(n_terms: int, terms: Floats, values: Floats, weight: Floats) -> F
     if n_terms:
         coefficients[:, :n_terms] = least_squares(terms[:, :n_terms], values, weight).T
         return coefficients
-    (_, u, v), (x, y) = terms[:, :3].T, values.T
-    u_mean, v_mean, x_mean, y_mean = (np.average(at, weights=weight) for at in (u, v, x, y))
-    du, dv, dx, dy = u - u_mean, v - v_mean, x - x_mean, y - y_mean
-    size = np.sum(weight * (du * du + dv * dv))
-    a = np.sum(weight * (du * dx + dv * dy)) / size
-    b = np.sum(weight * (du * dy - dv * dx)) / size
-    coefficients[0, :3] = x_mean - (a * u_mean - b * v_mean), a, -b
-    coefficients[1, :3] = y_mean - (b * u_mean + a * v_mean), b, a
+    a, b, x, y = similarity_next_to(terms[:, 1:3], values, weight)
+    coefficients[0, :3] = x, a, -b
+    coefficients[1, :3] = y, b, a
     return coefficients
-
-
-def _evaluate(coefficients: Floats, terms: Floats) -> Floats:
-    return np.stack([(terms * row).sum(axis=1) for row in coefficients], axis=1)
 
 
 def _radial_fields(model: Model, coefficients: Floats, like: Transform) -> list[Floats]:
@@ -276,28 +268,10 @@ def _radial_fields(model: Model, coefficients: Floats, like: Transform) -> list[
     on_reference = coefficients[:, :3].copy()
     on_reference[:, 0] -= centre
     on_reference /= extent
-    x, y = _cubed(np.eye(3)[1:])
+    x, y = cubed(np.eye(3)[1:])
     turned = [row[1] * x + row[2] * y for row in on_reference]
-    fields = [np.array(turned), _cubed(on_reference)]
+    fields = [np.array(turned), cubed(on_reference)]
     return fields if model.radial == 2 else [fields[1] - fields[0]]
-
-
-def _cubed(position: Floats) -> Floats:
-    """(2, 10) coefficients of ``|p|**2 p`` for the position ``p = position @ (1, u, v)``."""
-    one = np.zeros((4, 4))  # coefficients, by the powers of u and v
-    one[0, 0] = 1
-    x, y = position
-    squared = _times(_times(one, x), x) + _times(_times(one, y), y)
-    cubes = [_times(squared, row) for row in position]
-    return np.array([[cube[i, j] for i, j in POWERS] for cube in cubes])
-
-
-def _times(polynomial: Floats, linear: Floats) -> Floats:
-    """Multiply by ``linear @ (1, u, v)``."""
-    product: Floats = linear[0] * polynomial
-    product[1:] += linear[1] * polynomial[:-1]
-    product[:, 1:] += linear[2] * polynomial[:, :-1]
-    return product
 
 
 def _amounts(target: Floats, fields: list[Floats], weight: Floats) -> Floats:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.alignment.polynomials import mapped, similarity_next_to
 from scripts.lightstack.alignment.stars import Floats, Indices, Stars
 from scripts.lightstack.alignment.transform import Transform, centre_and_extent
 
@@ -76,16 +77,38 @@ def _seeded_astroalign() -> Any:
     """Load a copy of astroalign for ourselves, in which the same stars give the same guess.
 
     astroalign shuffles with an unseeded generator and takes the first model that will do. The
-    generator is replaced in this copy alone, and so are the loops over triangles, which take most
-    of its time: no other user of astroalign or numpy sees it.
+    generator is replaced in this copy alone, and so are the loops over triangles and the fits of
+    similarities, which take most of its time: no other user of astroalign or numpy sees it.
     """
     spec = find_spec("astroalign")
     if spec is None or spec.loader is None:
         raise ImportError("astroalign is not installed: create the environment of envs/")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    vars(module).update(_np=_SeededNumpy(), _generate_invariants=_invariants)
+    vars(module).update(
+        _np=_SeededNumpy(), _generate_invariants=_invariants, _MatchTransform=_OfTriangles
+    )
     return module
+
+
+class _OfTriangles:
+    """Similarities of pairs of triangles (n, 3, 2), by their vertices, as astroalign has them."""
+
+    def __init__(self, source: Floats, target: Floats) -> None:
+        self._source, self._target = source, target
+
+    def fit(self, pairs: Indices) -> SimpleNamespace:
+        """Find the similarity next to all vertices."""
+        source, target = pairs.reshape(-1, 2).T
+        weight = np.ones(len(source))
+        a, b, x, y = similarity_next_to(self._source[source], self._target[target], weight)
+        return SimpleNamespace(params=np.array([[a, -b, x], [b, a, y], [0, 0, 1]]))
+
+    def get_error(self, pairs: Indices, similarity: SimpleNamespace) -> Floats:
+        """Give the greatest distance (n,) of the vertices of each pair [pixels]."""
+        on_target = mapped(self._source, similarity.params)
+        offset = on_target[pairs[..., 0]] - self._target[pairs[..., 1]]
+        return np.asarray(np.sqrt((offset**2).sum(axis=2)).max(axis=1))
 
 
 def _invariants(xy: Floats) -> tuple[Floats, Indices]:

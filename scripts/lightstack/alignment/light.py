@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scripts.lightstack.alignment.fitting import stands_out
 from scripts.lightstack.alignment.matching import N_BRIGHT, Match
 from scripts.lightstack.alignment.stars import Stars
+from scripts.lightstack.compiling import compiled
 from scripts.lightstack.linear import least_squares
 
 Floats = NDArray[np.float64]
@@ -114,20 +115,27 @@ def _predicts_better(columns: Floats, difference: Floats) -> bool:
     return stands_out(np.concatenate(folds), N_ERRORS)
 
 
+@compiled
 def _robust_fit(columns: Floats, values: Floats) -> Floats:
     """Fit terms (n, m) to values (n,) of which some are far off: (m,)."""
     coefficients = np.zeros(columns.shape[1])
     weight = np.ones(len(values))
+    residual = np.empty(len(values))
     for _ in range(ROUNDS):
         before = coefficients
-        coefficients = least_squares(columns, values[:, np.newaxis], weight)[:, 0]
-        residual = values - (columns * coefficients).sum(axis=1)
+        coefficients = least_squares(columns, values.reshape(-1, 1), weight)[:, 0]
+        for k in range(len(values)):
+            residual[k] = values[k]
+            for i in range(len(coefficients)):
+                residual[k] -= columns[k, i] * coefficients[i]
         scatter = _scatter(residual)
         if scatter == 0 or np.abs(coefficients - before).max() < 1e-3 * scatter:
             break
-        weight = np.maximum(1 - (residual / (TUKEY * scatter)) ** 2, 0) ** 2
+        for k in range(len(values)):
+            weight[k] = max(1 - (residual[k] / (TUKEY * scatter)) ** 2, 0) ** 2
     return coefficients
 
 
+@compiled
 def _scatter(residual: Floats) -> float:
     return 1.4826 * float(np.median(np.abs(residual)))

@@ -84,6 +84,11 @@ class Stars:
         return stars
 
     @cached_property
+    def faint_flux(self) -> float:
+        """That of the stars which a tenth of all do not reach [ADU]."""
+        return float(np.percentile(self.flux, 10))
+
+    @cached_property
     def tree(self) -> Any:
         """(scipy.spatial.KDTree) All positions, to be searched for the nearest."""
         from scipy.spatial import KDTree

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.alignment.polynomials import evaluated, mapped, terms_at
 from scripts.lightstack.linear import affine_inverse
 
 Model = Literal["similarity", "affine", "polynomial"]
@@ -177,9 +178,7 @@ def cubic_terms(xy: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.f
     (n, 10) ndarray of float64
     """
     centre, extent = centre_and_extent(shape)
-    u, v = ((xy - centre) / extent).T
-    powers_of_u, powers_of_v = ([np.ones_like(t), t, t * t, t * t * t] for t in (u, v))
-    return np.stack([powers_of_u[i] * powers_of_v[j] for i, j in POWERS], axis=1)
+    return terms_at(xy, centre[0], centre[1], extent)
 
 
 def _apply(
@@ -188,9 +187,6 @@ def _apply(
     cubic: NDArray[np.float64] | None,
     shape: tuple[int, int],
 ) -> NDArray[np.float64]:
-    x, y = xy.T
-    mapped = [row[0] * x + row[1] * y + row[2] for row in matrix[:2]]
-    if cubic is not None:
-        terms = cubic_terms(xy, shape)
-        mapped = [to + (terms * row).sum(axis=1) for to, row in zip(mapped, cubic, strict=True)]
-    return np.stack(mapped, axis=1)
+    if cubic is None:
+        return mapped(xy, matrix)
+    return mapped(xy, matrix) + evaluated(cubic, cubic_terms(xy, shape))
