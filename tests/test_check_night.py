@@ -11,6 +11,8 @@ from PIL import Image
 
 from scripts.lightstack.checking.night import CHECK, MARK, CheckError, check_night
 from scripts.lightstack.files.records import read_csv
+from scripts.lightstack.planning.layout import PLAN
+from scripts.lightstack.planning.plan import Plan
 from scripts.lightstack.simulator import (
     Light,
     Night,
@@ -113,3 +115,38 @@ def test_a_folder_that_is_not_its_own_stays(night: Path) -> None:
         check_night(night, [])
     assert (night / CHECK / "mine").exists()
     mark.touch()
+
+
+def test_each_group_is_checked_by_itself(tmp_path: Path) -> None:
+    rng, shape, folder = np.random.default_rng(3), (300, 400), tmp_path / "filters"
+    lights = {
+        f"light_{number}": Light(shift=(14 - 7.0 * number, 6.0 * number), fwhm=2.7)
+        for number in range(6)
+    }
+    write_night(folder, Night(make_sky(rng, shape, 150), make_camera(rng, shape), lights))
+    for number, path in enumerate(sorted((folder / "data").iterdir())):
+        fits.setval(path, "FILTER", value="Ha" if number % 2 else "OIII")
+    settings = {**SMALL_SETTINGS, "modes": ["mean"], "group_by": ["FILTER"]}
+    write_settings(folder, **settings)
+    assert snakemake(folder).returncode == 0
+    lines = check_night(folder, [], "2")
+    for group in ("Ha", "OIII"):
+        assert f"{group}:" in lines
+        assert (folder / CHECK / f"check_{group}.png").exists()
+        rows = [row for row in rows_of(folder, "mean", "star") if row["group"] == group]
+        bright = [row for row in rows if float(row["magnitude"]) < 17]
+        assert len(bright) >= 3
+        assert all(95 < float(row["flux_percent"]) < 105 for row in bright)
+
+
+@pytest.mark.parametrize("setting", ["color=rgb", "debug_region=200"])
+def test_what_cannot_be_checked_is_told(
+    night: Path, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    key, _, value = setting.partition("=")
+    plan = Plan.read(night / PLAN, None)
+    told = int(value) if value.isdigit() else value
+    other = replace(plan, settings={**plan.settings, key: told})
+    monkeypatch.setattr(Plan, "read", lambda *_: other)
+    with pytest.raises(CheckError, match=f"had {setting}. Run it so first: .* --config {key}="):
+        check_night(night, [])

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
@@ -22,6 +22,7 @@ from scripts.lightstack.checking.recovery import COLUMNS, Recovery, recover
 from scripts.lightstack.files.atomic import atomic_write
 from scripts.lightstack.files.frame_file import PixelFile
 from scripts.lightstack.files.records import read_csv, read_json, write_csv
+from scripts.lightstack.planning.groups import Groups
 from scripts.lightstack.planning.layout import (
     ALIGNMENT,
     CLEANED,
@@ -48,6 +49,11 @@ MODES = ("mean", "median", "sigma_clip", "winsorized", "noise_clip", "proper")
 
 SEED = 1
 
+FEWEST_STARS = 10
+
+CHECKED = {"color": "gray", "debug_region": 0}
+"""Settings without which there is no check."""
+
 
 class CheckError(Exception):
     """The night cannot be checked; the message is a sentence."""
@@ -68,7 +74,8 @@ def check_night(night: Path, given: list[str], cores: str = "all") -> list[str]:
     Returns
     -------
     list of str
-        What was found, in lines. `CHECK` in the folder gets ``check.csv`` and ``check.png``.
+        What was found, in lines. `CHECK` in the folder gets ``check.csv``, and ``check.png`` or
+        a picture of each group.
 
     Raises
     ------
@@ -77,68 +84,136 @@ def check_night(night: Path, given: list[str], cores: str = "all") -> list[str]:
     for each in given:
         if "=" not in each:
             raise CheckError(f"{each}: not a setting such as background=mesh.")
-    plan, alignment = _finished(night)
+    plan = _finished(night)
     folder = _own_folder(night, plan)
-    settings = _settings(night, plan, alignment["reference"])
-    before = night
+    settings, before, results = _settings(night, plan), night, plan.settings["results_dir"]
     if given:
-        before = folder / "before"
+        before, results = folder / "before", "results"
         _run(before, settings, given, cores)
-        alignment = _alignment(before, "results")
-    results = "results" if given else plan.settings["results_dir"]
-    modes = [mode for mode in MODES if _stack(before, results, mode).exists()]
-    if not modes:
-        raise CheckError(f"{before}: there is no stack of {', '.join(MODES)}. Run it again.")
-    cleaned = {name: before / filled(CLEANED, frame=name) for name in alignment["frames"]}
-    frames = aligned_frames(alignment, cleaned)
-    stacks = {mode: _read_stack(_stack(before, results, mode)) for mode in modes}
-    truth = _inject(night, folder / "after", plan, frames, cleaned, stacks[modes[0]])
+    stacks = _stacks(before, results)
+    truths = [_inject(night, folder / "after", plan, stack) for stack in stacks]
+    _link_others(night, folder / "after", plan)
     _run(folder / "after", {**settings, "input_dir": "data"}, given, cores)
     lines = _differences(before, results, folder / "after")
-    found: list[Recovery] = []
-    for mode in modes:
-        image, noise = stacks[mode]
-        with_light, _ = _read_stack(_stack(folder / "after", "results", mode))
-        found.append(recover(mode, image, with_light, noise, truth))
-    rows = [row for recovery in found for row in recovery.rows]
-    write_csv(folder / "check.csv", COLUMNS, rows)
-    title = f"{night.name}: {len(truth.xy)} artificial stars and a disc in {len(frames)} frames"
-    with atomic_write(folder / "check.png") as file:
-        draw_check(rows, title).save(file, "PNG")
-    lines += _told(found)
-    return [*lines, f"Table: {folder / 'check.csv'}", f"Picture: {folder / 'check.png'}"]
+    rows: list[dict[str, Any]] = []
+    for stack, truth in zip(stacks, truths, strict=True):
+        found = _recovered(folder / "after", stack, truth)
+        of_group = [{"group": stack.group, **row} for one in found for row in one.rows]
+        name = f"{night.name}, {stack.group}" if stack.group else night.name
+        n_stars, n_frames = len(truth.xy), len(stack.frames)
+        title = f"{name}: {n_stars} artificial stars and a disc in {n_frames} frames"
+        picture = folder / (f"check_{stack.group}.png" if stack.group else "check.png")
+        with atomic_write(picture) as file:
+            draw_check(of_group, title).save(file, "PNG")
+        lines += [*([f"{stack.group}:"] if stack.group else []), *_told(found)]
+        lines.append(f"Picture: {picture}")
+        rows += of_group
+    write_csv(folder / "check.csv", ("group", *COLUMNS), rows)
+    return [*lines, f"Table: {folder / 'check.csv'}"]
 
 
-def _finished(night: Path) -> tuple[Plan, dict[str, Any]]:
-    """Read what the night's last run has left."""
-    command = f"snakemake --directory {night} --cores all"
+class _Stack(NamedTuple):
+    """What was stacked of a group.
+
+    Attributes
+    ----------
+    group : str
+        Its name; empty where frames are not grouped.
+    shared : str
+        Name of the groups with its reference.
+    reference : str
+    frames : list of AlignedFrame
+    cleaned : dict of str to Path
+        By the names of the frames.
+    images : dict of str to (ndarray, float)
+        The stack (ny, nx) of each mode, and the noise of its pixels [ADU].
+    ledger : Path
+    """
+
+    group: str
+    shared: str
+    reference: str
+    frames: list[AlignedFrame]
+    cleaned: dict[str, Path]
+    images: dict[str, tuple[NDArray[np.float32], float]]
+    ledger: Path
+
+
+def _finished(night: Path) -> Plan:
+    """Read the plan of the night's last run."""
     try:
         plan = Plan.read(night / PLAN, None)
     except NoPlanError:
         raise CheckError(
-            f"{night}: there is no finished run to compare with. Run it first: {command}"
+            f"{night}: there is no finished run to compare with. Run it first: {_command(night)}"
         ) from None
-    if plan.joined or plan.settings["group_by"]:
+    if plan.joined:
+        raise CheckError(f"{night}: a check is of one night. Check each of `nights` by itself.")
+    for key, value in CHECKED.items():
+        if plan.settings[key] != value:
+            raise CheckError(
+                f"{night}: a check needs {key}={value}, and the last run had "
+                f"{key}={plan.settings[key]}. Run it so first: "
+                f"{_command(night)} --config {key}={value}"
+            )
+    return plan
+
+
+def _command(folder: Path) -> str:
+    return f"snakemake --directory {folder} --cores all"
+
+
+def _stacks(folder: Path, results: str) -> list[_Stack]:
+    """Open what a run has stacked, by group."""
+    groups = Groups(**Plan.read(folder / PLAN, None).groups)
+    found = []
+    for group, members in groups.members.items():
+        alignment = _alignment(folder, results, groups.shared[group])
+        names = [name for name in members if name in alignment["frames"]]
+        images = {
+            mode: _read_stack(path)
+            for mode in MODES
+            if len(names) > 1 and (path := _stack(folder, results, group, mode)).exists()
+        }
+        if not images:
+            continue
+        reference = alignment["reference"]
+        cleaned = {name: folder / filled(CLEANED, frame=name) for name in {*names, reference}}
+        frames = [one for one in aligned_frames(alignment, cleaned) if one.name in names]
+        ledger = folder / in_results(LEDGER, results)
+        shared = groups.shared[group]
+        found.append(_Stack(group, shared, reference, frames, cleaned, images, ledger))
+    if not found:
         raise CheckError(
-            f"{night}: a check is of one night with one reference, so it needs a run without "
-            "nights and group_by."
+            f"{folder}: there is no stack of {', '.join(MODES)}. Run it again: {_command(folder)}"
         )
-    if plan.settings["color"] != "gray" or plan.settings["debug_region"]:
-        raise CheckError(f"{night}: a check needs color=gray and debug_region=0: run it so first.")
-    alignment = _alignment(night, plan.settings["results_dir"])
-    if len(alignment["frames"]) < 2:
-        raise CheckError(f"{night}: its last run stacked nothing. Run it again: {command}")
-    return plan, alignment
+    return found
 
 
-def _alignment(folder: Path, results: str) -> dict[str, Any]:
-    path = folder / in_results(filled(ALIGNMENT, group=""), results)
+def _recovered(folder: Path, stack: _Stack, truth: Truth) -> list[Recovery]:
+    """Compare the stacks of a group without and with the artificial light."""
+    reference = _alignment(folder, "results", stack.shared).get("reference")
+    if reference != stack.reference:
+        raise CheckError(
+            f"{stack.group}: with artificial light the reference is {reference} and no more "
+            f"{stack.reference}, so stacks do not compare. Take a part of the groups for a "
+            "night of its own, and check that."
+        )
+    found = []
+    for mode, (image, noise) in stack.images.items():
+        with_light, _ = _read_stack(_stack(folder, "results", stack.group, mode))
+        found.append(recover(mode, image, with_light, noise, truth))
+    return found
+
+
+def _alignment(folder: Path, results: str, shared: str) -> dict[str, Any]:
+    path = folder / in_results(filled(ALIGNMENT, group=shared), results)
     try:
         found: dict[str, Any] = read_json(path)
     except (OSError, ValueError):
         raise CheckError(
             f"{path}: not there, so there is no finished run to compare with. Run it first: "
-            f"snakemake --directory {folder} --cores all"
+            f"{_command(folder)}"
         ) from None
     return {"frames": {}, **found}
 
@@ -162,13 +237,17 @@ def _own_folder(night: Path, plan: Plan) -> Path:
     return folder
 
 
-def _settings(night: Path, plan: Plan, reference: str) -> dict[str, Any]:
-    """Give the settings of the night for a run in another folder."""
+def _settings(night: Path, plan: Plan) -> dict[str, Any]:
+    """Give the settings of the night for a run in another folder, with the same reference."""
     own = {key: value for key, value in plan.settings.items() if key not in FOLDERS}
     raw = {
         key: str((night / Path(plan.settings[key]).expanduser()).resolve()) for key in RAW_FOLDERS
     }
-    return {**own, **raw, "reference": reference}
+    shared = set(plan.groups["shared"].values())
+    if len(shared) == 1:
+        alignment = _alignment(night, plan.settings["results_dir"], shared.pop())
+        own["reference"] = alignment.get("reference", own["reference"])
+    return {**own, **raw}
 
 
 def _run(folder: Path, settings: dict[str, Any], given: list[str], cores: str) -> None:
@@ -183,8 +262,8 @@ def _run(folder: Path, settings: dict[str, Any], given: list[str], cores: str) -
         raise CheckError(f"{folder}: the run failed, as told above.")
 
 
-def _stack(folder: Path, results: str, mode: str) -> Path:
-    return folder / in_results(filled(STACK, mode=mode, group=""), results)
+def _stack(folder: Path, results: str, group: str, mode: str) -> Path:
+    return folder / in_results(filled(STACK, mode=mode, group=group), results)
 
 
 def _read_stack(path: Path) -> tuple[NDArray[np.float32], float]:
@@ -195,44 +274,39 @@ def _read_stack(path: Path) -> tuple[NDArray[np.float32], float]:
     return image, noise_of(image)
 
 
-def _inject(
-    night: Path,
-    folder: Path,
-    plan: Plan,
-    frames: list[AlignedFrame],
-    cleaned: dict[str, Path],
-    stack: tuple[NDArray[np.float32], float],
-) -> Truth:
-    """Write raw frames with artificial light; the others are linked."""
-    (folder / "data").mkdir(parents=True)
-    widths = {
-        row["frame"]: row["fwhm_px"]
-        for row in read_csv(night / in_results(LEDGER, plan.settings["results_dir"]))
-    }
-    psfs = {frame.name: psf_of(cleaned[frame.name], float(widths[frame.name])) for frame in frames}
+def _inject(night: Path, folder: Path, plan: Plan, stack: _Stack) -> Truth:
+    """Write the raw frames of a group with artificial light."""
+    widths = {row["frame"]: row["fwhm_px"] for row in read_csv(stack.ledger)}
+    frames = stack.frames
+    psfs = [psf_of(stack.cleaned[frame.name], float(widths[frame.name])) for frame in frames]
     typical = float(np.median([frame.noise for frame in frames]))
-    truth = place(*stack, typical, [*psfs.values()], np.random.default_rng(SEED))
-    if len(truth.xy) < 10:
+    image, noise = next(iter(stack.images.values()))
+    truth = place(image, noise, typical, psfs, np.random.default_rng(SEED))
+    if len(truth.xy) < FEWEST_STARS:
         raise CheckError(
             f"{night}: there is no room for artificial stars between those there are."
         )
-    aligned = {frame.name: frame for frame in frames}
-    for number, (name, path) in enumerate(plan.frames.items()):
-        raw = (night / path).resolve()
-        target = folder / "data" / f"{name}.fits"
+    numbers = {name: number for number, name in enumerate(plan.frames)}
+    for frame, psf in zip(frames, psfs, strict=True):
+        light = light_in(frame, truth, psf) * _response(night, plan, frame.name)
+        gain = frame.gain * frame.brightening  # of the frame itself
+        rng = np.random.default_rng([SEED, numbers[frame.name]])
+        light += rng.normal(size=light.shape) * np.sqrt(np.maximum(light, 0) / gain)
+        is_turned = plan.facts[frame.name].get("turned")
+        raw = (night / plan.frames[frame.name]).resolve()
+        target = folder / "data" / f"{frame.name}.fits"
         target.parent.mkdir(parents=True, exist_ok=True)
-        if name in aligned:
-            frame = aligned[name]
-            light = light_in(frame, truth, psfs[name]) * _response(night, plan, name)
-            gain = frame.gain * frame.brightening  # of the frame itself
-            rng = np.random.default_rng([SEED, number])
-            light += rng.normal(size=light.shape) * np.sqrt(np.maximum(light, 0) / gain)
-            _write_with_light(
-                raw, target, light[::-1] if plan.facts[name].get("turned") else light
-            )
-        else:
-            target.with_name(f"{Path(name).name}{raw.suffix}").symlink_to(raw)
+        _write_with_light(raw, target, light[::-1] if is_turned else light)
     return truth
+
+
+def _link_others(night: Path, folder: Path, plan: Plan) -> None:
+    """Link the raw frames that got no light."""
+    for name, path in plan.frames.items():
+        raw, target = (night / path).resolve(), folder / "data" / f"{name}.fits"
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.with_name(f"{Path(name).name}{raw.suffix}").symlink_to(raw)
 
 
 def _response(night: Path, plan: Plan, name: str) -> NDArray[np.float32] | float:
