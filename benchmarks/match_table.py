@@ -2,13 +2,16 @@
 
 Run it from the checkout (some minutes)::
 
-    python -m benchmarks.match_table [--frames 12]
+    python -m benchmarks.match_table [--frames 12] [--colours]
 
 Simulated nights of 1024 x 1536 pixels: each frame has 800 ADU of sky with a random gradient of its
 own, is dithered by some pixels, and has 1.5 electrons per ADU; a Gaussian nebula is in the middle.
 Printed are, of the mean of all frames, the share of the nebula's light that is kept within a
 sixteenth of its peak, and the root mean square of the sky's error in blocks of 128 pixels that the
 nebula does not reach (a thousandth of its peak, or nowhere: then all) [electrons].
+
+With ``--colours`` frames are Bayer mosaics: each colour has a gradient of its own, 0.6, 1 and 0.4
+of the sky and the stars, and 1, 0.5 and 0.3 of the nebula. Told are red, green and blue.
 """
 
 import argparse
@@ -22,16 +25,23 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from benchmarks.sky_table import BLOCK, SHAPE, exposed, gradient, nebula, starlight
+from scripts import clean_colours
 from scripts.lightstack.alignment.transform import Transform
+from scripts.lightstack.detection.sources import SOURCE
 from scripts.lightstack.files.frame_file import Frame, PixelFile, read_header, write_frame
+from scripts.lightstack.files.table_file import write_table
 from scripts.lightstack.simulator import GAIN_E_PER_ADU
 from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.bands import Bands
+from scripts.lightstack.stacking.colours import planes_of
 from scripts.lightstack.stacking.gradients import match_skies
 from scripts.subtract_background import subtract_background
 
 NEBULAE = ((0, 0), (30, 300), (120, 600), (250, 200), (500, 500))
 """FWHM [pixels] and peak [ADU]."""
+
+OF_SKY, OF_NEBULA = (0.6, 1.0, 0.4), (1.0, 0.5, 0.3)
+"""Parts of the light in red, green and blue."""
 
 
 def make_frames(
@@ -64,6 +74,68 @@ def make_frames(
     return frames
 
 
+def make_colours(
+    folder: Path, degree: int, light: NDArray[np.float32], count: int
+) -> list[list[AlignedFrame]]:
+    """Write Bayer frames of a night, cleaned, and match their skies: red, green and blue."""
+    rng = np.random.default_rng(degree)
+    stars = starlight(rng, 900, 3.2)
+    frames = []
+    write_table(folder / "sources.fits", np.empty(0, SOURCE), {"RAWSHA": "0"})
+    for number in range(count):
+        shift = 0 if number == 0 else rng.integers(-12, 13, 2)
+        mosaic = np.empty(SHAPE, np.float32)
+        for (row, column), colour in zip(np.ndindex(2, 2), (0, 1, 1, 2), strict=True):
+            if (row, column) != (1, 0):  # both greens have one sky
+                sky = gradient(rng, degree)
+            seen = np.roll(OF_SKY[colour] * stars + OF_NEBULA[colour] * light, shift, axis=(0, 1))
+            whole = exposed(rng, OF_SKY[colour] * sky + seen)
+            mosaic[row::2, column::2] = whole[row::2, column::2]
+        raw, path = folder / "raw.fits", folder / f"{number}.fits"
+        counts = np.clip(mosaic + 500, 0, 65535).astype(np.uint16)
+        fits.writeto(raw, counts, fits.Header({"BAYERPAT": "RGGB"}), overwrite=True)
+        clean_colours.run(
+            raw,
+            folder / "sources.fits",
+            path,
+            sha256="0",
+            masters={},
+            saturation_limit=60000,
+            doubtful_darks="skip",
+            debug_region=0,
+            background="match",
+            background_box=64,
+        )
+        matrix = np.eye(3)
+        matrix[:2, 2] = -np.broadcast_to(shift, 2)[::-1]
+        transform = Transform(matrix, SHAPE, SHAPE)
+        frames.append(
+            AlignedFrame(str(number), PixelFile(path), read_header(path), transform, 1.0)
+        )
+    paths = {frame.name: Path(folder / f"{frame.name}.fits") for frame in frames}
+    planes = planes_of(frames, "0", paths, scaled=False, halved=False)
+    return [
+        [replace(frame, sky=sky) for frame, sky in zip(plane, skies, strict=True)]
+        for plane, skies in zip(planes, match_skies(planes, 2), strict=True)
+    ]
+
+
+def print_colours(count: int) -> None:
+    """Print the table of Bayer frames."""
+    print("| gradient | nebula | red: kept, sky | green: kept, sky | blue: kept, sky |")
+    print("|---|---|---|---|---|")
+    for degree, name in ((1, "linear"), (2, "quadratic"), (3, "cubic")):
+        for fwhm, peak in NEBULAE:
+            light = nebula(fwhm, peak)
+            stars = starlight(np.random.default_rng(degree), 900, 3.2)
+            with tempfile.TemporaryDirectory() as folder:
+                cells = []
+                for k, plane in enumerate(make_colours(Path(folder), degree, light, count)):
+                    error = mean_of(plane) - OF_SKY[k] * stars - OF_NEBULA[k] * light
+                    cells.append(cell(error, OF_NEBULA[k] * light))
+            print("|", " | ".join((name, named(fwhm, peak), *cells)), "|", flush=True)
+
+
 def mean_of(frames: list[AlignedFrame]) -> NDArray[np.float32]:
     """Stack."""
     bands = Bands([frames], ["mean"], 1000, 2)
@@ -80,15 +152,24 @@ def main(count: int) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 frames = make_frames(Path(folder), degree, light, count)
                 stars: NDArray[np.float32] = frames.pop("stars")[0]  # type: ignore[assignment]
-                cells = []
-                for model in ("mesh", "plane", "match"):
-                    error = mean_of(frames[model]) - stars - light
-                    inside = light > light.max() / 16
-                    kept = 1 + float(np.nansum(error[inside])) / max(float(light[inside].sum()), 1)
-                    text = f"{kept:.1%}, " if peak else ""
-                    cells.append(text + f"{GAIN_E_PER_ADU * in_blocks(error, light):.2f}")
-            what = f"{fwhm} px, {peak} ADU" if peak else "none"
-            print("|", " | ".join((name, what, *cells)), "|", flush=True)
+                cells = [
+                    cell(mean_of(frames[model]) - stars - light, light)
+                    for model in ("mesh", "plane", "match")
+                ]
+            print("|", " | ".join((name, named(fwhm, peak), *cells)), "|", flush=True)
+
+
+def cell(error: NDArray[np.float32], light: NDArray[np.float32]) -> str:
+    """Tell the share of the light that is kept, and the sky's error."""
+    inside = light > light.max() / 16
+    kept = 1 + float(np.nansum(error[inside])) / max(float(light[inside].sum()), 1)
+    text = f"{kept:.1%}, " if light.max() > 1 else ""
+    return text + f"{GAIN_E_PER_ADU * in_blocks(error, light):.2f}"
+
+
+def named(fwhm: float, peak: float) -> str:
+    """Name a nebula."""
+    return f"{fwhm} px, {peak} ADU" if peak else "none"
 
 
 def in_blocks(error: NDArray[np.float32], light: NDArray[np.float32]) -> float:
@@ -106,4 +187,6 @@ def in_blocks(error: NDArray[np.float32], light: NDArray[np.float32]) -> float:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=12)
-    main(parser.parse_args().frames)
+    parser.add_argument("--colours", action="store_true")
+    options = parser.parse_args()
+    (print_colours if options.colours else main)(options.frames)
