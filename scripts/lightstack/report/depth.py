@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scripts.lightstack.detection.quality import fwhm_range, stars
 from scripts.lightstack.detection.sources import detect, measure
 from scripts.lightstack.raw.image import UnusableFrameError
-from scripts.lightstack.sky.mesh import mesh_of
+from scripts.lightstack.sky.mesh import subtract_mesh
 
 BLOCK = 4
 """Side of the blocks whose means are compared [pixels]: resampled neighbours share noise."""
@@ -139,7 +139,7 @@ def fwhm(image: NDArray[np.float32], noise: float, settings: dict[str, Any]) -> 
         return math.nan
     names = ("threshold_sigma", "minarea", "smoothing_sigma")
     if settings["background"] != "mesh":
-        mesh_of(image, settings["background_box"], 0).subfrom(image)
+        subtract_mesh(image, settings["background_box"], 0)
     try:
         guesses = detect(image, noise, **{name: settings[name] for name in names})
     except UnusableFrameError:
