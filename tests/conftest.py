@@ -4,6 +4,7 @@ import atexit
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,6 +24,9 @@ from tests.stacking import cut, stack
 
 # Containers often set it, and each process would compile all modules of the workflow anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# A shell's background jobs, and so all that these start, ignore Ctrl-C, which tests send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
 SMALL_SETTINGS = {"min_star_count": 20, "threshold_sigma": 5, "minarea": 5, "background_box": 32}

@@ -1,11 +1,15 @@
 """What all tests share."""
 
+import signal
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src/snakemake_logger_plugin_brief"
+
+# A shell's background jobs, and so all that these start, ignore Ctrl-C, which tests send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionstart() -> None:
