@@ -90,10 +90,11 @@ def test_straight_optics_stay_straight() -> None:
 
 def test_distortion_that_moves_too_little_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     alone, _ = outcomes(replace(FEW_STARS, distortion=0.001), 20, 103)
-    corner = 0.001 * np.hypot(*NX_NY) / 2
-    monkeypatch.setattr(optics, "LEAST_CORNER", 0.8 * corner)
-    assert share_distortion(alone, SHAPE) != unbent(alone)
-    monkeypatch.setattr(optics, "LEAST_CORNER", 1.2 * corner)
+    shared = share_distortion(alone, SHAPE)
+    moves = [np.subtract(shared[name]["corners_px"], alone[name]["corners_px"]) for name in alone]
+    monkeypatch.setattr(optics, "LEAST_MOVE", 0.9 * np.abs(moves).max())
+    assert share_distortion(alone, SHAPE) == shared != unbent(alone)
+    monkeypatch.setattr(optics, "LEAST_MOVE", 1.1 * np.abs(moves).max())
     assert share_distortion(alone, SHAPE) == unbent(alone)
 
 

@@ -25,10 +25,9 @@ CONTRADICTION = 3.0**2
 """By so much less misfit, three standard errors of a coefficient, a frame's own model has to be
 better for each coefficient that it has more [variances of a pair]."""
 
-LEAST_CORNER = 0.01
-"""Distortion that moves stars in the corners by less is left alone, however sure it is [pixels]: a
-star's centre is not known that well, and frames without distortion are resampled in two thirds of
-the time."""
+LEAST_MOVE = 0.01
+"""Distortion that moves no frame's corner by more is left alone, however sure it is [pixels]: no
+picture shows it, and frames without distortion are resampled in two thirds of the time."""
 
 log = logging.getLogger(__name__)
 
@@ -58,18 +57,24 @@ def share_distortion(
         for name, found in outcomes.items()
     }
     amount, sharing = _fit(list(bends.values()))
-    centre, extent = centre_and_extent(shape)
-    corner = (amount or 0.0) * float(np.hypot(*centre) / extent) ** 3
-    if amount is None or abs(corner) < LEAST_CORNER:
+    if amount is None:
         return others
+    bent = {
+        name: others[name]
+        | bend.transform(amount, shape).to_json()
+        | {"residual_px": bend.residual(amount, others[name]["n_matched"])}
+        for (name, bend), shares in zip(bends.items(), sharing, strict=True)
+        if shares
+    }
+    corners = np.array([[one[name]["corners_px"] for name in bent] for one in (others, bent)])
+    if np.abs(corners[1] - corners[0]).max() < LEAST_MOVE:
+        return others
+    centre, extent = centre_and_extent(shape)
+    corner = amount * float(np.hypot(*centre) / extent) ** 3
     log.info(
-        "%d frames agree: the optics move stars in the corners by %.2f px.", sharing.sum(), corner
+        "%d frames agree: the optics move stars in the corners by %.2f px.", len(bent), corner
     )
-    for (name, bend), shares in zip(bends.items(), sharing, strict=True):
-        if shares:
-            others[name] |= bend.transform(amount, shape).to_json()
-            others[name]["residual_px"] = bend.residual(amount, others[name]["n_matched"])
-    return others
+    return others | bent
 
 
 def _fit(bends: Sequence[Bend]) -> tuple[float | None, NDArray[np.bool_]]:
