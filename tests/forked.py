@@ -165,7 +165,7 @@ class Waiting:
         os.environ.update(task["environment"])
         zygote.main(str(control), *task["modules"])
 
-    def Popen(  # noqa: N802 - it stands in for the class
+    def start(
         self,
         command: Sequence[str],
         *,
@@ -173,7 +173,7 @@ class Waiting:
         pass_fds: Sequence[int],
         **options: Any,
     ) -> Any:
-        """Start a zygote."""
+        """Start a zygote, as `subprocess.Popen` would; the first is this fork."""
         if self._taken:
             return subprocess.Popen(command, env=env, pass_fds=pass_fds, **options)
         self._taken = True
@@ -240,7 +240,7 @@ def become(task: dict[str, Any], output: int) -> list[str] | None:
             return None
         nursery: Any = importlib.import_module("snakemake_executor_plugin_warm.nursery")
         nursery.subprocess = SimpleNamespace(
-            Popen=waiting.Popen, TimeoutExpired=subprocess.TimeoutExpired
+            Popen=waiting.start, TimeoutExpired=subprocess.TimeoutExpired
         )
     os.chdir(task["folder"])
     os.environ.clear()
@@ -276,6 +276,7 @@ def run_to_the_end(main: Callable[[], None]) -> None:
         main()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    # What ends threads and pools when an interpreter ends has no public name.
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     sys.stdout.flush()
