@@ -8,6 +8,7 @@ all frames together.
 
 import logging
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -124,14 +125,18 @@ def _levels(planes: Sequence[Sequence[AlignedFrame]], threads: int) -> list[tupl
     starts = np.unique(np.linspace(0, ny - height, min(BANDS, ny // height)).astype(int)).tolist()
     n_columns = max(1, round(nx / CELL_COLUMNS))
     edges = np.linspace(0, nx, n_columns + 1).astype(int).tolist()
-    cubes = [np.empty((n, height, nx), np.float32) for _ in planes]
-    levels = np.full((len(planes), n, len(starts), n_columns), np.nan)
-    counts = np.ones((len(planes), len(starts), n_columns))
     limits = LIGHT * np.median(noise, axis=1) / np.sqrt(n)
-    for i, start in enumerate(starts):
-        fill(planes, (start, start + height), cubes, threads)
-        for k, (cube, limit) in enumerate(zip(cubes, limits, strict=True)):
-            levels[k, :, i], counts[k, i] = _levels_of_band(cube, edges, limit)
+    side_by_side = min(threads, max(1, affordable // height))
+
+    def look_at(start: int) -> list[tuple[Floats, Floats]]:
+        cubes = [np.empty((n, height, nx), np.float32) for _ in planes]
+        fill(planes, (start, start + height), cubes, threads // side_by_side)
+        return [
+            _levels_of_band(cube, edges, limit) for cube, limit in zip(cubes, limits, strict=True)
+        ]
+
+    with ThreadPoolExecutor(side_by_side) as pool:
+        bands = list(pool.map(look_at, starts))
     y, x = np.meshgrid(
         np.array(starts) + (height - 1) / 2,
         (np.array(edges[1:]) + np.array(edges[:-1]) - 1) / 2,
@@ -139,10 +144,11 @@ def _levels(planes: Sequence[Sequence[AlignedFrame]], threads: int) -> list[tupl
     )
     found = []
     for k in range(len(planes)):
-        flat = levels[k].reshape(n, -1)
+        levels, counts = zip(*(band[k] for band in bands), strict=True)
+        flat = np.concatenate(levels, axis=1)
         of_mean = np.sqrt(np.nansum(np.isfinite(flat) * noise[k][:, np.newaxis] ** 2, axis=0))
         error = MEDIAN_ERROR * of_mean / np.maximum(np.isfinite(flat).sum(axis=0), 1)
-        error /= np.sqrt(counts[k].ravel())
+        error /= np.sqrt(np.concatenate(counts))
         nothing = np.full(x.size, np.nan)
         cells = Cells((len(starts), n_columns), x.ravel(), y.ravel(), nothing, error)
         found.append((flat, cells))

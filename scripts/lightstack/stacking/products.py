@@ -448,7 +448,7 @@ def _write(
             by: table_extension(
                 "FRAMES", table_of_frames(stacked.of_planes(mode), weighted=by != "")
             )
-            for mode, by in weighted_by.items()
+            for by, mode in {by: mode for mode, by in weighted_by.items()}.items()
         }
 
         def finish(mode: str) -> None:
