@@ -1,18 +1,26 @@
 """A night is checked with artificial light: what the check tells is true."""
 
+import math
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from astropy.io import fits
+from numpy.typing import NDArray
 from PIL import Image
 
-from scripts.lightstack.checking.night import CHECK, MARK, CheckError, check_night
+from scripts.lightstack.checking.night import CHECK, MARK, check_night
+from scripts.lightstack.checking.with_light import Added, CheckError, write_with_light
 from scripts.lightstack.files.records import read_csv
 from scripts.lightstack.planning.layout import PLAN
 from scripts.lightstack.planning.plan import Plan
+from scripts.lightstack.raw.colour import ALONE
+from scripts.lightstack.raw.images import read_image
 from scripts.lightstack.simulator import (
     Light,
     Night,
@@ -139,14 +147,119 @@ def test_each_group_is_checked_by_itself(tmp_path: Path) -> None:
         assert all(95 < float(row["flux_percent"]) < 105 for row in bright)
 
 
-@pytest.mark.parametrize("setting", ["color=rgb", "debug_region=200"])
-def test_what_cannot_be_checked_is_told(
-    night: Path, monkeypatch: pytest.MonkeyPatch, setting: str
+def test_colours_of_a_mosaic_are_checked_each_by_itself(tmp_path: Path) -> None:
+    """Vignetted, and with stars of any colour, which have fluxes of their own in each."""
+    rng, shape, folder = np.random.default_rng(3), (440, 640), tmp_path / "bayer"
+    sky = make_sky(rng, shape, 100)
+    sky = replace(sky, colours=rng.uniform(0.4, 1.0, (len(sky.flux), 3)))
+    response = make_response(rng, shape, corner=0.6)
+    camera = replace(make_camera(rng, shape), pattern="GBRG", response=response)
+    lights = {
+        f"light_{number}": Light(
+            shift=(10 - 5.0 * number, 4.0 * number),
+            fwhm=2.7 + 0.1 * number,
+            colours=(1.0, 1 - 0.03 * number, 1 - 0.08 * number),
+        )
+        for number in range(5)
+    }
+    write_night(folder, Night(sky, camera, lights, n_flats=5, n_bias=5))
+    write_settings(folder, **{**SMALL_SETTINGS, "modes": ["mean"], "color": "rgb"})
+    assert snakemake(folder).returncode == 0
+    for given, names in (
+        ([], ("R", "G", "B")),
+        (["color=superpixel"], ("R", "G", "B")),
+        (["color=gray"], ("",)),
+    ):
+        check_night(folder, given, "2")
+        rows = rows_of(folder, "mean", "star")
+        assert {row["colour"] for row in rows} == set(names)
+        for name in names:
+            assert (folder / CHECK / ("_".join(filter(None, ["check", name])) + ".png")).exists()
+            of_colour = [row for row in rows if row["colour"] == name]
+            assert float(of_colour[0]["completeness"]) < 0.4
+            assert all(float(row["completeness"]) == 1 for row in of_colour[-3:])
+            assert all(97 < float(row["flux_percent"]) < 103 for row in of_colour[-3:])
+
+
+def light_on(n_planes: int, shape: tuple[int, int] = (40, 60)) -> Added:
+    rng = np.random.default_rng(2)
+    light = np.arange(1, n_planes + 1)[:, None, None] * np.full(shape, 20.0)
+    return Added(light, math.inf, 1.0, rng)
+
+
+def as_uint8(colours: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    return (colours // 256).astype(np.uint8)
+
+
+PICTURES: dict[str, Callable[[Path, NDArray[np.uint16]], object]] = {
+    "deep.png": lambda path, colours: path.write_bytes(imagecodecs.png_encode(colours)),
+    "deep.tif": lambda path, colours: tifffile.imwrite(path, colours, photometric="rgb"),
+    "flat.png": lambda path, colours: Image.fromarray(as_uint8(colours)).save(path),
+    "flat.jpg": lambda path, colours: Image.fromarray(as_uint8(colours)).save(path, quality=90),
+}
+
+
+@pytest.mark.parametrize("name", list(PICTURES))
+def test_each_colour_of_a_picture_gets_its_light(tmp_path: Path, name: str) -> None:
+    colours = np.random.default_rng(1).integers(3000, 40000, (40, 60, 3)).astype(np.uint16)
+    raw, copy = tmp_path / name, tmp_path / "copy.fits"
+    PICTURES[name](raw, colours)
+    write_with_light(raw, copy, light_on(3))
+    for number, weights in enumerate(ALONE):
+        one, other = read_image(raw, weights=weights), read_image(copy, weights=weights)
+        full = one.ceiling
+        gained = np.minimum(one.data + 20 * (number + 1), full) - one.data
+        np.testing.assert_array_equal(other.data - one.data, gained)
+        assert (other.ceiling, other.step) == (full, one.step)
+        assert dict(other.header) == dict(one.header)
+
+
+@pytest.mark.parametrize("pattern", ["RGGB", "GBRG"])
+def test_each_colour_of_a_mosaic_gets_its_light(tmp_path: Path, pattern: str) -> None:
+    raw, copy = tmp_path / "raw.fits", tmp_path / "copy.fits"
+    pixels = np.random.default_rng(1).integers(300, 4000, (40, 60)).astype(np.uint16)
+    # Moved by a row, as by a camera's window.
+    told = {"BAYERPAT": pattern[2:] + pattern[:2], "YBAYROFF": 1, "OBJECT": "M 42"}
+    fits.writeto(raw, pixels, fits.Header(told))
+    write_with_light(raw, copy, light_on(3))
+    gained = fits.getdata(copy).astype(int) - pixels
+    for (row, column), colour in zip(np.ndindex(2, 2), pattern, strict=True):
+        assert (gained[row::2, column::2] == 20 * (1 + "RGB".index(colour))).all()
+    assert fits.getheader(copy)["OBJECT"] == "M 42"
+
+
+def test_light_is_added_on_the_scale_of_the_file(tmp_path: Path) -> None:
+    """Counts that were divided by their range stay whole ones, and have the noise of the light."""
+    raw, copy = tmp_path / "raw.fits", tmp_path / "copy.fits"
+    pixels = np.random.default_rng(1).integers(300, 40000, (40, 60))
+    fits.writeto(raw, (pixels / 65535).astype(np.float32))
+    added = light_on(1)._replace(gain=0.2, scale=65535.0)
+    write_with_light(raw, copy, added)
+    gained = read_image(copy).data - read_image(raw).data
+    assert read_image(copy).step == 1
+    assert gained.mean() == pytest.approx(20, abs=1)
+    assert gained.std() == pytest.approx(10, rel=0.1)
+
+
+def test_raw_files_of_cameras_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckError, match="only a camera writes its raw files"):
+        write_with_light(tmp_path / "IMG_1.CR2", tmp_path / "copy.fits", light_on(1))
+
+
+def test_a_run_of_a_part_of_the_frames_is_not_checked(
+    night: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key, _, value = setting.partition("=")
     plan = Plan.read(night / PLAN, None)
-    told = int(value) if value.isdigit() else value
-    other = replace(plan, settings={**plan.settings, key: told})
+    other = replace(plan, settings={**plan.settings, "debug_region": 200})
     monkeypatch.setattr(Plan, "read", lambda *_: other)
-    with pytest.raises(CheckError, match=f"had {setting}. Run it so first: .* --config {key}="):
+    told = "had debug_region=200. Run it so first: .* --config debug_region="
+    with pytest.raises(CheckError, match=told):
         check_night(night, [])
+
+
+def test_light_below_half_a_number_of_the_file_is_not_lost(tmp_path: Path) -> None:
+    raw, copy = tmp_path / "raw.fits", tmp_path / "copy.fits"
+    fits.writeto(raw, np.full((40, 60), 900, np.uint16))
+    added = light_on(1)
+    write_with_light(raw, copy, added._replace(light=added.light / 100))
+    assert fits.getdata(copy).mean() - 900 == pytest.approx(0.2, abs=0.03)

@@ -1,5 +1,6 @@
 """Artificial stars and a faint disc, as each frame would see them."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.detection.sources import SIGMA_TO_FWHM, detect
 from scripts.lightstack.files.frame_file import read_frame
+from scripts.lightstack.raw.bayer import GREY_OF
 from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.own_psf import REACH, measure_psf
@@ -37,6 +39,12 @@ BRIGHTNESS = 0.5
 APERTURE, AROUND = 12, 18
 """Half of the side of a star's aperture, and of what tells the sky around it [pixels]."""
 
+APART = 8
+"""Pixels so far apart share no noise, of a mosaic that was filled in and resampled neither."""
+
+LOST = 0.1
+"""Share of a wave that making a mosaic grey leaves, below which it is lost."""
+
 FOUND: dict[str, Any] = {"threshold_sigma": 1.5, "minarea": 3, "smoothing_sigma": 1.0}
 """What counts as seen in a stack, as for `detection.sources.detect`."""
 
@@ -44,7 +52,7 @@ Floats = NDArray[np.float64]
 
 
 class Truth(NamedTuple):
-    """What is put into the frames, on the grid and the scale of the reference.
+    """What is put into the frames, of each colour the same, on the grid and scale of the stack.
 
     Attributes
     ----------
@@ -71,6 +79,23 @@ class Truth(NamedTuple):
     disc: tuple[float, float]
     scale: float
     brightness: float
+
+    def on_frames(self) -> "Truth":
+        """Give the same on the grid of the frames, of whose pixels the stack's have 2 x 2 each."""
+        x, y = self.disc
+        return self._replace(
+            xy=2 * self.xy + 0.5,
+            flux=4 * self.flux,
+            disc=(2 * x + 0.5, 2 * y + 0.5),
+            scale=2 * self.scale,
+        )
+
+
+def scatter(image: NDArray[np.float32]) -> float:
+    """Noise of the pixels of a stack (ny, nx), also where neighbours share it [ADU]."""
+    steps = np.abs(image[:, APART:] - image[:, :-APART])
+    steps = steps[np.isfinite(steps)]
+    return float(1.4826 * np.median(steps) / math.sqrt(2)) if steps.size else 0.0
 
 
 def seen(image: NDArray[np.float32], noise: float) -> Floats:
@@ -104,11 +129,11 @@ def place(
     Parameters
     ----------
     stack : (ny, nx) ndarray of float32
-        Without artificial light [ADU].
+        Without artificial light, the mean of its colours [ADU].
     noise, of_frames : float
         Of the stack, and of a typical frame on its scale [ADU].
     psfs : sequence of (41, 41) ndarray of float64
-        Of the frames.
+        Of the frames, on the pixels of the stack.
     rng : numpy.random.Generator
     """
     ny, nx = stack.shape
@@ -131,15 +156,38 @@ def place(
 
 
 def psf_of(cleaned: Path, fwhm: float) -> Floats:
-    """Point-spread function (41, 41) of a frame: of its own stars, else a Gaussian of its FWHM."""
+    """Point-spread function (41, 41) of a frame: of its own stars, else a Gaussian of its FWHM.
+
+    That of the light on the sensor: what making a mosaic grey does to stars is undone.
+    """
     frame = read_frame(cleaned)
     noise, saturation = float(frame.header["NOISEADU"]), float(frame.header["SATURATE"])
     measured = measure_psf(frame.data, noise, saturation)
     if measured.n_stars:
-        return measured.image.astype(float)
+        psf = measured.image.astype(float)
+        return _before_grey(psf) if GREY_OF in frame.header else psf
     y, x = np.mgrid[-REACH : REACH + 1, -REACH : REACH + 1]
     profile = np.exp(-0.5 * (x**2 + y**2) / (fwhm / SIGMA_TO_FWHM) ** 2)
     return np.asarray(profile / profile.sum())
+
+
+def _before_grey(psf: Floats) -> Floats:
+    """Undo the weights 1, 2, 1 along both axes, as far as noise allows (Wiener's filter)."""
+    size = psf.shape[0]
+    along, across = (
+        (1 + np.cos(2 * np.pi * frequency)) / 2
+        for frequency in (np.fft.fftfreq(size)[:, np.newaxis], np.fft.rfftfreq(size))
+    )
+    passed = along * across
+    sharp = np.fft.irfft2(np.fft.rfft2(psf) * passed / (passed**2 + LOST**2), psf.shape)
+    return np.asarray(sharp / sharp.sum())
+
+
+def of_four(psf: Floats) -> Floats:
+    """Give a point-spread function (41, 41) on pixels that are 2 x 2 of its own."""
+    wide = np.pad(psf, (REACH, REACH + 1))
+    size = wide.shape[0] // 2
+    return np.asarray(wide.reshape(size, 2, size, 2).sum(axis=(1, 3)))
 
 
 def light_in(frame: AlignedFrame, truth: Truth, psf: Floats) -> Floats:

@@ -15,12 +15,21 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from scripts.lightstack.calibration.suspicions import noise_of
-from scripts.lightstack.checking.artificial import Truth, light_in, place, psf_of
+from scripts.lightstack.calibration.masters import open_master
+from scripts.lightstack.checking.artificial import (
+    Truth,
+    light_in,
+    of_four,
+    place,
+    psf_of,
+    scatter,
+)
 from scripts.lightstack.checking.chart import draw_check
 from scripts.lightstack.checking.recovery import COLUMNS, Recovery, recover
+from scripts.lightstack.checking.with_light import Added, CheckError, write_with_light
 from scripts.lightstack.files.atomic import atomic_write
-from scripts.lightstack.files.frame_file import PixelFile
+from scripts.lightstack.files.colour_file import COLOURS
+from scripts.lightstack.files.frame_file import read_header
 from scripts.lightstack.files.records import read_csv, read_json, write_csv
 from scripts.lightstack.planning.groups import Groups
 from scripts.lightstack.planning.layout import (
@@ -33,10 +42,13 @@ from scripts.lightstack.planning.layout import (
     filled,
     in_results,
 )
+from scripts.lightstack.planning.layout import COLOURS as COLOUR_FILE
 from scripts.lightstack.planning.plan import NoPlanError, Plan
 from scripts.lightstack.planning.settings import CONFIGURATION, FOLDERS, RAW_FOLDERS
 from scripts.lightstack.planning.watching import SNAKEFILE
-from scripts.lightstack.stacking.aligned import AlignedFrame, aligned_frames
+from scripts.lightstack.raw.colour import ALONE, LUMA, Weights
+from scripts.lightstack.stacking.aligned import aligned_frames
+from scripts.lightstack.stacking.colours import Planes, planes_of
 
 CHECK = "check_night"
 """Folder in that of the night; nothing is written elsewhere."""
@@ -51,12 +63,11 @@ SEED = 1
 
 FEWEST_STARS = 10
 
-CHECKED = {"color": "gray", "debug_region": 0}
+CHECKED = {"debug_region": 0}
 """Settings without which there is no check."""
 
-
-class CheckError(Exception):
-    """The night cannot be checked; the message is a sentence."""
+NAMES = {"": "", "R": "red", "G": "green", "B": "blue"}
+"""How colours are called."""
 
 
 def check_night(night: Path, given: list[str], cores: str = "all") -> list[str]:
@@ -75,7 +86,7 @@ def check_night(night: Path, given: list[str], cores: str = "all") -> list[str]:
     -------
     list of str
         What was found, in lines. `CHECK` in the folder gets ``check.csv``, and ``check.png`` or
-        a picture of each group.
+        a picture of each group and colour.
 
     Raises
     ------
@@ -97,17 +108,20 @@ def check_night(night: Path, given: list[str], cores: str = "all") -> list[str]:
     lines = _differences(before, results, folder / "after")
     rows: list[dict[str, Any]] = []
     for stack, truth in zip(stacks, truths, strict=True):
+        lines += [f"{stack.group}:"] if stack.group else []
         found = _recovered(folder / "after", stack, truth)
-        of_group = [{"group": stack.group, **row} for one in found for row in one.rows]
-        name = f"{night.name}, {stack.group}" if stack.group else night.name
-        n_stars, n_frames = len(truth.xy), len(stack.frames)
-        title = f"{name}: {n_stars} artificial stars and a disc in {n_frames} frames"
-        picture = folder / (f"check_{stack.group}.png" if stack.group else "check.png")
-        with atomic_write(picture) as file:
-            draw_check(of_group, title).save(file, "PNG")
-        lines += [*([f"{stack.group}:"] if stack.group else []), *_told(found)]
-        lines.append(f"Picture: {picture}")
-        rows += of_group
+        for colour in stack.colours:
+            of_colour = [one for one in found if one.rows[0]["colour"] == colour]
+            of_group = [{"group": stack.group, **row} for one in of_colour for row in one.rows]
+            name = ", ".join(filter(None, [night.name, stack.group, NAMES[colour]]))
+            n_stars, n_frames = len(truth.xy), len(stack.planes[0])
+            title = f"{name}: {n_stars} artificial stars and a disc in {n_frames} frames"
+            of_what = "_".join(filter(None, ["check", stack.group, colour]))
+            picture = folder / f"{of_what}.png"
+            with atomic_write(picture) as file:
+                draw_check(of_group, title).save(file, "PNG")
+            lines += [*_told(of_colour), f"Picture: {picture}"]
+            rows += of_group
     write_csv(folder / "check.csv", ("group", *COLUMNS), rows)
     return [*lines, f"Table: {folder / 'check.csv'}"]
 
@@ -122,21 +136,30 @@ class _Stack(NamedTuple):
     shared : str
         Name of the groups with its reference.
     reference : str
-    frames : list of AlignedFrame
+    planes : tuple of sequences of AlignedFrame
+        The frames, or their red, green and blue.
+    is_halved : bool
+        Whether a pixel of the stack is 2 x 2 of the frames'.
     cleaned : dict of str to Path
-        By the names of the frames.
-    images : dict of str to (ndarray, float)
-        The stack (ny, nx) of each mode, and the noise of its pixels [ADU].
+        Grey images, by the names of the frames.
+    images : dict of str to (n, ny, nx) ndarray of float32
+        The stack of each mode, or its red, green and blue [ADU].
     ledger : Path
     """
 
     group: str
     shared: str
     reference: str
-    frames: list[AlignedFrame]
+    planes: Planes
+    is_halved: bool
     cleaned: dict[str, Path]
-    images: dict[str, tuple[NDArray[np.float32], float]]
+    images: dict[str, NDArray[np.float32]]
     ledger: Path
+
+    @property
+    def colours(self) -> tuple[str, ...]:
+        """Names of the planes: one that is empty if the stack is grey."""
+        return ("",) if len(self.planes) == 1 else tuple(COLOURS)
 
 
 def _finished(night: Path) -> Plan:
@@ -165,7 +188,8 @@ def _command(folder: Path) -> str:
 
 def _stacks(folder: Path, results: str) -> list[_Stack]:
     """Open what a run has stacked, by group."""
-    groups = Groups(**Plan.read(folder / PLAN, None).groups)
+    plan = Plan.read(folder / PLAN, None)
+    groups, color = Groups(**plan.groups), plan.settings["color"]
     found = []
     for group, members in groups.members.items():
         alignment = _alignment(folder, results, groups.shared[group])
@@ -178,11 +202,27 @@ def _stacks(folder: Path, results: str) -> list[_Stack]:
         if not images:
             continue
         reference = alignment["reference"]
-        cleaned = {name: folder / filled(CLEANED, frame=name) for name in {*names, reference}}
-        frames = [one for one in aligned_frames(alignment, cleaned) if one.name in names]
-        ledger = folder / in_results(LEDGER, results)
-        shared = groups.shared[group]
-        found.append(_Stack(group, shared, reference, frames, cleaned, images, ledger))
+        cleaned, stacked = (
+            {name: folder / filled(pattern, frame=name) for name in {*names, reference}}
+            for pattern in (CLEANED, CLEANED if color == "gray" else COLOUR_FILE)
+        )
+        frames = [one for one in aligned_frames(alignment, stacked) if one.name in names]
+        planes: Planes = (frames,)
+        if color != "gray":
+            scaled = alignment["normalize"] != "none"
+            planes = planes_of(frames, reference, stacked, scaled=scaled, halved=False)
+        found.append(
+            _Stack(
+                group,
+                groups.shared[group],
+                reference,
+                planes,
+                color == "superpixel",
+                cleaned,
+                images,
+                folder / in_results(LEDGER, results),
+            )
+        )
     if not found:
         raise CheckError(
             f"{folder}: there is no stack of {', '.join(MODES)}. Run it again: {_command(folder)}"
@@ -200,9 +240,10 @@ def _recovered(folder: Path, stack: _Stack, truth: Truth) -> list[Recovery]:
             "night of its own, and check that."
         )
     found = []
-    for mode, (image, noise) in stack.images.items():
-        with_light, _ = _read_stack(_stack(folder, "results", stack.group, mode))
-        found.append(recover(mode, image, with_light, noise, truth))
+    for mode, before in stack.images.items():
+        after = _read_stack(_stack(folder, "results", stack.group, mode))
+        for colour, one, other in zip(stack.colours, before, after, strict=True):
+            found.append(recover((mode, colour), one, other, scatter(one), truth))
     return found
 
 
@@ -234,6 +275,8 @@ def _own_folder(night: Path, plan: Plan) -> Path:
     for name in ("before", "after"):
         if (folder / name).exists():
             shutil.rmtree(folder / name)
+    for path in folder.glob("check*.png"):
+        path.unlink()
     return folder
 
 
@@ -266,37 +309,48 @@ def _stack(folder: Path, results: str, group: str, mode: str) -> Path:
     return folder / in_results(filled(STACK, mode=mode, group=group), results)
 
 
-def _read_stack(path: Path) -> tuple[NDArray[np.float32], float]:
-    """Read a stack and the noise of its pixels, by the differences of neighbours."""
+def _read_stack(path: Path) -> NDArray[np.float32]:
+    """Read the planes (n, ny, nx) of a stack."""
     from astropy.io import fits
 
     image = np.asarray(fits.getdata(path), np.float32)
-    return image, noise_of(image)
+    return image if image.ndim > 2 else image[np.newaxis]
 
 
 def _inject(night: Path, folder: Path, plan: Plan, stack: _Stack) -> Truth:
     """Write the raw frames of a group with artificial light."""
     widths = {row["frame"]: row["fwhm_px"] for row in read_csv(stack.ledger)}
-    frames = stack.frames
-    psfs = [psf_of(stack.cleaned[frame.name], float(widths[frame.name])) for frame in frames]
-    typical = float(np.median([frame.noise for frame in frames]))
-    image, noise = next(iter(stack.images.values()))
-    truth = place(image, noise, typical, psfs, np.random.default_rng(SEED))
+    frames = list(zip(*stack.planes, strict=True))
+    psfs = [psf_of(stack.cleaned[one.name], float(widths[one.name])) for one, *_ in frames]
+    typical = float(np.median([plane.noise for planes in frames for plane in planes]))
+    image = next(iter(stack.images.values())).mean(axis=0)
+    on_stack = [of_four(psf) for psf in psfs] if stack.is_halved else psfs
+    truth = place(image, scatter(image), typical, on_stack, np.random.default_rng(SEED))
     if len(truth.xy) < FEWEST_STARS:
         raise CheckError(
             f"{night}: there is no room for artificial stars between those there are."
         )
+    light = truth.on_frames() if stack.is_halved else truth
     numbers = {name: number for number, name in enumerate(plan.frames)}
-    for frame, psf in zip(frames, psfs, strict=True):
-        light = light_in(frame, truth, psf) * _response(night, plan, frame.name)
-        gain = frame.gain * frame.brightening  # of the frame itself
-        rng = np.random.default_rng([SEED, numbers[frame.name]])
-        light += rng.normal(size=light.shape) * np.sqrt(np.maximum(light, 0) / gain)
-        is_turned = plan.facts[frame.name].get("turned")
-        raw = (night / plan.frames[frame.name]).resolve()
-        target = folder / "data" / f"{frame.name}.fits"
+    for planes, psf in zip(frames, psfs, strict=True):
+        name = planes[0].name
+        weights = ALONE if len(planes) > 1 else (LUMA,)
+        seen = np.stack(
+            [
+                light_in(plane, light, psf) * _response(night, plan, name, each)
+                for plane, each in zip(planes, weights, strict=True)
+            ]
+        )
+        is_turned = plan.facts[name].get("turned")
+        added = Added(
+            seen[:, ::-1] if is_turned else seen,
+            gain=planes[0].gain * planes[0].brightening,
+            scale=float(read_header(stack.cleaned[name]).get("ADUSCALE", 1.0)),
+            rng=np.random.default_rng([SEED, numbers[name]]),
+        )
+        target = folder / "data" / f"{name}.fits"
         target.parent.mkdir(parents=True, exist_ok=True)
-        _write_with_light(raw, target, light[::-1] if is_turned else light)
+        write_with_light((night / plan.frames[name]).resolve(), target, added)
     return truth
 
 
@@ -306,42 +360,20 @@ def _link_others(night: Path, folder: Path, plan: Plan) -> None:
         raw, target = (night / path).resolve(), folder / "data" / f"{name}.fits"
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.with_name(f"{Path(name).name}{raw.suffix}").symlink_to(raw)
+            target.with_name(raw.name).symlink_to(raw)
 
 
-def _response(night: Path, plan: Plan, name: str) -> NDArray[np.float32] | float:
+def _response(night: Path, plan: Plan, name: str, weights: Weights) -> NDArray[np.float32] | float:
     """Share of the light that each pixel of a frame shows, by the flat it was divided by."""
     kind = plan.kinds.get("flat", {}).get(name)
     if kind is None:
         return 1.0
-    master = PixelFile(night / filled(MASTERS["flat"], kind=kind))
-    flat = master.read_rows(0, master.shape[0])
+    master = open_master(night / filled(MASTERS["flat"], kind=kind), weights)
+    if master is None:
+        return 1.0
+    flat = master.pixels.read_rows(0, master.pixels.shape[0])
     flat = flat[::-1] if "flat" in plan.facts[name].get("mirrored", ()) else flat
     return np.nan_to_num(flat, nan=1.0)
-
-
-def _write_with_light(raw: Path, target: Path, light: NDArray[np.floating]) -> None:
-    """Write a copy of a FITS file with light added to its image."""
-    from astropy.io import fits
-
-    try:
-        with fits.open(raw, memmap=False) as hdus:
-            images = [hdu for hdu in hdus if hdu.is_image and hdu.shape == light.shape]
-            if len(images) != 1:
-                raise CheckError(
-                    f"{raw}: a check needs one image in each file, without overscan, of "
-                    f"{light.shape[1]} x {light.shape[0]} pixels."
-                )
-            image = images[0]
-            if np.issubdtype(image.data.dtype, np.integer):
-                ends = np.iinfo(image.data.dtype)
-                total = np.clip(image.data + np.rint(light), ends.min, ends.max)
-            else:
-                total = image.data + light
-            image.data = total.astype(image.data.dtype)
-            hdus.writeto(target)
-    except OSError as error:
-        raise CheckError(f"{raw}: a check needs FITS files, and this is none ({error}).") from None
 
 
 def _differences(before: Path, results: str, after: Path) -> list[str]:
@@ -368,7 +400,8 @@ def _told(found: list[Recovery]) -> list[str]:
     """Say the table in lines."""
     lines = []
     for recovery in found:
-        mode = recovery.rows[0]["mode"]
+        first = recovery.rows[0]
+        mode = f"{first['mode']} {NAMES[first['colour']]}".rstrip()
         half = "beyond them" if np.isnan(recovery.depth) else f"at magnitude {recovery.depth:.2f}"
         lines.append(f"{mode}: half of the stars are found {half}")
         for row in recovery.rows:

@@ -16,6 +16,7 @@ ZERO_POINT = 25.0
 
 COLUMNS = (
     "mode",
+    "colour",
     "source",
     "magnitude",
     "n",
@@ -47,7 +48,7 @@ def magnitude(flux: float) -> float:
 
 
 def recover(
-    mode: str,
+    of: tuple[str, str],
     before: NDArray[np.float32],
     after: NDArray[np.float32],
     noise: float,
@@ -57,7 +58,8 @@ def recover(
 
     Parameters
     ----------
-    mode : str
+    of : (str, str)
+        Mode and colour, which is empty of a grey stack.
     before, after : (ny, nx) ndarray of float32
         They have the same noise, so what differs is the light that came through [ADU].
     noise : float
@@ -76,20 +78,18 @@ def recover(
             continue
         shares.append((magnitude(truth.flux[these][0]), found[these].mean()))
         spread = 1.4826 * np.median(np.abs(flux[these] - np.median(flux[these])))
-        rows.append(
-            _row(mode, "star", shares[-1][0], found[these], np.median(flux[these]), spread)
-        )
+        rows.append(_row(of, "star", shares[-1][0], found[these], np.median(flux[these]), spread))
     y, x = np.indices(gained.shape)
     radius = np.hypot(x - truth.disc[0], y - truth.disc[1]) / truth.scale
     inside = radius < SCALES
     whole = truth.brightness * np.exp(-radius[inside]).sum()
     kept = gained[inside].sum() / whole
-    rows.append(_row(mode, "disc", magnitude(whole), None, kept, None))
+    rows.append(_row(of, "disc", magnitude(whole), None, kept, None))
     return Recovery(rows, _half(shares))
 
 
 def _row(
-    mode: str,
+    of: tuple[str, str],
     source: str,
     brightness: float,
     found: NDArray[np.bool_] | None,
@@ -97,7 +97,8 @@ def _row(
     scatter: float | None,
 ) -> dict[str, Any]:
     return {
-        "mode": mode,
+        "mode": of[0],
+        "colour": of[1],
         "source": source,
         "magnitude": round(brightness, 2),
         "n": 1 if found is None else len(found),
