@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.calibration.calibrating import calibrate
 from scripts.lightstack.calibration.repair import repair, small_gaps
+from scripts.lightstack.colour.pattern import doubt_of_pattern
 from scripts.lightstack.files.frame_file import Frame, write_failure, write_frame
 from scripts.lightstack.job import job_log
 from scripts.lightstack.raw.bayer import (
     GREY_OF,
     MOSAIC_CARDS,
+    PATTERN_DOUBT,
     WEIGHTS,
     bayer_pattern,
     grey_of_mosaic,
@@ -84,6 +86,8 @@ def _made_grey(
     data: NDArray[np.float32], header: "fits.Header", saturated: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Make a mosaic grey, in place; give the pixels that are made of saturated ones."""
+    pattern = bayer_pattern(header) or ""
+    doubt = doubt_of_pattern(data, pattern)
     gaps = small_gaps(data)
     if gaps is None:
         grey_of_mosaic(data)
@@ -91,7 +95,9 @@ def _made_grey(
         repair(data, gaps, step=2)
         grey_of_mosaic(data)
         data[gaps] = np.nan
-    header[GREY_OF] = (bayer_pattern(header), "mosaic of which the grey was made")
+    header[GREY_OF] = (pattern, "mosaic of which the grey was made")
+    if doubt:
+        header[PATTERN_DOUBT] = doubt
     for key in MOSAIC_CARDS:
         header.remove(key, ignore_missing=True)
     return near_any(saturated)

@@ -9,6 +9,7 @@ from scripts.lightstack.detection.sources import detect, measure
 from scripts.lightstack.files.frame_file import pass_on_failure, read_frame, write_failure
 from scripts.lightstack.files.table_file import write_table
 from scripts.lightstack.job import job_log
+from scripts.lightstack.raw.bayer import GREY_OF, PATTERN_DOUBT
 from scripts.lightstack.raw.exposure import (
     EGAIN_KEYS,
     FILTER_KEYS,
@@ -39,7 +40,7 @@ CARRIED = (
         "BKGADU",
         "NOISEADU",
     ),
-    *("SKYMODEL", "SKYLIGHT"),
+    *("SKYMODEL", "SKYLIGHT", GREY_OF, PATTERN_DOUBT),
     *(*FILTER_KEYS, *WHEEL_KEYS, *ISO_KEYS, *GAIN_KEYS, *EGAIN_KEYS),
 )
 """Cards that the frame's row in the ledger needs, or that say what share of the light it got."""

@@ -10,10 +10,11 @@ from scripts.lightstack.files.frame_file import FAILURE, read_header
 from scripts.lightstack.files.records import write_json
 from scripts.lightstack.files.table_file import read_table
 from scripts.lightstack.job import job_log
+from scripts.lightstack.raw.bayer import GREY_OF, PATTERN_DOUBT
 from scripts.lightstack.raw.exposure import exposure_of
 from scripts.lightstack.raw.values import exposure_time
 from scripts.lightstack.reason import Reason
-from scripts.lightstack.text import text_of
+from scripts.lightstack.text import DOUBT, text_of
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -57,6 +58,7 @@ def run(sources: Path, quality: Path, *, frame: str, limits: dict[str, Any]) -> 
         "noise_adu": header["NOISEADU"],
         "sky_light_adu": header.get("SKYLIGHT"),
         **{noun: text_of(header.get(noun.upper(), "none")) for noun in ("dark", "bias", "flat")},
+        "mosaic": DOUBT.join(header[card] for card in (GREY_OF, PATTERN_DOUBT) if card in header),
         "exptime_s": exposure_time(header),
         "filter": exposure.filter,
         "gain": exposure.gain,

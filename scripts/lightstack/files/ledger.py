@@ -27,6 +27,7 @@ COLUMNS = (
     "flat",
     "bad_pixels",
     "cosmic_ray_pixels",
+    "mosaic",
     "exptime_s",
     "date_obs",
     "n_matched",
@@ -49,7 +50,7 @@ LEAST_NO_DATA = 0.001
 """Share of a frame's pixels from which on it is told of."""
 
 
-def summary(ledger: Path, *, stacked: bool = True) -> list[str]:
+def summary(ledger: Path, *, stacked: bool = True, in_colour: bool = False) -> list[str]:
     """Tell what became of the frames.
 
     Parameters
@@ -58,6 +59,8 @@ def summary(ledger: Path, *, stacked: bool = True) -> list[str]:
         CSV file with the columns `COLUMNS`.
     stacked : bool
         Whether the stacks are there; else the frames in them are yet to be stacked.
+    in_colour : bool
+        Whether they have colours.
 
     Returns
     -------
@@ -68,6 +71,7 @@ def summary(ledger: Path, *, stacked: bool = True) -> list[str]:
     lines = (
         _about_darks(rows)
         + _about_other_masters(rows)
+        + (_about_mosaics(rows) if in_colour else [])
         + _about_pixels(rows)
         + _about_copies(rows)
         + _light_lost(rows)
@@ -119,6 +123,21 @@ def _about_other_masters(rows: list[dict[str, str]]) -> list[str]:
             why = on_one_line(useless[0][noun]).partition(DOUBT)[2]
             lines.append(f"Without a {noun}: {len(useless)} of {len(rows)} frames: {why}")
     return lines
+
+
+def _about_mosaics(rows: list[dict[str, str]]) -> list[str]:
+    """Tell of frames whose colours may be others than their headers say."""
+    doubted = [row for row in rows if DOUBT in row["mosaic"]]
+    if not doubted:
+        return []
+    pattern, _, why = on_one_line(doubted[0]["mosaic"]).partition(DOUBT)
+    frame = on_one_line(doubted[0]["frame"])
+    sentence = (
+        f"Colours in doubt, for pixels speak against the pattern: {len(doubted)} of {len(rows)} "
+        f"frames, such as {frame} ({pattern}): {why}. See to BAYERPAT, XBAYROFF, YBAYROFF and "
+        "ROWORDER in the headers; with `color: gray` the pattern does not count."
+    )
+    return [sentence]
 
 
 def _about_pixels(rows: list[dict[str, str]]) -> list[str]:

@@ -7,13 +7,14 @@ from statistics import median
 from scripts.lightstack.report.columns import OF_CALIBRATION, Column
 from scripts.lightstack.report.rows import Row
 
-NOUNS = ("dark", "bias", "flat")
+NOUNS = ("dark", "bias", "flat", "mosaic")
+"""Columns of names."""
 
 UNUSED = ("", "none")
 
 
 def uses(rows: Sequence[Row]) -> list[tuple[str, Counter[str]]]:
-    """Count the frames of each dark, bias and flat.
+    """Count the frames of each dark, bias, flat and pattern of a mosaic.
 
     Parameters
     ----------
@@ -22,7 +23,7 @@ def uses(rows: Sequence[Row]) -> list[tuple[str, Counter[str]]]:
     Returns
     -------
     list of (str, Counter)
-        "dark", and "bias" and "flat" if a frame has one, with the names in the ledger.
+        "dark", and the others if a frame has one, with the names in the ledger.
     """
     found = [
         (noun, Counter(name for row in rows if (name := getattr(row, noun)))) for noun in NOUNS

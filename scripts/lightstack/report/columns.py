@@ -47,7 +47,7 @@ class Column:
         return significant(value, 4) if self.decimals is None else f"{value:.{self.decimals}f}"
 
 
-TEXTS = ("dark", "bias", "flat", "date_obs", "group")
+TEXTS = ("dark", "bias", "flat", "mosaic", "date_obs", "group")
 
 COLUMNS = (
     Column("name", "frame"),
@@ -75,6 +75,7 @@ COLUMNS = (
 OF_CALIBRATION = (
     Column("bias", "bias"),
     Column("flat", "flat"),
+    Column("mosaic", "mosaic"),
     Column("dark_factor", "factor of the dark", "", 3),
     Column("overscan_adu", "overscan", "ADU", None),
     Column("bad_pixels", "bad pixels"),

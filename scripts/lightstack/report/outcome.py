@@ -69,7 +69,11 @@ def outcome(
         rows = rows_of(read_csv(Path(ledger)), limits)
         lines += verdicts(rows, limits)
         all_stacked = all(stacked[name] or name in problems for name in groups)
-        lines += summary(Path(ledger), stacked=all_stacked and problems.keys() != groups.keys())
+        lines += summary(
+            Path(ledger),
+            stacked=all_stacked and problems.keys() != groups.keys(),
+            in_colour=settings["color"] != "gray",
+        )
         if "" not in groups:
             lines += _of_groups(rows, groups, problems, stacked)
         elif not is_told:

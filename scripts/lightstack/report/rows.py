@@ -45,7 +45,7 @@ class Row:
         Why it is not stacked, a sentence each.
     values : mapping of str to float or None
         Numbers of the ledger by column.
-    dark, bias, flat, date_obs, sha256, group : str
+    dark, bias, flat, mosaic, date_obs, sha256, group : str
         As in the ledger.
     margin : float or None
         How far the frame is from the limit that it keeps worst, over the limit; negative if it
@@ -60,6 +60,7 @@ class Row:
     dark: str
     bias: str
     flat: str
+    mosaic: str
     date_obs: str
     sha256: str
     group: str
@@ -101,6 +102,7 @@ def _row(row: dict[str, str], limits: list[Criterion]) -> Row:
         row.get("dark", ""),
         row.get("bias", ""),
         row.get("flat", ""),
+        row.get("mosaic", ""),
         row.get("date_obs", ""),
         row.get("sha256", ""),
         row.get("group", ""),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scripts.lightstack import VERSION
 from scripts.lightstack.colour.planes import MOSAIC
 from scripts.lightstack.files.colour_file import COLOURS, colour_card
-from scripts.lightstack.raw.bayer import GREY_OF
+from scripts.lightstack.raw.bayer import GREY_OF, PATTERN_DOUBT
 from scripts.lightstack.raw.exposure import FILTER_KEYS, OBJECT_KEYS, WHEEL_KEYS
 from scripts.lightstack.raw.spelling import filter_of, without_spelling
 from scripts.lightstack.raw.values import exposure_time, first_number
@@ -38,7 +38,7 @@ FRAME_CARDS = frozenset(
         *READ_NOISE_KEYS,
         *("RAWSHA", "PIXSHA", "DARK", "BKGADU", "NOISEADU", NOISE_MAP, "SATURATE", "EGAIN"),
         *("NODATA", "SATFOUND", "BADPIX", "COSMICS", "SKYSTEP", "SKYLIGHT", "OSCANADU"),
-        *("DARKNOIS", "NDARKS", "FLATNOIS", "DARKFAC", GREY_OF),
+        *("DARKNOIS", "NDARKS", "FLATNOIS", "DARKFAC", GREY_OF, PATTERN_DOUBT),
         *(colour_card(card, colour) for card in OF_COLOURS for colour in COLOURS),
         MOSAIC,
         *("DATE-END", "DATE-AVG", "MJD-AVG", "MJD-END", "EXPOSURE", "LIVETIME", "TIME-OBS"),

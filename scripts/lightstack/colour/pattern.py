@@ -1,0 +1,86 @@
+"""Whether the pixels of a mosaic have the colours that its header says."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLED_PIXELS = 200_000
+"""Enough to know the level of each place of the pattern to a hundredth of its noise."""
+
+NEAR = 3.0
+"""What is further from the median of its place is no sky [standard deviations]."""
+
+GREENS_DIFFER = 0.05
+"""Share of the brightest place's level by which green ones never differ: of the sensors of cameras
+they do by up to 2 %."""
+
+TIMES_AS_MUCH = 5.0
+"""As red and blue, which differ less than green only by a chance that is as good as none."""
+
+N_SIGMA = 5.0
+"""Both differences are known with an error."""
+
+
+class _Level(NamedTuple):
+    value: float
+    error: float
+
+
+def doubt_of_pattern(mosaic: NDArray[np.float32], pattern: str) -> str:
+    """Tell what the sky says against a pattern, from which rows or columns may be missing.
+
+    Both green places of a mosaic see the same sky. Where they differ, and red and blue do not,
+    these are the green ones: the pattern is that of other rows or columns. Which of the two that
+    are left is the true one, red and blue exchanged, no pixel tells.
+
+    Parameters
+    ----------
+    mosaic : (ny, nx) ndarray of float32
+        A frame free of its dark and flat [ADU], as far as there are any; NaN where there is no
+        data.
+    pattern : str
+        Colours of the first 2 x 2 pixels, in rows.
+
+    Returns
+    -------
+    str
+        A sentence's part with numbers; empty where there is nothing to say, as under a sky without
+        colour.
+    """
+    levels = [_level(mosaic[row::2, column::2]) for row, column in np.ndindex(2, 2)]
+    if any(level is None for level in levels):
+        return ""
+    known = dict(zip(range(4), filter(None, levels), strict=True))
+    green = [known[place] for place, colour in enumerate(pattern) if colour == "G"]
+    others = [known[place] for place, colour in enumerate(pattern) if colour != "G"]
+    of_green, of_others = _difference(*green), _difference(*others)
+    error = math.hypot(*(level.error for level in known.values()))
+    brightest = max(level.value for level in known.values())
+    if of_green < max(GREENS_DIFFER * brightest, TIMES_AS_MUCH * (of_others + N_SIGMA * error)):
+        return ""
+    likely = "RGGB or BGGR" if pattern[0] == "G" else "GRBG or GBRG"
+    return (
+        f"its green pixels differ by {of_green:.3g} ADU, those of red and blue by "
+        f"{of_others:.2g}: it may be {likely}"
+    )
+
+
+def _level(place: NDArray[np.float32]) -> _Level | None:
+    """Measure the sky of a place of the pattern; None if it has no data."""
+    step = max(1, math.isqrt(4 * place.size // SAMPLED_PIXELS))
+    values = place[::step, ::step]
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return None
+    median = np.median(values)
+    scatter = 1.4826 * np.median(np.abs(values - median))
+    # Medians of whole numbers are whole: a mean tells of less.
+    sky = values[np.abs(values - median) <= NEAR * scatter]
+    mean = float(sky.mean(dtype=np.float64))
+    return _Level(mean, float(sky.std(dtype=np.float64)) / math.sqrt(sky.size))
+
+
+def _difference(one: _Level, other: _Level) -> float:
+    return abs(one.value - other.value)

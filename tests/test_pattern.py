@@ -1,0 +1,92 @@
+"""Colours that a header calls by others' names are told of."""
+
+import shutil
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from scripts.lightstack.colour.pattern import GREENS_DIFFER, doubt_of_pattern
+from tests.conftest import Run, snakemake
+from tests.test_colours import bayer_night
+
+PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")
+SKY = {"R": 600.0, "G": 1000.0, "B": 500.0}
+
+
+def mosaic(pattern: str, sky: dict[str, float], noise: float = 30.0) -> NDArray[np.float32]:
+    """Draw a sky that brightens to one side, with stars in some pixels, in whole numbers."""
+    rng = np.random.default_rng(0)
+    data = rng.normal(0, noise, (300, 401)) + np.linspace(0, 200, 401)
+    for (row, column), colour in zip(np.ndindex(2, 2), pattern, strict=True):
+        data[row::2, column::2] += sky[colour]
+    data[rng.random(data.shape) < 0.02] += 5000
+    return np.round(data).astype(np.float32)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_true_pattern_is_believed(pattern: str) -> None:
+    assert not doubt_of_pattern(mosaic(pattern, SKY), pattern)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("called", PATTERNS)
+def test_greens_at_other_places_are_told(pattern: str, called: str) -> None:
+    doubt = doubt_of_pattern(mosaic(pattern, SKY), called)
+    assert (pattern in doubt) == ((pattern[0] == "G") != (called[0] == "G"))
+
+
+@pytest.mark.parametrize(
+    "sky",
+    [
+        {"R": 800.0, "G": 800.0, "B": 800.0},
+        {"R": 600.0, "G": 1000.0, "B": 600.0},
+    ],
+    ids=["white sky", "red as bright as blue"],
+)
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_nothing_is_said_that_the_sky_does_not_tell(sky: dict[str, float], pattern: str) -> None:
+    assert not doubt_of_pattern(mosaic("RGGB", sky), pattern)
+
+
+def test_greens_of_a_real_sensor_differ_a_little() -> None:
+    data = mosaic("RGGB", SKY | {"R": 500.0})
+    data[::2, 1::2] += np.float32(0.8 * GREENS_DIFFER * SKY["G"])
+    assert not doubt_of_pattern(data, "RGGB")
+
+
+def test_what_has_no_data_tells_nothing() -> None:
+    data = mosaic("RGGB", SKY)
+    data[1::2, 1::2] = np.nan
+    assert not doubt_of_pattern(data, "GRBG")
+
+
+@pytest.fixture(scope="module")
+def misnamed(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run the workflow on a night of which some headers tell another pattern."""
+    folder = tmp_path_factory.mktemp("pattern") / "night"
+    bayer_night(folder)
+    for number in (2, 5):
+        with fits.open(folder / "data" / f"light_{number}.fits", mode="update") as hdus:
+            hdus[0].header["BAYERPAT"] = "RGGB"
+    return snakemake(folder)
+
+
+def test_the_run_tells_of_frames_with_colours_in_doubt(misnamed: Run) -> None:
+    assert misnamed.returncode == 0
+    assert "Colours in doubt, for pixels speak against the pattern: 2 of 8" in misnamed.output
+    assert "such as light_2 (RGGB)" in misnamed.output
+    told = {name: row["mosaic"] for name, row in misnamed.ledger.items()}
+    assert told.pop("light_2").startswith("RGGB; its green pixels differ by 80")
+    assert told.pop("light_5").startswith("RGGB; its green pixels differ by 80")
+    assert set(told.values()) == {"GRBG"}
+    report = (misnamed.folder / "results" / "report.html").read_text()
+    assert "it may be GRBG or GBRG" in report
+
+
+def test_in_grey_the_pattern_does_not_count(misnamed: Run) -> None:
+    grey = shutil.copytree(misnamed.folder, misnamed.folder.with_name("grey"))
+    run = snakemake(grey, "--config", "color=gray")
+    assert run.returncode == 0
+    assert "in doubt" not in run.output
