@@ -522,13 +522,14 @@ def _extent(maps: _RowMaps, columns: NDArray[np.int64]) -> tuple[int, int]:
 def _sum(
     pixels: NDArray[np.float32],
     corner: Index,
-    nx: Index,
+    stride: Index,
+    step: Index,
     across: NDArray[np.float32],
     at_x: Index,
     down: NDArray[np.float32],
     at_y: Index,
 ) -> np.float32:
-    """Sum 6 x 6 weighted pixels: down six columns side by side, then across them.
+    """Sum 6 x 6 weighted pixels: down six columns, a step apart, then across them.
 
     The columns have a name each, so that the compiler keeps them in registers and can sum many
     columns or positions at a time without changing the order of any sum. Indices are unsigned, as
@@ -536,13 +537,13 @@ def _sum(
     """
     a = b = c = d = e = f = np.float32(0)
     for j in range(np.uint64(TAPS)):
-        weight, p = down[j, at_y], corner + j * nx
+        weight, p = down[j, at_y], corner + j * stride
         a += weight * pixels[p]
-        b += weight * pixels[p + np.uint64(1)]
-        c += weight * pixels[p + np.uint64(2)]
-        d += weight * pixels[p + np.uint64(3)]
-        e += weight * pixels[p + np.uint64(4)]
-        f += weight * pixels[p + np.uint64(5)]
+        b += weight * pixels[p + step]
+        c += weight * pixels[p + np.uint64(2) * step]
+        d += weight * pixels[p + np.uint64(3) * step]
+        e += weight * pixels[p + np.uint64(4) * step]
+        f += weight * pixels[p + np.uint64(5) * step]
     left = a * across[0, at_x] + b * across[1, at_x]
     middle = c * across[2, at_x] + d * across[3, at_x]
     right = e * across[4, at_x] + f * across[5, at_x]
@@ -551,13 +552,13 @@ def _sum(
 
 
 @inlined
-def _lowest(pixels: NDArray[np.float32], corner: Index, nx: Index) -> np.float32:
+def _lowest(pixels: NDArray[np.float32], corner: Index, stride: Index, step: Index) -> np.float32:
     """Find the lowest of the inner 4 x 4 pixels."""
-    first = corner + nx + np.uint64(1)
+    first = corner + stride + step
     lowest: np.float32 = pixels[first]
     for j in range(np.uint64(4)):
         for i in range(np.uint64(4)):
-            value = pixels[first + j * nx + i]
+            value = pixels[first + j * stride + i * step]
             lowest = value if value < lowest else lowest
     return lowest
 
@@ -687,7 +688,7 @@ def _resample_rows(
         while column < n:
             length = _run(corners, column)
             if length < SHORTEST_RUN:
-                length = min(SHORTEST_RUN, n - column)
+                length = _without_run(corners, column)
                 _interpolate_each(frame, corners, steps, weights, column, column + length, line)
             else:
                 # Up to whole `LANES`, so that a processor's loops have no end of their own.
@@ -716,38 +717,120 @@ def _resample_rows_of_colours(
     weights: NDArray[np.float32],
     out: tuple[NDArray[np.float32], ...],
 ) -> None:
-    n, pixels, stride = out[0].shape[1], frame.pixels, np.uint64(N_COLOURS * frame.nx)
+    n = out[0].shape[1]
     steps, corners = np.empty((2, n), np.int64), np.empty(n, np.int64)
     areas, lines = np.empty(n, np.float32), np.empty((N_COLOURS, n), np.float32)
-    sums, lowest = np.empty(COLUMNS, np.float32), np.empty(COLUMNS, np.float32)
-    cut = np.empty(TAPS * TAPS, np.float32)
+    turned = maps.inverse[0, 0] < 0
+    room = np.zeros((2 * TAPS + 4, N_COLOURS * LONGEST_RUN), np.float32)
     for row in range(maps.rows.size):
         _locate(maps, row, steps)
         _measure(maps, row, areas)
+        if turned:
+            _reverse(steps[0])
+            _reverse(steps[1])
         _find_corners(frame, steps, corners)
-        for k in range(n):
-            if corners[k] < 0:
-                lines[:, k] = np.nan
-                continue
-            at_x = np.uint64(steps[0, k] & (PHASES - 1))
-            at_y = np.uint64(steps[1, k] & (PHASES - 1))
-            first = np.uint64(N_COLOURS * corners[k])
-            _sum_columns(pixels, first, stride, weights, at_y, sums, lowest)
-            for colour in range(np.uint64(N_COLOURS)):
-                value = _sum_across(sums, weights, at_x, colour)
-                low = _lowest_across(lowest, colour)
-                if value < low:
-                    _cut_out(pixels, first + colour, stride, cut)
-                    level = saturations[colour]
-                    value = _clamped(cut, np.uint64(0), np.uint64(TAPS), value, low, level)
-                lines[colour, k] = value
+        column = 0
+        while column < n:
+            length = _run(corners, column)
+            if length < SHORTEST_RUN:
+                length = _without_run(corners, column)
+                last = column + length
+                _interpolate_colours(
+                    frame, corners, steps, weights, saturations, column, last, lines
+                )
+            else:
+                _interpolate_run_of_colours(
+                    frame, corners[column], steps, column, length, saturations, room, lines
+                )
+            column += length
         for colour in range(N_COLOURS):
+            line = lines[colour]
             for k in range(n):
-                value = lines[colour, k]
-                if np.isnan(value) and corners[k] != BEYOND:
+                if np.isnan(line[k]) and corners[k] != BEYOND:
                     step_x, step_y = steps[0, k], steps[1, k]
-                    value = _interpolate_incomplete(frame, weights.T, step_x, step_y, colour)
-                out[colour][row, k] = value * (areas[k] * scales[colour])
+                    line[k] = _interpolate_incomplete(frame, weights.T, step_x, step_y, colour)
+            if turned:
+                _reverse(line)
+            for k in range(n):
+                out[colour][row, k] = line[k] * (areas[k] * scales[colour])
+
+
+@compiled
+def _interpolate_colours(
+    frame: _Frame,
+    corners: NDArray[np.int64],
+    steps: NDArray[np.int64],
+    weights: NDArray[np.float32],
+    saturations: NDArray[np.float32],
+    first: int,
+    last: int,
+    lines: NDArray[np.float32],
+) -> None:
+    """Interpolate at positions one by one: a processor sums the columns of all colours at a time.
+
+    The sums are in memory of their own, or it could not tell that they are no pixels.
+    """
+    pixels, stride, taps = frame.pixels, np.uint64(N_COLOURS * frame.nx), np.uint64(TAPS)
+    sums, lowest = np.empty(COLUMNS, np.float32), np.empty(COLUMNS, np.float32)
+    cut = np.empty(TAPS * TAPS, np.float32)
+    for k in range(np.uint64(first), np.uint64(last)):
+        if corners[k] < 0:
+            lines[:, k] = np.nan
+            continue
+        at_x = np.uint64(steps[0, k] & (PHASES - 1))
+        at_y = np.uint64(steps[1, k] & (PHASES - 1))
+        corner = np.uint64(N_COLOURS * corners[k])
+        _sum_columns(pixels, corner, stride, weights, at_y, sums, lowest)
+        for colour in range(np.uint64(N_COLOURS)):
+            value = _sum_across(sums, weights, at_x, colour)
+            low = _lowest_across(lowest, colour)
+            if value < low:
+                _cut_out(pixels, corner + colour, stride, cut)
+                value = _clamped(cut, np.uint64(0), taps, value, low, saturations[colour])
+            lines[colour, k] = value
+
+
+@compiled
+def _interpolate_run_of_colours(
+    frame: _Frame,
+    corner: int,
+    steps: NDArray[np.int64],
+    column: int,
+    length: int,
+    saturations: NDArray[np.float32],
+    room: NDArray[np.float32],
+    lines: NDArray[np.float32],
+) -> None:
+    """Interpolate at positions of a run, whose colours are a run of three times as many values."""
+    pixels, first, step = frame.pixels, np.uint64(N_COLOURS * corner), np.uint64(N_COLOURS)
+    stride = step * np.uint64(frame.nx)
+    across, down, places = room[:TAPS], room[TAPS : 2 * TAPS], room[2 * TAPS : 2 * TAPS + 2]
+    values, lowest = room[2 * TAPS + 2], room[2 * TAPS + 3]
+    for axis in range(2):
+        for k in range(np.uint64(length)):
+            place = F32(np.int32(steps[axis, np.uint64(column) + k] & (PHASES - 1))) * STEP
+            for colour in range(step):
+                places[axis, step * k + colour] = place
+    number = N_COLOURS * length
+    more = (number + LANES - 1) // LANES * LANES
+    if N_COLOURS * (corner + TAPS * frame.nx) + more < pixels.size:
+        number = more
+    count = np.uint64(number)
+    _weigh(places[0], 0, count, across)
+    _weigh(places[1], 0, count, down)
+    for k in range(count):
+        values[k] = _sum(pixels, first + k, stride, step, across, k, down, k)
+    for k in range(count):
+        lowest[k] = _lowest(pixels, first + k, stride, step)
+    cut = np.empty(TAPS * TAPS, np.float32)
+    for colour in range(step):
+        level = saturations[colour]
+        for k in range(np.uint64(length)):
+            value, low = values[step * k + colour], lowest[step * k + colour]
+            if value < low:
+                _cut_out(pixels, first + step * k + colour, stride, cut)
+                value = _clamped(cut, np.uint64(0), np.uint64(TAPS), value, low, level)
+            lines[colour, np.uint64(column) + k] = value
 
 
 @inlined
@@ -911,6 +994,15 @@ def _run(corners: NDArray[np.int64], first: int) -> int:
 
 
 @compiled
+def _without_run(corners: NDArray[np.int64], first: int) -> int:
+    """Count the positions from the first on before the next run begins."""
+    last = first
+    while last < corners.size and _run(corners, last) < SHORTEST_RUN:
+        last = min(last + SHORTEST_RUN, corners.size)
+    return last - first
+
+
+@compiled
 def _interpolate(
     pixels: NDArray[np.float32],
     corner: Index,
@@ -921,7 +1013,8 @@ def _interpolate(
 ) -> np.float32:
     """Interpolate at one position."""
     at_x, at_y = np.uint64(step_x & (PHASES - 1)), np.uint64(step_y & (PHASES - 1))
-    return _sum(pixels, np.uint64(corner), np.uint64(nx), weights, at_x, weights, at_y)
+    one = np.uint64(1)
+    return _sum(pixels, np.uint64(corner), np.uint64(nx), one, weights, at_x, weights, at_y)
 
 
 @compiled
@@ -949,9 +1042,9 @@ def _interpolate_run(
     """Interpolate at so many positions of a run; `lowest` is room."""
     pixels, first, nx = frame.pixels, np.uint64(corner), np.uint64(frame.nx)
     for k in range(number):
-        values[k] = _sum(pixels, first + k, nx, across, k, down, k)
+        values[k] = _sum(pixels, first + k, nx, np.uint64(1), across, k, down, k)
     for k in range(number):
-        lowest[k] = _lowest(pixels, first + k, nx)
+        lowest[k] = _lowest(pixels, first + k, nx, np.uint64(1))
     n_low = 0
     for k in range(number):
         n_low += values[k] < lowest[k]
@@ -977,7 +1070,7 @@ def _interpolate_each(
         if corners[k] >= 0:
             corner = np.uint64(corners[k])
             value = _interpolate(pixels, corner, nx, weights, steps[0, k], steps[1, k])
-            lowest = _lowest(pixels, corner, nx)
+            lowest = _lowest(pixels, corner, nx, np.uint64(1))
             line[k] = value
             if value < lowest:
                 line[k] = _clamped(pixels, corner, nx, value, lowest, frame.saturation)
