@@ -14,6 +14,7 @@ from astropy.io import fits
 
 from scripts import calibrate_frame, detect_sources, subtract_background
 from scripts.lightstack.files import frame_file, handover
+from scripts.lightstack.files.byte_order import read_columns
 from scripts.lightstack.files.frame_file import (
     Frame,
     PixelFile,
@@ -99,6 +100,23 @@ def test_columns_of_rows_are_read_as_all_are(tmp_path: Path, width: int) -> None
     for row, (left, right) in enumerate(columns):
         assert rows[row, left:right].tobytes() == expected[7 + row, left:right].tobytes()
     assert PixelFile(tmp_path / "a.fits").read_rows(7, 7, columns[:0]).shape == (0, 70)
+
+
+@pytest.mark.parametrize("width", [3, 60])
+def test_columns_that_a_file_no_longer_has_are_a_sentence(tmp_path: Path, width: int) -> None:
+    path = tmp_path / "a.fits"
+    write_frame(path, make_frame((50, 70)))
+    pixels = PixelFile(path)
+    columns = np.tile(np.array([0, width]), (43, 1))
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(JobError, match=r"a\.fits is damaged or cut short"):
+        pixels.read_rows(7, 50, columns)
+
+
+def test_a_disk_that_fails_is_told_by_its_own_error(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(4000))
+    with (tmp_path / "a").open("ab") as unreadable, pytest.raises(OSError, match="descriptor"):
+        read_columns(unreadable.fileno(), 0, np.array([[2, 5]]), np.empty((1, 10), np.float32))
 
 
 def test_pixels_are_handed_over_in_memory_to_one_reader(

@@ -1,6 +1,5 @@
 """The FITS files in which the steps hand frames to each other."""
 
-import mmap
 import os
 import sys
 import warnings
@@ -255,7 +254,9 @@ class PixelFile:
                 file.seek(start)
                 _fill(file, pixels)
             else:
-                _fill_columns(file, start, columns, pixels)
+                from scripts.lightstack.files.byte_order import read_columns
+
+                read_columns(file.fileno(), start, columns, pixels)
         return pixels
 
 
@@ -296,20 +297,6 @@ def _fill(file: BufferedReader, pixels: NDArray[np.float32]) -> None:
         raise EOFError
     if sys.byteorder == "little":
         pixels.byteswap(inplace=True)
-
-
-def _fill_columns(
-    file: BufferedReader, start: int, columns: NDArray[np.int64], pixels: NDArray[np.float32]
-) -> None:
-    """Read some columns of each row; the others are left as they are."""
-    from scripts.lightstack.files.byte_order import copy_columns
-
-    if os.fstat(file.fileno()).st_size < start + pixels.nbytes:
-        raise EOFError  # or the process would be killed where nothing is mapped
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        stored = np.frombuffer(mapped, np.uint32, pixels.size, start)
-        copy_columns(stored.reshape(pixels.shape), columns, pixels)
-        del stored  # the map is closed when nothing refers to it
 
 
 def _runs(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
