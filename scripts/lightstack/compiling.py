@@ -45,6 +45,17 @@ def inlined(function: Function) -> Function:
     return cast("Function", njit(inline="always", error_model="numpy")(function))
 
 
+@inlined
+def copy_line(line: Any, into: Any) -> None:
+    """Copy the values of one line into another of the same length.
+
+    Of an assignment to a slice, Numba also compiles what words an error about unequal shapes: two
+    seconds for each function with one.
+    """
+    for k in range(into.size):
+        into[k] = line[k]
+
+
 @cache
 def _folder_for(module: Path) -> Path | None:
     """Folder for machine code, another for each version of a module and of all that it imports.

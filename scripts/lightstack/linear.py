@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.compiling import compiled
+from scripts.lightstack.compiling import compiled, copy_line
 
 Floats = NDArray[np.float64]
 
@@ -52,7 +52,9 @@ def solve(matrix: Floats, values: Floats) -> Floats:
     """
     size, right = matrix.shape[0], values.shape[1]
     work = np.empty((size, size + right))
-    work[:, :size], work[:, size:] = matrix, values
+    for row in range(size):
+        copy_line(matrix[row], work[row, :size])
+        copy_line(values[row], work[row, size:])
     for i in range(size):
         pivot = i
         for row in range(i + 1, size):

@@ -10,7 +10,7 @@ sharper than they are without it (`benchmarks/colour_table.py`).
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.compiling import compiled
+from scripts.lightstack.compiling import compiled, copy_line
 
 REACH = 2
 """How far the neighbours are that count [pixels]."""
@@ -191,7 +191,8 @@ def _fill_planes(mosaic: NDArray[np.float32], places: Places, out: NDArray[np.fl
     for y in range(ny):
         _lay_rows(mosaic, 0, ny, y, around, near)
         _fill_lines(near, y, y, places, 0, nx, lines)
-        out[:, y] = lines
+        for colour in range(3):
+            copy_line(lines[colour], out[colour, y])
 
 
 @compiled
@@ -214,7 +215,7 @@ def _lay_rows(
         row = -row if row < 0 else 2 * (ny - 1) - row if row >= ny else row
         line, pixels = near[(y + k) % 5], mosaic[row - top]
         first, last = around[row - top]
-        line[REACH + first : REACH + last] = pixels[first:last]
+        copy_line(pixels[first:last], line[REACH + first : REACH + last])
         for x in range(REACH):
             if first == 0 and last > 0:
                 line[REACH - 1 - x] = pixels[x + 1]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.compiling import compiled
+from scripts.lightstack.compiling import compiled, copy_line
 from scripts.lightstack.sky.masks import grown
 from scripts.lightstack.sky.noise import noise_of_sky
 from scripts.lightstack.sky.surface import Surface
@@ -148,7 +148,7 @@ def _binned(data: NDArray[np.float32]) -> NDArray[np.float32]:
     line = np.empty(data.shape[1], np.float32)
     for j in range(bins.shape[0]):
         rows = data[j * height : (j + 1) * height]
-        line[:] = rows[0]
+        copy_line(rows[0], line)
         for k in range(1, height):
             for x in range(line.size):
                 line[x] += rows[k, x]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.compiling import compiled
+from scripts.lightstack.compiling import compiled, copy_line
 
 SIDE = 9
 """Side of the squares in whose middle noise is measured, which have little light [pixels]."""
@@ -224,10 +224,10 @@ def _light(data: Floats, top: NDArray[np.intp]) -> Floats:
     light = np.empty((top.size, data.shape[1] - SIDE + 1), np.float32)
     columns = np.empty(data.shape[1], np.float32)
     for j in range(top.size):
-        columns[:] = data[top[j]]
+        copy_line(data[top[j]], columns)
         for k in range(1, SIDE):
             _add(data[top[j] + k], np.float32(1), columns)
-        light[j] = columns[: light.shape[1]]
+        copy_line(columns, light[j])
         for k in range(1, SIDE):
             _add(columns[k:], np.float32(1), light[j])
         for i in range(light.shape[1]):

@@ -100,7 +100,7 @@ class _Noise(NamedTuple):
     Attributes
     ----------
     variances : (n, k, nx) ndarray of float32
-        Of the pixels of the cube; empty where none is wanted.
+        Of the pixels of the cube.
     shared : float
         Variance of what all frames have in common.
     of_median : (n + 1,) ndarray of float64
@@ -197,11 +197,10 @@ def combine(
         _slots(of_six),
         np.empty((len(of_six), *shape), np.float32),
     )
-    nothing = np.empty((0, 0, 0), np.float32)
-    variances = nothing if variances is None else variances
     uneven = np.ones((height, nx), np.float32) if uneven is None else uneven
     of_median = np.array([1.0, *(k * variance_of_median(k) for k in range(1, n + 1))])
-    of_noise = _Noise(variances, shared_variance, of_median)
+    of_noise = None if variances is None else _Noise(variances, shared_variance, of_median)
+    variances = np.empty((0, 0, 0), np.float32) if variances is None else variances
     errors = dict(zip(of_six, outputs.errors, strict=True))
     images = dict(zip(wanted, outputs.images, strict=True))
     rejected = {"sigma_clip": outputs.rejected} if "sigma_clip" in wanted else {}
@@ -281,15 +280,13 @@ def _combine_rows(
     weights: Line,
     sigma_clip: float,
     outputs: _Outputs,
-    noise: _Noise,
+    noise: _Noise | None,
 ) -> None:
-    """Compute the six modes."""
+    """Compute the six modes; without noise what tells their errors is not even compiled."""
     values = np.empty((cube.shape[0], WIDTH), np.float32)
-    variances, ranked, repeats = (
-        np.empty_like(values),
-        np.empty_like(values),
-        np.empty_like(values),
-    )
+    ranked = np.empty_like(values)
+    if noise is not None:
+        variances, repeats = np.empty_like(values), np.empty_like(values)
     slots, images = outputs.slots, outputs.images
     by_rank = max(slots[_MEDIAN], slots[_MIN], slots[_MAX])
     for y in range(start, stop):
@@ -311,7 +308,7 @@ def _combine_rows(
                     clipped, number = average(kept, weights)
                     put(clipped, x, images[slots[_SIGMA_CLIP], row])
                     put(count - number, x, outputs.rejected[row])
-            if noise.variances.size:
+            if noise is not None:
                 fetch(noise.variances, y, x, variances)
                 block = values, variances, repeats, ranked
                 _write_errors(block, count, network, weights, sigma_clip, x, row, outputs, noise)
