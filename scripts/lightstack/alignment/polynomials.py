@@ -106,7 +106,12 @@ def cubed(position: Floats) -> Floats:
 @compiled
 def _times(polynomial: Floats, linear: Floats) -> Floats:
     """Multiply by ``linear @ (1, u, v)``."""
-    product: Floats = linear[0] * polynomial
-    product[1:] += linear[1] * polynomial[:-1]
-    product[:, 1:] += linear[2] * polynomial[:, :-1]
+    product = np.empty_like(polynomial)
+    for i in range(len(polynomial)):
+        for j in range(len(polynomial)):
+            product[i, j] = linear[0] * polynomial[i, j]
+            if i > 0:
+                product[i, j] += linear[1] * polynomial[i - 1, j]
+            if j > 0:
+                product[i, j] += linear[2] * polynomial[i, j - 1]
     return product
