@@ -182,8 +182,9 @@ def calibrate(
         names = dict(taken.names)
         if "flat" in opened:
             flat = opened["flat"]
-            divide(data, flat.pixels, region, is_turned=flat.is_turned)
-            names["flat"] = DOUBT.join(filter(None, [flat.name, unstated.get("flat", "")]))
+            doubt = divide(data, flat.pixels, region, is_turned=flat.is_turned)
+            parts = [flat.name, unstated.get("flat", ""), doubt]
+            names["flat"] = DOUBT.join(filter(None, parts))
         elif "flat" in masters:
             names["flat"] = DOUBT.join([NO_DARK, why_unusable(masters["flat"])])
         no_data_share = np.count_nonzero(np.isnan(data)) / data.size

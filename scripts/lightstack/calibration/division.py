@@ -3,13 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.calibration.shadows import doubt_of_flat, sampling
 from scripts.lightstack.calibration.subtraction import BAND_ROWS, Region, Rows
 
 
 def divide(
     data: NDArray[np.float32], flat: Rows, region: Region, *, is_turned: bool = False
-) -> None:
-    """Divide by a flat, in place.
+) -> str:
+    """Divide by a flat, in place, and tell whether the frame has other shadows.
 
     Parameters
     ----------
@@ -21,14 +22,27 @@ def divide(
         Rows and columns of the frame.
     is_turned : bool, optional
         Whether the flat's rows run the other way than the frame's.
+
+    Returns
+    -------
+    str
+        As `shadows.doubt_of_flat`.
     """
     rows, columns = region
     ny = flat.shape[0]
+    step = sampling(data.shape)
+    before = data[::step, ::step].copy()
+    seen = np.empty_like(before)
     for first in range(0, len(data), BAND_ROWS):
         part = data[first : first + BAND_ROWS]
         start = rows.start + first
         stop = start + len(part)
         if is_turned:
-            part /= flat.read_rows(ny - stop, ny - start)[::-1, columns]
+            shares = flat.read_rows(ny - stop, ny - start)[::-1, columns]
         else:
-            part /= flat.read_rows(start, stop)[:, columns]
+            shares = flat.read_rows(start, stop)[:, columns]
+        part /= shares
+        of_band = shares[-first % step :: step, ::step]
+        begin = -(-first // step)
+        seen[begin : begin + len(of_band)] = of_band
+    return doubt_of_flat(before, seen)

@@ -1,0 +1,113 @@
+"""Whether the sky of a frame shows the shadows that its flat has, of dust and the like."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+ENOUGH = 1_000_000
+"""Pixels that are looked at, at most: they take some milliseconds."""
+
+CELLS = 10_000
+"""About so many squares make an image: small beside a shadow, and many."""
+
+SMALLEST_CELL = 2
+"""Least side of a square [pixels that are looked at]."""
+
+APART = 2
+"""Squares between which the light may differ as it does across a whole frame: what stands out from
+those so far off on either side is a shadow."""
+
+CERTAIN = 6.0
+"""Shadows stand out of a flat so far beyond the others [standard deviations]: of ten thousand
+squares with noise alone, none does."""
+
+FAINTEST = 0.005
+"""Least part of the light that a shadow takes."""
+
+FEWEST = 20
+"""Squares with a shadow that tell."""
+
+LEAST_SHOWN = 0.5
+"""Share of the shadows' depth below which a flat leaves more than it takes away."""
+
+N_ERRORS = 4.0
+"""By so many standard errors less."""
+
+Floats = NDArray[np.float32]
+
+
+def sampling(shape: tuple[int, ...]) -> int:
+    """Tell how far apart the pixels are that are looked at: a power of two, of one colour all."""
+    step = 2
+    while shape[0] * shape[1] > ENOUGH * step**2:
+        step *= 2
+    return step
+
+
+def doubt_of_flat(before: Floats, flat: Floats) -> str:
+    """Tell whether a frame has other shadows than its flat.
+
+    A camera that was turned between lights and flats, dust that has moved, rows in another order,
+    a pedestal that was not taken off the frame: each leaves the frame's sky without the shadows
+    that the flat has, and dividing puts bright ones there.
+
+    Parameters
+    ----------
+    before : (ny, nx) ndarray of float32
+        Pixels of the frame, `sampling` apart, before it is divided [ADU]; NaN is no data.
+    flat : (ny, nx) ndarray of float32
+        The same pixels of the flat.
+
+    Returns
+    -------
+    str
+        A sentence's part with the number; empty where nothing speaks against the flat, as where it
+        has no shadows or the sky is too dark to show any.
+    """
+    side = max(SMALLEST_CELL, round(math.sqrt(before.size / CELLS)))
+    of_flat = _standing_out(_levels(flat, side))
+    of_frame = _standing_out(_levels(before, side))
+    known = np.isfinite(of_flat) & np.isfinite(of_frame)
+    if not known.any():
+        return ""
+    scatter = 1.4826 * float(np.median(np.abs(of_flat[known])))
+    shadows = known & (np.abs(of_flat) > max(CERTAIN * scatter, FAINTEST))
+    number = np.count_nonzero(shadows)
+    if number < FEWEST:
+        return ""
+    # Stars and nebulae lie where they will: they widen the ratios and leave their median.
+    ratios = of_frame[shadows] / of_flat[shadows]
+    shown = float(np.median(ratios))
+    spread = 1.4826 * float(np.median(np.abs(ratios - shown)))
+    error = 1.2533 * spread / math.sqrt(number)
+    if shown + N_ERRORS * error >= LEAST_SHOWN:
+        return ""
+    return f"the sky shows {max(shown, 0.0):.0%} of the depth of its shadows"
+
+
+def _levels(image: Floats, side: int) -> Floats:
+    """Median of each whole square; NaN where half of it has no data."""
+    n_y, n_x = image.shape[0] // side, image.shape[1] // side
+    squares = image[: n_y * side, : n_x * side].reshape(n_y, side, n_x, side)
+    values = np.sort(squares.swapaxes(1, 2).reshape(n_y, n_x, side * side), axis=2)
+    half = side * side // 2
+    # What has no data comes last.
+    return np.where(np.isfinite(values[..., half]), values[..., half], np.float32(np.nan))
+
+
+def _standing_out(levels: Floats) -> Floats:
+    """Tell by what share of the light each square differs from those around it."""
+    found = np.full_like(levels, np.nan)
+    if min(levels.shape) <= 2 * APART:
+        return found
+    middle = np.s_[APART:-APART]
+    around = (
+        levels[: -2 * APART, middle]
+        + levels[2 * APART :, middle]
+        + levels[middle, : -2 * APART]
+        + levels[middle, 2 * APART :]
+    ) * np.float32(0.25)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found[middle, middle] = levels[middle, middle] / around - 1
+    return found

@@ -1,0 +1,87 @@
+"""A flat whose shadows a frame does not have is told of."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from scripts.lightstack.calibration.division import divide
+from scripts.lightstack.calibration.subtraction import RowsInMemory
+from scripts.lightstack.simulator import make_night, make_response, write_night
+from tests.conftest import SMALL_SETTINGS, snakemake, write_settings
+
+SHAPE = (800, 1200)
+SKY = 500.0
+WHOLE = np.s_[0:None, 0:None]
+Image = NDArray[np.float32]
+
+
+def response(n_dust: int = 5) -> Image:
+    return make_response(np.random.default_rng(8), SHAPE, n_dust=n_dust)
+
+
+def flat_of(light: Image) -> Image:
+    noise = np.random.default_rng(1).normal(1, 0.002, SHAPE)
+    return (light / np.median(light) * noise).astype(np.float32)
+
+
+def frame_of(light: Image, sky: float = SKY, pedestal: float = 0) -> Image:
+    """Expose a field of stars with a nebula in one half."""
+    rng = np.random.default_rng(2)
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    nebula = 2000 * np.exp(-(((x - 300) / 120) ** 2 + ((y - 400) / 150) ** 2))
+    scene = sky * (1 + 0.3 * x / SHAPE[1]) + nebula
+    scene[rng.random(SHAPE) < 0.02] += 4000
+    exposed: Image = (rng.poisson(light * scene) + pedestal).astype(np.float32)
+    return exposed
+
+
+def doubt(frame: Image, flat: Image, *, is_turned: bool = False) -> str:
+    return divide(frame.copy(), RowsInMemory(flat), WHOLE, is_turned=is_turned)
+
+
+def test_a_flat_of_the_frames_own_shadows_is_not_doubted() -> None:
+    light = response()
+    assert not doubt(frame_of(light), flat_of(light))
+    assert not doubt(frame_of(light), flat_of(light)[::-1], is_turned=True)
+
+
+@pytest.mark.parametrize("turned", [np.s_[::-1], np.s_[:, ::-1], np.s_[::-1, ::-1]])
+def test_shadows_at_other_places_are_told(turned: tuple[slice, ...]) -> None:
+    light = response()
+    told = doubt(frame_of(light), flat_of(light)[turned])
+    assert "% of the depth of its shadows" in told
+    assert float(told.split("shows ")[1].split("%")[0]) < 20
+
+
+def test_a_pedestal_left_in_the_frame_is_told() -> None:
+    light = response()
+    told = doubt(frame_of(light, pedestal=3 * SKY), flat_of(light))
+    assert 15 < float(told.split("shows ")[1].split("%")[0]) < 40
+
+
+def test_nothing_is_said_where_nothing_can_be_seen() -> None:
+    light, clean = response(), response(n_dust=0)
+    assert not doubt(frame_of(light, sky=2), flat_of(light)[::-1])
+    assert not doubt(frame_of(light), flat_of(clean))
+    assert not doubt(np.full(SHAPE, np.nan, np.float32), flat_of(light))
+    assert not divide(np.ones((5, 7), np.float32), RowsInMemory(flat_of(light)[:5, :7]), WHOLE)
+
+
+def test_the_run_tells_of_flats_that_do_not_fit(tmp_path: Path) -> None:
+    tidy = make_night(tmp_path / "other", shape=SHAPE, n_lights=5, n_stars=900, seed=4)
+    night = tmp_path / "night"
+    camera = replace(tidy.camera, response=response())
+    write_night(night, replace(tidy, camera=camera, n_bias=3, n_flats=3))
+    for path in (night / "flats").iterdir():
+        with fits.open(path, mode="update") as hdus:
+            hdus[0].data = hdus[0].data[:, ::-1].copy()
+    write_settings(night, **{**SMALL_SETTINGS, "ellip_max": 1.0, "modes": ["mean"]})
+    run = snakemake(night)
+    assert run.returncode == 0
+    assert "Flats in doubt: 5, such as that of light_0001 (master of 3:" in run.output
+    for row in run.ledger.values():
+        assert "of the depth of its shadows" in row["flat"]
