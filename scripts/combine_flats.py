@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.lightstack.calibration.flats import clipped_mean, guard, normalize
+import numpy as np
+
+from scripts.lightstack.calibration.flats import clipped_mean, guard, is_in_shares, normalize
 from scripts.lightstack.calibration.masters import Image, open_master, readable, write_master
 from scripts.lightstack.calibration.subtraction import Rows, subtract
 from scripts.lightstack.files.unread import NOTES
@@ -100,12 +102,16 @@ def _normalized(
     turned: bool,
     saturation_limit: float,
 ) -> Iterator[Image]:
-    """Bring flats to one scale; leave out those that show no light, and note why."""
+    """Bring flats to one scale; leave out those that show no light, and note why.
+
+    In shares of the light, as other programs write master flats, they have no pedestal any more.
+    """
     for path, image in flats:
-        saturated = image.peak >= min(saturation_limit, image.ceiling)
+        shares = is_in_shares(image.data / np.float32(image.header.get("ADUSCALE", 1)))
+        saturated = (image.peak >= min(saturation_limit, image.ceiling)) & (not shares)
         taken = exposure_of(image.header, (image.data.shape[0], image.data.shape[1]))
         try:
-            if dark is not None:
+            if dark is not None and not shares:
                 subtract(image.data, dark, WHOLE, is_turned=turned)
             normalize(image.data, saturated, taken.bayer)
         except UnusableFrameError as error:

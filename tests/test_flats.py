@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scripts import combine_bias, combine_flats
 from scripts.lightstack.calibration.division import divide
-from scripts.lightstack.calibration.flats import clipped_mean, guard, normalize
+from scripts.lightstack.calibration.flats import clipped_mean, guard, is_in_shares, normalize
 from scripts.lightstack.calibration.subtraction import RowsInMemory
 from scripts.lightstack.files.frame_file import FAILURE, read_header
 from scripts.lightstack.files.records import read_csv
@@ -65,6 +65,29 @@ def test_stars_of_the_twilight_leave_no_trace_and_the_noise_is_that_of_a_mean() 
     made = clipped_mean(cube)
     assert np.abs(made - 1)[:, 10:13].max() < 0.012
     assert made.std() < 1.08 * expected.std()
+
+
+@pytest.mark.parametrize("level", [0.9, 1.0])
+def test_a_master_flat_in_shares_of_light_has_no_pedestal(tmp_path: Path, level: float) -> None:
+    fits.writeto(tmp_path / "bias.fits", np.full(SHAPE, 300.0, np.float32))
+    combine_bias.run([tmp_path / "bias.fits"] * 2, tmp_path / "master_bias.fits")
+    shares = np.linspace(0.5, 1.5, SHAPE[1], dtype=np.float32) * np.full(SHAPE, level, np.float32)
+    shares[0, 0] = 40  # a pixel that is hot beside them: no numbers of 0 to 1 reach 2
+    fits.writeto(tmp_path / "flat.fits", shares)
+    pedestal = tmp_path / "master_bias.fits"
+    combine_flats.run(
+        [tmp_path / "flat.fits"], pedestal, tmp_path / "master.fits", saturation_limit=65535
+    )
+    with fits.open(tmp_path / "master.fits") as hdus:
+        made = hdus[0].data[1:]
+    np.testing.assert_allclose(made, shares[1:] / level, rtol=1e-5)
+
+
+def test_counts_between_zero_and_one_are_no_shares() -> None:
+    counts = np.linspace(0.5, 0.99, 2400, dtype=np.float32).reshape(SHAPE)
+    assert not is_in_shares(counts)
+    assert not is_in_shares(counts * np.float32(20000))
+    assert not is_in_shares(np.full(SHAPE, np.nan, np.float32))
 
 
 def test_pixels_that_see_no_light_have_no_data() -> None:

@@ -21,6 +21,28 @@ DEAD = 0.5
 from a single one."""
 
 
+MOST_FROM_ONE = 0.5
+"""How far from one the median of a flat in shares of the light may be: it or the mean is one."""
+
+FEWEST_ABOVE_ONE = 0.1
+"""Share of its pixels above one at least: half of them, but for vignetting. Numbers between 0 and
+1 that stand for counts have none above."""
+
+
+def is_in_shares(data: NDArray[np.float32]) -> bool:
+    """Whether the numbers of a flat's file are shares of the typical pixel's light, and no counts.
+
+    Parameters
+    ----------
+    data : (ny, nx) ndarray of float32
+        Numbers as the file has them; NaN is no data.
+    """
+    known = data[np.isfinite(data)]
+    if not known.size or abs(float(np.median(known)) - 1) > MOST_FROM_ONE:
+        return False
+    return bool(np.count_nonzero(known > 1) >= FEWEST_ABOVE_ONE * known.size)
+
+
 def normalize(data: NDArray[np.float32], saturated: NDArray[np.bool_], bayer: str | None) -> None:
     """Scale a flat by its own median, in place: on a mosaic, each colour by its own.
 
