@@ -72,7 +72,7 @@ def test_a_master_flat_in_shares_of_light_has_no_pedestal(tmp_path: Path, level:
     fits.writeto(tmp_path / "bias.fits", np.full(SHAPE, 300.0, np.float32))
     combine_bias.run([tmp_path / "bias.fits"] * 2, tmp_path / "master_bias.fits")
     shares = np.linspace(0.5, 1.5, SHAPE[1], dtype=np.float32) * np.full(SHAPE, level, np.float32)
-    shares[0, 0] = 40  # a pixel that is hot beside them: no numbers of 0 to 1 reach 2
+    shares[0, -1] = 40  # a pixel that is hot beside them: no numbers of 0 to 1 reach 2
     fits.writeto(tmp_path / "flat.fits", shares)
     pedestal = tmp_path / "master_bias.fits"
     combine_flats.run(
