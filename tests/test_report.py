@@ -126,6 +126,25 @@ CALIBRATED = {
 }
 
 
+def test_doubts_that_differ_in_numbers_alone_are_one_line(inputs: Inputs) -> None:
+    ledger = inputs.folder / "frames.csv"
+    rows: list[dict[str, Any]] = [*read_csv(ledger)]
+    for number, row in enumerate(rows):
+        row["flat"] = f"master of 9: R; the sky shows {number}.{number}% of the depth"
+    rows[-1]["flat"] = "master of 9: R; another cause 5"
+    rows[-2]["flat"] = "master of 8: R; the sky shows 9% of the depth"
+    write_csv(ledger, COLUMNS, rows)
+    page = inputs.write_report().read_text()
+    section = page.split('<section id="calibration">')[1].split("</section>")[0]
+    shown = [line for line in section.splitlines() if "master of" in line and "; " in line]
+    assert [line.split("<td>")[1].removesuffix("</td>") for line in shown] == [
+        "master of 9: R; the sky shows 0.0% of the depth",
+        "master of 8: R; the sky shows 9% of the depth",
+        "master of 9: R; another cause 5",
+    ]
+    assert f"<td>{len(rows) - 2}</td>" in shown[0]
+
+
 def with_calibration(inputs: Inputs) -> str:
     """Page of a run whose frames are calibrated, the second with other bad pixels."""
     ledger = inputs.folder / "frames.csv"

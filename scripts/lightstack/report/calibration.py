@@ -1,14 +1,18 @@
 """What the report says of calibration: what was used, and what was found in the pixels."""
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
 
 from scripts.lightstack.report.columns import OF_CALIBRATION, Column
 from scripts.lightstack.report.rows import Row
+from scripts.lightstack.text import DOUBT
 
 NOUNS = ("dark", "bias", "flat", "mosaic")
 """Columns of names."""
+
+NUMBER = re.compile(r"\d[\d.]*")
 
 UNUSED = ("", "none")
 
@@ -23,16 +27,27 @@ def uses(rows: Sequence[Row]) -> list[tuple[str, Counter[str]]]:
     Returns
     -------
     list of (str, Counter)
-        "dark", and the others if a frame has one, with the names in the ledger.
+        "dark", and the others if a frame has one, with the names in the ledger. What is in doubt
+        counts as one where doubts differ in numbers alone, with those of its first frame.
     """
     found = [
-        (noun, Counter(name for row in rows if (name := getattr(row, noun)))) for noun in NOUNS
+        (noun, _counted(name for row in rows if (name := getattr(row, noun)))) for noun in NOUNS
     ]
     return [
         (noun, counts)
         for noun, counts in found
         if counts and (noun == "dark" or set(counts) - set(UNUSED))
     ]
+
+
+def _counted(texts: Iterable[str]) -> Counter[str]:
+    """Count texts of the ledger that are the same but for the numbers of doubts."""
+    first: dict[tuple[str, str], str] = {}
+    counts: Counter[str] = Counter()
+    for text in texts:
+        name, _, doubts = text.partition(DOUBT)
+        counts[first.setdefault((name, NUMBER.sub("0", doubts)), text)] += 1
+    return counts
 
 
 def columns_of(rows: Sequence[Row]) -> list[Column]:
