@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scripts import calibrate_frame, combine_bias, combine_darks, combine_flats
 from scripts.lightstack.calibration import calibrating, masters
-from scripts.lightstack.calibration.combining import combined, levels
+from scripts.lightstack.calibration.combining import combined, levels, variance_of_combined
 from scripts.lightstack.calibration.median import median
 from scripts.lightstack.calibration.noise import noise_of_master
 from scripts.lightstack.raw.colour import ALONE, LUMA
@@ -30,6 +30,13 @@ def darks(n: int, noise: float, level: NDArray[np.float64] | float = 100.0) -> N
 def test_from_five_on_the_noise_is_that_of_a_mean(n: int) -> None:
     cube = darks(n, 5.0)
     assert combined(cube).std() < 1.03 * 5 / n**0.5 < 0.95 * median(cube).std()
+
+
+@pytest.mark.parametrize("n", [5, 6, 8, 15, 30])
+def test_its_noise_is_known_to_half_a_percent(n: int) -> None:
+    cube = darks(n, 5.0)
+    loss = combined(cube).var() / cube.mean(axis=0).var()
+    assert n * variance_of_combined(n) == pytest.approx(loss, abs=0.01)
 
 
 @pytest.mark.parametrize("noise", [0.2, 0.3, 0.5, 0.8])
