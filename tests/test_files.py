@@ -1,5 +1,6 @@
 """Files take their names when they are whole, and a damaged one is known by its ends."""
 
+import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -104,6 +105,30 @@ def test_a_link_at_the_temporary_name_is_not_followed(
     ):
         file.write(b"overwritten")
     assert not mine.exists()
+
+
+def test_a_file_whose_end_shows_no_loss_is_on_the_disk_before_it_takes_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.csv"
+    done: list[tuple[str, int, int]] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def synced(descriptor: int) -> None:
+        fsync(descriptor)
+        status = os.fstat(descriptor)
+        done.append(("on the disk", status.st_ino, status.st_size))
+
+    def renamed(part: Path, target: Path) -> Path:
+        status = part.stat()
+        done.append(("named", status.st_ino, status.st_size))
+        return replace(part, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", renamed)
+    write_csv(path, ("a", "b"), [{"a": 1, "b": 2}])
+    status = path.stat()
+    assert done == [(what, status.st_ino, status.st_size) for what in ("on the disk", "named")]
 
 
 def test_files_have_the_permissions_that_the_user_wants(tmp_path: Path) -> None:
