@@ -9,16 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 FEWEST = 10
-"""Pixels that have the highest value of an image."""
+"""Pixels that have the highest value of an image, at least. With half and with twice as many
+`tests/test_saturation.py` holds."""
 
 FEWEST_OF_BITS = 4
-"""As many are enough at the top of a converter."""
+"""As many are enough at the top of a converter: a single star may saturate. The same tests hold
+with half as many, and not with 6."""
 
 BITS = range(8, 16)
 """Of converters whose numbers are kept in 16."""
 
 BENEATH = 0.05
-"""Part of the range beneath the highest value where few pixels are."""
+"""Part of the range beneath the highest value where few pixels are; half and twice of it would do
+for the same tests."""
 
 LEAST_BENEATH = 8
 """Steps that this is at least."""
