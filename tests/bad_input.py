@@ -171,10 +171,15 @@ def with_flipped_bit(content: bytes, at: int) -> bytes:
 
 def gzip_bomb(megabytes: int, start: bytes = b"") -> bytes:
     """Compress many megabytes of zeros after something else."""
-    packer = zlib.compressobj(9, wbits=31)
-    zeros = bytes(1 << 20)
-    parts = [packer.compress(start), *(packer.compress(zeros) for _ in range(megabytes))]
-    return b"".join(parts) + packer.flush()
+    packer, zeros = zlib.compressobj(9, wbits=-15), bytes(1 << 20)
+    # After a full flush no byte depends on what was before: the same zeros have the same bytes.
+    begun = packer.compress(start) + packer.flush(zlib.Z_FULL_FLUSH)
+    packed = packer.compress(zeros) + packer.flush(zlib.Z_FULL_FLUSH)
+    checksum = zlib.crc32(start)
+    for _ in range(megabytes):
+        checksum = zlib.crc32(zeros, checksum)
+    end = struct.pack("<II", checksum, len(start) + megabytes * len(zeros))
+    return b"\x1f\x8b\x08" + bytes(7) + begun + packed * megabytes + packer.flush() + end
 
 
 HOSTILE_CARDS = (

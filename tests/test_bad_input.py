@@ -192,32 +192,35 @@ def test_of_several_files_of_one_frame_the_rawest_counts(
     assert len(run.ledger) == 5
 
 
-BOMBS = {
-    "a.png": bad_input.png_of_size(50_000, 50_000),
-    "b.png": bad_input.png_of_size(15_000, 15_000, bits=16),
-    "c.jpg": bad_input.jpeg_of_size(15_000, 16_000),
-    "d.tif": bad_input.tiff_of_size(15_000, 16_000),
-    "e.tif": bad_input.tiff_of_size(15_000, 16_000, compression="zlib"),
-    "f.tif": bad_input.tiff_of_size(60_000, 60_000, tile=(16, 16), compression="zstd"),
-    "g.fits": bad_input.fits_of_size(-64, 15_000, 16_000),
-    "h.fits": bad_input.fits_of_size(-64, 2**62, 2**62),
-    "i.fits": bad_input.fits_of_size(8, *[2] * 200, extra=("PCOUNT  = 99999999999999",)),
-    "j.fits.gz": bad_input.gzip_bomb(600),
-    "k.fits.gz": bad_input.gzip_bomb(600, b"SIMPLE  =                    T".ljust(2880)),
-    "l.fits.gz": bad_input.gzip_bomb(600, bad_input.fits_of_size(8, 10**9)),
-    "m.fits.gz": bad_input.gzip_bomb(600, bad_input.fits_of_size(8, 50_000, 50_000)),
-    "n.fits.gz": bad_input.gzip_bomb(300, bad_input.fits_of_size(-64, 15_000, 16_000)),
-    "o.fits.fz": bad_input.edited(
-        bad_input.compressed_fits(np.ones((9, 9), "i2"), "RICE_1"),
-        ("ZNAXIS1", 15_000),
-        ("ZNAXIS2", 16_000),
-    ),
-    "p.fits.fz": bad_input.edited(
-        bad_input.compressed_fits(np.ones((9, 9), "i2"), "GZIP_1"),
-        ("ZNAXIS1", 2**40),
-        ("ZTILE1", 2**40),
-    ),
-}
+def bombs() -> dict[str, bytes]:
+    """Files that claim to be huge, by name."""
+    return {
+        "a.png": bad_input.png_of_size(50_000, 50_000),
+        "b.png": bad_input.png_of_size(15_000, 15_000, bits=16),
+        "c.jpg": bad_input.jpeg_of_size(15_000, 16_000),
+        "d.tif": bad_input.tiff_of_size(15_000, 16_000),
+        "e.tif": bad_input.tiff_of_size(15_000, 16_000, compression="zlib"),
+        "f.tif": bad_input.tiff_of_size(60_000, 60_000, tile=(16, 16), compression="zstd"),
+        "g.fits": bad_input.fits_of_size(-64, 15_000, 16_000),
+        "h.fits": bad_input.fits_of_size(-64, 2**62, 2**62),
+        "i.fits": bad_input.fits_of_size(8, *[2] * 200, extra=("PCOUNT  = 99999999999999",)),
+        "j.fits.gz": bad_input.gzip_bomb(600),
+        "k.fits.gz": bad_input.gzip_bomb(600, b"SIMPLE  =                    T".ljust(2880)),
+        "l.fits.gz": bad_input.gzip_bomb(600, bad_input.fits_of_size(8, 10**9)),
+        "m.fits.gz": bad_input.gzip_bomb(600, bad_input.fits_of_size(8, 50_000, 50_000)),
+        "n.fits.gz": bad_input.gzip_bomb(300, bad_input.fits_of_size(-64, 15_000, 16_000)),
+        "o.fits.fz": bad_input.edited(
+            bad_input.compressed_fits(np.ones((9, 9), "i2"), "RICE_1"),
+            ("ZNAXIS1", 15_000),
+            ("ZNAXIS2", 16_000),
+        ),
+        "p.fits.fz": bad_input.edited(
+            bad_input.compressed_fits(np.ones((9, 9), "i2"), "GZIP_1"),
+            ("ZNAXIS1", 2**40),
+            ("ZTILE1", 2**40),
+        ),
+    }
+
 
 READ_WITHIN = """
 import json, resource, sys
@@ -250,7 +253,8 @@ print(json.dumps(answers))
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="measures as Linux does")
 def test_files_that_claim_to_be_huge_are_refused_within_200_mb(tmp_path: Path) -> None:
-    for name, content in BOMBS.items():
+    files = bombs()
+    for name, content in files.items():
         assert len(content) < 1_500_000
         (tmp_path / name).write_bytes(content)
     done = subprocess.run(
@@ -263,7 +267,7 @@ def test_files_that_claim_to_be_huge_are_refused_within_200_mb(tmp_path: Path) -
     )
     assert done.returncode == 0, done.stderr
     answers = json.loads(done.stdout)
-    assert set(answers) == set(BOMBS)
+    assert set(answers) == set(files)
     for name, (sentence, megabytes) in answers.items():
         assert sentence.startswith(f"{name}: "), sentence
         assert megabytes < 200, (name, sentence, megabytes)
