@@ -1,10 +1,13 @@
 """A night is checked with artificial light: what the check tells is true."""
 
 import math
+import os
 import re
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import imagecodecs
 import numpy as np
@@ -14,6 +17,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 from PIL import Image
 
+from scripts.lightstack.checking import night as checking
 from scripts.lightstack.checking.night import CHECK, MARK, check_night
 from scripts.lightstack.checking.with_light import Added, CheckError, write_with_light
 from scripts.lightstack.files.records import read_csv
@@ -30,7 +34,21 @@ from scripts.lightstack.simulator import (
     make_sky,
     write_night,
 )
-from tests.conftest import SMALL_SETTINGS, snakemake, write_settings
+from tests.conftest import SMALL_SETTINGS, forked_snakemake, snakemake, write_settings
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the runs of a check be forks that have imported Snakemake already."""
+
+    def run(command: list[str], *, check: bool) -> subprocess.CompletedProcess[str]:
+        assert command[1:3] == ["-m", "snakemake"]
+        assert not check
+        status, told = forked_snakemake().run(command[3:], Path.cwd(), dict(os.environ))
+        assert status == 0, told
+        return subprocess.CompletedProcess(command, status, told)
+
+    monkeypatch.setattr(checking, "subprocess", SimpleNamespace(run=run))
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +100,7 @@ def test_a_check_tells_what_became_of_the_light(night: Path) -> None:
     assert gained.sum() > 1e5
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_mesh_that_eats_the_disc_shows_up(night: Path) -> None:
     check_night(night, ["background=mesh"], "2")
     assert float(rows_of(night, "mean", "disc")[0]["flux_percent"]) < 50
@@ -89,6 +108,7 @@ def test_a_mesh_that_eats_the_disc_shows_up(night: Path) -> None:
     assert all(90 < float(row["flux_percent"]) < 103 for row in bright)
 
 
+@pytest.mark.usefixtures("forked")
 def test_flats_and_edges_of_frames_bias_nothing(tmp_path: Path) -> None:
     """The corners get 0.6 of the light, and stars lie beyond the edge of some frames."""
     rng, shape = np.random.default_rng(3), (300, 400)
@@ -125,6 +145,7 @@ def test_a_folder_that_is_not_its_own_stays(night: Path) -> None:
     mark.touch()
 
 
+@pytest.mark.usefixtures("forked")
 def test_each_group_is_checked_by_itself(tmp_path: Path) -> None:
     rng, shape, folder = np.random.default_rng(3), (300, 400), tmp_path / "filters"
     lights = {
@@ -147,6 +168,7 @@ def test_each_group_is_checked_by_itself(tmp_path: Path) -> None:
         assert all(95 < float(row["flux_percent"]) < 105 for row in bright)
 
 
+@pytest.mark.usefixtures("forked")
 def test_colours_of_a_mosaic_are_checked_each_by_itself(tmp_path: Path) -> None:
     """Vignetted, and with stars of any colour, which have fluxes of their own in each."""
     rng, shape, folder = np.random.default_rng(3), (440, 640), tmp_path / "bayer"
