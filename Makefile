@@ -5,9 +5,10 @@ BIN := .venv/bin
 PLUGINS := executor logger
 INSTALLED := .venv/installed
 DEVELOPING := .venv/developing
+COMPILED := .venv/compiled
 SLURM := .venv/slurm
 
-.PHONY: install slurm demo watch check-night test checks test-logger clean
+.PHONY: install slurm demo watch check-night test checks test-executor test-logger clean
 
 install: $(INSTALLED)
 
@@ -44,11 +45,15 @@ watch: $(INSTALLED)
 check-night: $(INSTALLED)
 	$(BIN)/python -m scripts.lightstack.checking.night "$(NIGHT)" $(SETTINGS)
 
-# All checks and tests. Those of the executor's processes have the machine to themselves.
+# All checks and tests: those that leave a processor idle side by side.
 test: $(DEVELOPING)
-	$(MAKE) --jobs 2 --output-sync checks test-logger
-	$(BIN)/pytest executor
+	$(MAKE) --jobs 2 --output-sync test-executor $(COMPILED) checks test-logger
 	$(BIN)/pytest --numprocesses auto --dist worksteal
+
+# Machine code that processes would else compile each by itself.
+$(COMPILED): $(DEVELOPING) $(shell find scripts -name '*.py')
+	$(BIN)/python -m tests.compiled
+	touch $@
 
 checks: $(DEVELOPING)
 	$(BIN)/ruff check .
@@ -57,8 +62,8 @@ checks: $(DEVELOPING)
 	$(BIN)/mypy
 	for plugin in $(PLUGINS) executor/slurm; do (cd $$plugin && $(CURDIR)/$(BIN)/mypy) || exit; done
 
-test-logger: $(DEVELOPING)
-	$(BIN)/pytest logger
+test-executor test-logger: test-%: $(DEVELOPING)
+	$(BIN)/pytest $*
 
 # What `make` made; your own data and results stay.
 clean:

@@ -1,7 +1,9 @@
 """What the tests share: simulated nights, and runs of the real workflow."""
 
 import atexit
+import fcntl
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -11,11 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeVar, cast
 
 import numpy as np
 import pytest
 import yaml
 from numba.core.caching import _CacheLocator
+from numpy.typing import ArrayLike
 
 from scripts.lightstack.files.records import read_csv
 from scripts.lightstack.simulator import Night, make_night
@@ -35,13 +39,29 @@ SMALL_SETTINGS = {"min_star_count": 20, "threshold_sigma": 5, "minarea": 5, "bac
 LONGEST = (
     "test_results_are_the_same_bytes_on_an_older_processor",
     "test_a_run_killed_at_twenty_moments_ends_in_the_same_bytes",
+    "test_a_checkout_may_lie_anywhere",
 )
 """Tests that would be waited for if they came last."""
 
+LONG = """
+    workflow faults reruns registration check_night nights colours grouped_nights real_frames
+    bad_input fuzz uncertainty stack_frames mixed_folders overscan unread bad_pixels report
+    report_page watching
+""".split()
+"""Files of tests that take long, the longest first. Who is done with others takes of the end."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest tests."""
-    items.sort(key=lambda item: item.name not in LONGEST)
+    """Begin with what takes longest, and with each file's tests together."""
+    ranks = {f"test_{name}": rank for rank, name in enumerate(LONG)}
+
+    def rank(item: pytest.Item) -> tuple[bool, int]:
+        return item.name not in LONGEST, ranks.get(item.path.stem, len(LONG))
+
+    items.sort(key=rank)
+
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -162,13 +182,42 @@ def older_processor() -> dict[str, str]:
     }
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Made]) -> Made:
+    """Make something in a folder, which all processes that test share: none may change it.
+
+    The first that needs it makes it; another one that needs it meanwhile waits.
+    """
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder = base / name
+    folder.mkdir(exist_ok=True)
+    with folder.with_suffix(".pickle").open("ab+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        if written := file.read():
+            return cast("Made", pickle.loads(written))  # noqa: S301 - written below
+        made = make(folder)
+        pickle.dump(made, file)
+        return made
+
+
+def rank_correlation(one: ArrayLike, other: ArrayLike) -> float:
+    """Tell how alike two orders are (Spearman): `scipy.stats` alone takes seconds to import."""
+    ranks = np.argsort(np.argsort([np.asarray(one), np.asarray(other)])).astype(float)
+    return float(np.corrcoef(ranks)[0, 1])
+
+
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Night]:
     """Run the workflow on fifteen lights, three of them bad."""
-    folder = tmp_path_factory.mktemp("night")
-    night = make_night(folder, shape=(640, 960), n_stars=450, seed=11)
-    write_settings(folder, min_star_count=80, threshold_sigma=5, minarea=5)
-    return snakemake(folder, forked=False), night
+
+    def make(folder: Path) -> tuple[Run, Night]:
+        night = make_night(folder, shape=(640, 960), n_stars=450, seed=11)
+        write_settings(folder, min_star_count=80, threshold_sigma=5, minarea=5)
+        return snakemake(folder), night
+
+    return made_once(tmp_path_factory, "simulated", make)
 
 
 @pytest.fixture(scope="session")
@@ -176,7 +225,8 @@ def stacks(
     simulated: tuple[Run, Night], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Path]:
     """Stack the simulated night in all modes."""
-    return stack(simulated[0].folder, tmp_path_factory.mktemp("stacks"))
+    run, _ = simulated
+    return made_once(tmp_path_factory, "stacks", lambda folder: stack(run.folder, folder))
 
 
 @pytest.fixture(scope="session")
@@ -185,31 +235,41 @@ def corner(simulated: tuple[Run, Night], tmp_path_factory: pytest.TempPathFactor
     return cut(simulated[0].folder, tmp_path_factory.mktemp("corner") / "night", (200, 400))
 
 
-def make_small_night(folder: Path, **settings: object) -> Path:
-    """Make a night of a few small frames."""
-    make_night(folder, shape=(200, 300), n_lights=5, n_stars=150, seed=4)
-    write_settings(folder, **{**SMALL_SETTINGS, **settings})
-    return folder
+@pytest.fixture(scope="session")
+def small_frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a folder with a few small lights and darks."""
+
+    def make(folder: Path) -> Path:
+        make_night(folder, shape=(200, 300), n_lights=5, n_stars=150, seed=4)
+        return folder
+
+    return made_once(tmp_path_factory, "small_frames", make)
 
 
 @pytest.fixture
-def small_night(tmp_path: Path) -> Callable[..., Path]:
-    """Make a folder with a few small lights and darks, and settings that suit them."""
+def small_night(small_frames: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Copy the few small lights and darks to a folder, and write settings that suit them."""
 
     def make(name: str = "night", **settings: object) -> Path:
-        return make_small_night(tmp_path / name, **settings)
+        folder = shutil.copytree(small_frames, tmp_path / name)
+        write_settings(folder, **{**SMALL_SETTINGS, **settings})
+        return folder
 
     return make
 
 
 @pytest.fixture(scope="session")
-def small_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def small_run(small_frames: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Run the workflow on a small night."""
-    folder = tmp_path_factory.mktemp("small") / "night"
-    make_small_night(folder)
-    run = snakemake(folder)
-    assert run.returncode == 0, run.output
-    return run
+
+    def make(folder: Path) -> Run:
+        shutil.copytree(small_frames, folder, dirs_exist_ok=True)
+        write_settings(folder, **SMALL_SETTINGS)
+        run = snakemake(folder)
+        assert run.returncode == 0, run.output
+        return run
+
+    return made_once(tmp_path_factory, "small_run", make)
 
 
 @pytest.fixture
