@@ -119,7 +119,7 @@ class Workflow:
             command,
             cwd=self.folder,
             env=self.environment(**(variables or {})),
-            timeout=120,
+            timeout=600,
             capture_output=True,
             text=True,
             check=False,
