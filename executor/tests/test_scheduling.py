@@ -1,11 +1,13 @@
 """In which order jobs start, and that each gets what it asks for."""
 
+import copy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from harness import Workflow
-from snakemake import iocontainers
+from snakemake import io, iocontainers, path_modifier, rules
 from snakemake.iocontainers import Params
 
 from snakemake_executor_plugin_warm import internals
@@ -306,3 +308,50 @@ def test_tables_are_not_looked_for_among_plain_parameters(monkeypatch: pytest.Mo
     assert holder.params.settings == {"a": 1}
     holder._safely_store_params(Params(fromdict={"path": Path("c")}))
     assert {"pandas", "polars"} <= set(sought)
+
+
+def test_flags_are_those_that_snakemake_finds() -> None:
+    internals.find_flags_quickly()
+    assert {internals._has_flag} == {it.is_flagged for it in (io, path_modifier, rules)}
+    flagged = io.flag(io.flag("path", "temp"), "ancient", flag_value=False)
+    others = "path", io.IOFile("path"), Path("path"), len, np.ones(2)
+    for value in (flagged, io.IOFile(flagged), *others):
+        flags = [io.is_flagged(value, flag) for flag in ("temp", "ancient", "owndata")]
+        assert flags == [any(value is each for each in others) is False, False, False]
+
+
+def test_names_of_items_are_guarded() -> None:
+    """And may be given to items, of one list without the others."""
+    internals.share_guards()
+    plain, named = Params(fromdict={"a": 1}), Params(fromdict={"index": 2})
+    assert named.index == 2
+    assert named.sort is plain.sort
+    for items in (plain, copy.deepcopy(plain)):
+        assert items.get("index") is None
+        with pytest.raises(AttributeError, match=r"^index\(\) cannot be used"):
+            items.index(1)
+        with pytest.raises(AttributeError, match=r"^sort\(\) cannot be used"):
+            items.sort()
+
+
+OPEN_FILE = """
+rule all:
+    output: "done"
+    shell: "echo > {output}"
+
+class Circle:
+    pass
+
+circle = Circle()
+circle.itself, circle.file = circle, open("notes.txt", "w")
+circle.file.write("kept")
+del circle
+"""
+
+
+@pytest.mark.parametrize("option", ["--force", "--dry-run"])
+def test_a_file_that_the_workflow_leaves_open_is_written(folder: Path, option: str) -> None:
+    workflow = Workflow(folder, {"Snakefile": OPEN_FILE})
+    result = workflow.run(option)
+    assert result.status == 0, result.messages
+    assert result.read("notes.txt") == "kept"

@@ -77,6 +77,8 @@ class ExecutorSettings(ExecutorSettingsBase):
         internals.collect_less_garbage()
         internals.look_at_paths_once()
         internals.look_at_functions_once()
+        internals.find_flags_quickly()
+        internals.share_guards()
         internals.store_plain_params_as_they_are()
         if internals.is_first_run(sys.argv[1:]):
             self.early = self.nursery()

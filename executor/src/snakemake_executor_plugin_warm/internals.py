@@ -9,6 +9,7 @@ is nothing but ``python script``; whatever Snakemake adds to it makes it an ordi
 
 import argparse
 import ast
+import atexit
 import functools
 import gc
 import heapq
@@ -38,6 +39,7 @@ from snakemake.logging import logger
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 from snakemake_executor_plugin_warm.nursery import Child, Errand, Nursery, ZygoteDiedError
+from snakemake_executor_plugin_warm.zygote import flush_files
 
 __all__ = [
     "Diversion",
@@ -46,6 +48,7 @@ __all__ = [
     "bring_logs_out_of_shadow",
     "collect_less_garbage",
     "common_settings",
+    "find_flags_quickly",
     "forks_in_shadow",
     "hurry_scheduler",
     "is_first_run",
@@ -55,6 +58,7 @@ __all__ = [
     "obstacle",
     "run_wrapper",
     "script_output",
+    "share_guards",
     "store_plain_params_as_they_are",
     "warn",
     "without_shadow",
@@ -143,9 +147,20 @@ def lift_rate_limit(workflow: Any) -> None:
 
 
 def collect_less_garbage() -> None:
-    """Look for garbage seldom: Snakemake makes few cycles, and many objects that stay."""
+    """Look for garbage seldom: Snakemake makes few cycles, and many objects that stay.
+
+    When the process ends, the plan of thousands of jobs is garbage itself. To look through all of
+    it for cycles would take a fifth of the time of a plan that finds nothing to do.
+    """
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
+    atexit.register(_leave_garbage)
+
+
+def _leave_garbage() -> None:
+    """Let the system have the memory of what is part of a cycle, but not what files have kept."""
+    flush_files()
+    gc.freeze()
 
 
 def look_at_paths_once() -> None:
@@ -176,6 +191,47 @@ def _arguments_of(function: Callable[..., Any]) -> Any:
 _ASKING_FOR_ARGUMENTS = ("snakemake.common", "snakemake.jobs", "snakemake.rules")
 _find_arguments: Any = importlib.import_module("snakemake.common").get_function_params
 _known_arguments_of = functools.lru_cache(maxsize=1000)(_find_arguments)
+
+
+def find_flags_quickly() -> None:
+    """Tell the flags of a path, such as ``temp``, without a look at what is like a path.
+
+    Snakemake asks a hundred times for a job, and an abstract class each time.
+    """
+    for name, module in list(sys.modules.items()):
+        if name.startswith("snakemake.") and vars(module).get("is_flagged") is _find_flag:
+            module.is_flagged = _has_flag  # type: ignore[attr-defined]
+
+
+def _has_flag(value: Any, flag: str) -> bool:
+    """Return what `snakemake.io.is_flagged` does."""
+    kind = type(value)
+    if kind is str:
+        return False
+    if kind is _PATHS.AnnotatedString:
+        return bool(value.flags.get(flag))
+    return bool(_find_flag(value, flag))
+
+
+_PATHS: Any = importlib.import_module("snakemake.io")
+_find_flag: Any = _PATHS.is_flagged
+
+
+def share_guards() -> None:
+    """Give all lists of paths the same guards of their names.
+
+    Each would have its own two objects, which say that ``index`` and ``sort`` are no methods of
+    it: with thousands of jobs a twentieth of the memory.
+    """
+    _CONTAINERS.AttributeGuard.__new__ = _guard
+
+
+def _guard(kind: type, name: str = "") -> Any:
+    """Make a guard, or give that of the name; one that is unpickled has its name later."""
+    return _GUARDS.setdefault(name, object.__new__(kind)) if name else object.__new__(kind)
+
+
+_GUARDS: dict[str, Any] = {}
 
 
 def store_plain_params_as_they_are() -> None:

@@ -695,7 +695,7 @@ def count_libraries() -> int:
 
 
 def end(preloaded: Set[str], n_libraries: int) -> None:
-    """End the process of a script that has succeeded, as Python would.
+    """End the zygote, or the process of a script that has succeeded, as Python would.
 
     Threads are joined, ``atexit`` functions called, the modules of the script destroyed and files
     flushed, and the exit handlers of C libraries called if the script has loaded any. Only what
@@ -727,14 +727,19 @@ def end(preloaded: Set[str], n_libraries: int) -> None:
     except Exception:  # noqa: BLE001 - an odd stream, or something odd among the modules
         return
     # A file that only a preloaded module refers to would lose what is still in its buffer.
-    for item in gc.get_objects():
-        if type(item) in _BUFFERED and not item.closed:
-            with contextlib.suppress(OSError, ValueError):
-                item.flush()
+    flush_files()
     if count_libraries() != n_libraries:
         ctypes.pythonapi.exit(0)
     _LIBC.fflush(None)
     os._exit(0)
+
+
+def flush_files() -> None:
+    """Write what is still in the buffers of open files."""
+    for item in gc.get_objects():
+        if type(item) in _BUFFERED and not item.closed:
+            with contextlib.suppress(OSError, ValueError):
+                item.flush()
 
 
 def _flush_standard_streams() -> None:
@@ -767,7 +772,7 @@ _BUFFERED = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 
 
 def main(descriptor: str, *modules: str) -> None:
-    """Serve as zygote on the socket of the given descriptor; in a child, run its script."""
+    """Serve as zygote on the socket of the given descriptor; in a child, run its scripts."""
     if not sys.flags.safe_path:
         del sys.path[0]
     control = socket.socket(fileno=int(descriptor))
@@ -785,7 +790,7 @@ def main(descriptor: str, *modules: str) -> None:
     channel = zygote.serve()
     if channel is not None:
         run_scripts(channel)
-        end(preloaded, n_libraries)
+    end(preloaded, n_libraries)
 
 
 if __name__ == "__main__":
