@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scripts.lightstack.calibration.suspicions import harms, sampling, suspicions
+from scripts.lightstack.calibration.suspicions import Compared, harms, sampling, suspicions
 
 SHAPE = (256, 384)
 
@@ -32,8 +32,8 @@ def told(dark: NDArray[np.float64], sky: float = 800.0) -> tuple[list[str], list
     """Tell what speaks against a dark, and in what it makes the frame worse."""
     noisy = (dark + np.random.default_rng(3).normal(0, 4, SHAPE)).astype(np.float32)
     step = sampling(SHAPE)
-    some, some_of_dark = frame(sky)[::step, ::step], noisy[::step, ::step]
-    return suspicions(some, some_of_dark), harms(some, some_of_dark)
+    some = Compared(frame(sky)[::step, ::step], noisy[::step, ::step])
+    return suspicions(some), harms(some)
 
 
 @pytest.mark.parametrize("sky", [800.0, 20.0, 0.0])
@@ -78,7 +78,7 @@ def test_a_dark_that_takes_too_little_off_is_told(part: float) -> None:
     """Darks of 12 bits for lights that are shifted to 16; darks of a fifth of the exposure."""
     noise = np.random.default_rng(3).normal(0, 2, SHAPE)
     dark = (300 + part * (dark_signal() - 300) + noise).astype(np.float32)
-    (text,) = suspicions(frame(), dark)
+    (text,) = suspicions(Compared(frame(), dark))
     assert text.startswith("its hot pixels are ")
     assert float(text.split()[4]) == pytest.approx(1 / part, rel=0.15)
 
@@ -86,7 +86,7 @@ def test_a_dark_that_takes_too_little_off_is_told(part: float) -> None:
 @pytest.mark.parametrize("value", [0, 64])
 def test_a_dark_of_one_value_is_told(value: float) -> None:
     dark = np.full(SHAPE, value, np.float32)
-    assert suspicions(frame(), dark) == [f"the dark is {value} ADU everywhere"]
+    assert suspicions(Compared(frame(), dark)) == [f"the dark is {value} ADU everywhere"]
 
 
 def test_a_noisy_dark_makes_the_frame_worse() -> None:
@@ -101,8 +101,8 @@ def test_pixels_without_data_do_not_count() -> None:
     dark = dark_signal().astype(np.float32)
     empty = np.full_like(raw, np.nan)
     for judge in (suspicions, harms):
-        assert judge(raw, dark) == []
-        assert judge(raw, empty) == []
+        assert judge(Compared(raw, dark)) == []
+        assert judge(Compared(raw, empty)) == []
 
 
 def test_large_frames_are_sampled_and_mosaics_by_one_colour() -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.calibration.suspicions import harms, sampling, suspicions
+from scripts.lightstack.calibration.suspicions import Compared, harms, sampling, suspicions
 
 BAND_ROWS = 32
 """Rows of a dark that are in memory at a time; a multiple of `SAMPLING`."""
@@ -87,10 +87,10 @@ def subtract_if_it_suits(
     Subtracted
     """
     step = sampling((data.shape[0], data.shape[1]), period)
-    some = data[::step, ::step].copy()
     some_of_dark = sample_of_rows(dark, region, step, is_turned=is_turned)
-    worse = [*worse, *harms(some, some_of_dark)]
-    doubts = [*suspicions(some, some_of_dark), *worse]
+    some = Compared(data[::step, ::step].copy(), some_of_dark)
+    worse = [*worse, *harms(some)]
+    doubts = [*suspicions(some), *worse]
     if worse and not at_any_price:
         return Subtracted(is_used=False, level=0.0, doubts=doubts)
     level = subtract(data, dark, region, is_turned=is_turned)

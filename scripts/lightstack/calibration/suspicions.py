@@ -4,6 +4,7 @@ They are looked for in some pixels of both, in rows and columns.
 """
 
 import math
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,13 +63,45 @@ def sampling(shape: tuple[int, int], period: int = 1) -> int:
     return -(-step // period) * period
 
 
-def harms(before: NDArray[np.float32], dark: NDArray[np.float32]) -> list[str]:
-    """Tell in what a dark makes a frame worse than it is without.
+class Compared:
+    """Some pixels of a frame and of its dark; what is known of them is computed once.
 
     Parameters
     ----------
     before, dark : (ny, nx) ndarray of float32
         The same pixels of the frame and of its dark [ADU], NaN where there is no data.
+    """
+
+    def __init__(self, before: NDArray[np.float32], dark: NDArray[np.float32]) -> None:
+        self.before, self.dark, self.after = before, dark, before - dark
+
+    @cached_property
+    def is_known(self) -> bool:
+        """Whether a pixel has data in both."""
+        return bool(np.isfinite(self.after).any())
+
+    @cached_property
+    def sky(self) -> np.float32:
+        """Typical value of the frame [ADU]."""
+        return np.float32(np.nanmedian(self.before))
+
+    @cached_property
+    def level(self) -> np.float32:
+        """Typical value of the dark [ADU]."""
+        return np.float32(np.nanmedian(self.dark))
+
+    @cached_property
+    def noise_after(self) -> float:
+        """Scatter between neighbours after the dark was subtracted [ADU]."""
+        return noise_of(self.after)
+
+
+def harms(pixels: Compared) -> list[str]:
+    """Tell in what a dark makes a frame worse than it is without.
+
+    Parameters
+    ----------
+    pixels : Compared
 
     Returns
     -------
@@ -76,17 +109,17 @@ def harms(before: NDArray[np.float32], dark: NDArray[np.float32]) -> list[str]:
         A text with numbers for each: structure that only the dark has, hot pixels that are not the
         frame's, noise. None for a dark that suits.
     """
-    after = before - dark
-    if not np.isfinite(after).any():
+    if not pixels.is_known:
         return []
     found = []
-    noise_before, noise_after = noise_of(before), noise_of(after)
+    before, after = pixels.before, pixels.after
+    noise_before, noise_after = noise_of(before), pixels.noise_after
     for axis, lines in ((1, "rows"), (0, "columns")):
         old, new = _bands(before, axis), _bands(after, axis)
         scatter = 1.25 * noise_before / math.sqrt(before.shape[axis])
         if new > BANDS_GREW * old + BANDS_ABOVE_NOISE * scatter:
             found.append(f"{lines} differ by {new:.0f} ADU after it, by {old:.0f} before")
-    shared = _hot_part_shared(before, dark)
+    shared = _hot_part_shared(pixels)
     if shared is not None and shared < HOT_PART_SHARED:
         found.append(f"{shared:.0%} of the light of its hot pixels is in the frame")
     if noise_after > NOISE_GREW * noise_before > 0:
@@ -94,13 +127,12 @@ def harms(before: NDArray[np.float32], dark: NDArray[np.float32]) -> list[str]:
     return found
 
 
-def suspicions(before: NDArray[np.float32], dark: NDArray[np.float32]) -> list[str]:
+def suspicions(pixels: Compared) -> list[str]:
     """Tell what speaks against a dark that may yet do more good than harm.
 
     Parameters
     ----------
-    before, dark : (ny, nx) ndarray of float32
-        As in `harms`.
+    pixels : Compared
 
     Returns
     -------
@@ -108,12 +140,11 @@ def suspicions(before: NDArray[np.float32], dark: NDArray[np.float32]) -> list[s
         A text with numbers for each sign of another level, which the sky that is subtracted next
         takes off again, or of a dark that takes too little off.
     """
-    after = before - dark
-    if not np.isfinite(after).any():
+    if not pixels.is_known:
         return []
     found = []
-    noise = noise_of(after)
-    sky, level = float(np.nanmedian(before)), float(np.nanmedian(dark))
+    dark, after, noise = pixels.dark, pixels.after, pixels.noise_after
+    sky, level = float(pixels.sky), float(pixels.level)
     if level > sky + noise:
         found.append(f"the dark is brighter than the frame, {level:.0f} against {sky:.0f} ADU")
     below = float(np.mean(after[np.isfinite(after)] < -FAR_BELOW_ZERO * noise))
@@ -121,7 +152,7 @@ def suspicions(before: NDArray[np.float32], dark: NDArray[np.float32]) -> list[s
         found.append(f"{below:.0%} of the pixels are far below zero after it")
     if np.fmax.reduce(dark, axis=None) == np.fmin.reduce(dark, axis=None):
         found.append(f"the dark is {level:g} ADU everywhere")
-    times = _times_hotter(before, dark)
+    times = _times_hotter(pixels)
     if times is not None:
         found.append(f"its hot pixels are {times:.1f} times as bright in the frame")
     return found
@@ -147,29 +178,29 @@ def _bands(data: NDArray[np.float32], axis: int) -> float:
     return float(high - low)
 
 
-def _hot_part_shared(frame: NDArray[np.float32], dark: NDArray[np.float32]) -> float | None:
+def _hot_part_shared(pixels: Compared) -> float | None:
     """Part of the excess of a dark's hot pixels that the frame shows; None if there are few."""
-    sky, level = np.nanmedian(frame), np.nanmedian(dark)
+    frame, sky = pixels.before, pixels.sky
     scatter = 1.4826 * float(np.nanmedian(np.abs(frame - sky)))
-    excess = dark - level
+    excess = pixels.dark - pixels.level
     hot = (excess > HOT * scatter) & np.isfinite(frame)
     if not MIN_HOT <= np.count_nonzero(hot) <= MOST_HOT * hot.size:
         return None
     return float(np.median((frame[hot] - sky) / excess[hot]))
 
 
-def _times_hotter(frame: NDArray[np.float32], dark: NDArray[np.float32]) -> float | None:
+def _times_hotter(pixels: Compared) -> float | None:
     """How many times as bright a dark's hot pixels are in the frame, if they surely are brighter.
 
     What is hot is told by the scatter of the dark: in the frame it may be lost in the noise, and
     shows in the median of many pixels.
     """
-    excess = dark - np.nanmedian(dark)
+    frame, excess = pixels.before, pixels.dark - pixels.level
     scatter = 1.4826 * float(np.nanmedian(np.abs(excess)))
     hot = (excess > HOT * scatter) & np.isfinite(frame)
     if not MIN_HOT <= np.count_nonzero(hot) <= MOST_HOT * hot.size:
         return None
-    ratios = (frame[hot] - np.nanmedian(frame)) / excess[hot]
+    ratios = (frame[hot] - pixels.sky) / excess[hot]
     times = float(np.median(ratios))
     error = 1.25 * 1.4826 * float(np.median(np.abs(ratios - times))) / math.sqrt(ratios.size)
     return times if times - 3 * error > TIMES_HOTTER else None
