@@ -2,12 +2,15 @@
 
 Run it from the checkout::
 
-    python -m benchmarks.uncertainty_table [--frames 5 12 20] [--trials 30]
+    python -m benchmarks.uncertainty_table [--frames 5 12 20] [--trials 30] [--fields 4]
 
 Frames are dithered, turned by up to a degree, of seeing between 2.6 and 3.4 pixels and of
 transparency between 0.7 and 1. Each number is the scatter of the repeats over what the stacks tell
 of it (both root mean square): on the sky, and where the mean of all is 2 to 10, 10 to 100 and more
 than 100 times as bright as its noise.
+
+Fields differ in their stars, dithers and seeing. These decide in which bright pixels it is noise
+that clips a value, or has it in the middle, so that one field tells little of the brightest stars.
 """
 
 import argparse
@@ -36,12 +39,12 @@ MARGIN = 20
 KINDS = ("plain", "flat", "no gain", "few stars")
 
 
-def frames_of(folder: Path, n: int, kind: str, trial: int) -> list[AlignedFrame]:
+def frames_of(folder: Path, n: int, kind: str, trial: int, field: int = 0) -> list[AlignedFrame]:
     """Write frames and give them as the stack gets them; trials differ in their noise alone.
 
     Of the kind "flat", corners of the sensor see half of the light and are made up for it.
     """
-    same, noise = np.random.default_rng(7), np.random.default_rng([trial, n])
+    same, noise = np.random.default_rng(7 + field), np.random.default_rng([trial, n, field])
     sky = make_sky(same, SHAPE, 4 if kind == "few stars" else 60)
     fluxes = np.geomspace(300, 1e3 if kind == "few stars" else 2e5, len(sky.flux))
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
@@ -81,12 +84,28 @@ def frames_of(folder: Path, n: int, kind: str, trial: int) -> list[AlignedFrame]
     return frames
 
 
-def scatter_over_error(folder: Path, n: int, kind: str, trials: int) -> dict[str, list[float]]:
+def scatter_over_error(
+    folder: Path, n: int, kind: str, trials: int, fields: int = 1
+) -> dict[str, list[float]]:
     """Stack repeats, and compare by mode: on the sky and in three steps of brightness."""
+    sums = {mode: np.zeros((2, len(EDGES) - 1)) for mode in WITH_ERROR}
+    for field in range(fields):
+        for mode, of_field in _sums_of_field(folder, n, kind, trials, field).items():
+            sums[mode] += of_field
+    return {
+        mode: np.sqrt(scatter[told > 0] / told[told > 0]).tolist()
+        for mode, (scatter, told) in sums.items()
+    }
+
+
+def _sums_of_field(
+    folder: Path, n: int, kind: str, trials: int, field: int
+) -> dict[str, np.ndarray]:
+    """Sum the variances of repeats, and those that are told, in each step of brightness."""
     values: dict[str, list[np.ndarray]] = {mode: [] for mode in WITH_ERROR}
     errors: dict[str, list[np.ndarray]] = {mode: [] for mode in WITH_ERROR}
     for trial in range(trials):
-        frames = frames_of(folder, n, kind, trial)
+        frames = frames_of(folder, n, kind, trial, field)
         stacked = Stacked({}, (frames,), frames[0], 2.5, "noise", {}, uncertainty=True)
         options = stacked.options(frames) | measure(frames, WITH_ERROR, 2, uncertainty=True)
         bands = [band for _, band in Bands([frames], WITH_ERROR, 1000, 2, options=[options])]
@@ -96,19 +115,15 @@ def scatter_over_error(folder: Path, n: int, kind: str, trials: int) -> dict[str
     inner = np.zeros(SHAPE, bool)
     inner[MARGIN:-MARGIN, MARGIN:-MARGIN] = True
     brightness = np.mean(values["mean"], axis=0) / np.median(errors["mean"][0][inner])
+    places = [
+        inner & (brightness > low) & (brightness <= high)
+        for low, high in itertools.pairwise(EDGES)
+    ]
     found = {}
     for mode in WITH_ERROR:
         scatter = np.var(values[mode], axis=0, ddof=1)
         told = np.mean(np.square(errors[mode]), axis=0)
-        places = [
-            inner & (brightness > low) & (brightness <= high)
-            for low, high in itertools.pairwise(EDGES)
-        ]
-        found[mode] = [
-            float(np.sqrt(scatter[place].sum() / told[place].sum()))
-            for place in places
-            if place.any()
-        ]
+        found[mode] = np.array([[of[place].sum() for place in places] for of in (scatter, told)])
     return found
 
 
@@ -117,6 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, nargs="+", default=[5, 12, 20])
     parser.add_argument("--trials", type=int, default=30)
+    parser.add_argument("--fields", type=int, default=4)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS[:3]))
     options = parser.parse_args()
     print("| frames | kind | mode | sky | 2 to 10 | 10 to 100 | above |")
@@ -124,7 +140,7 @@ def main() -> None:
     for n in options.frames:
         for kind in options.kinds:
             with tempfile.TemporaryDirectory() as folder:
-                found = scatter_over_error(Path(folder), n, kind, options.trials)
+                found = scatter_over_error(Path(folder), n, kind, options.trials, options.fields)
             for mode, ratios in found.items():
                 told = " | ".join(f"{ratio:.3f}" for ratio in ratios)
                 print(f"| {n} | {kind} | {mode} | {told} |", flush=True)

@@ -304,3 +304,25 @@ def test_errors_from_few_repeats_are_right_on_average() -> None:
         tell_errors(repeats[2].astype(float), repeats, weights, blocks, 0.0, chosen, error)
         squares.append(error[chosen] ** 2)
     assert np.mean(squares) == pytest.approx(1, abs=0.025)
+
+
+@pytest.mark.parametrize("n", [5, 12])
+@pytest.mark.parametrize("light", [50.0, 500.0])
+def test_errors_are_right_where_noise_decides_what_is_clipped(n: int, light: float) -> None:
+    # Each pixel is one of a star of its own, as many seeings see it.
+    rng = np.random.default_rng(8)
+    shape, modes = (n, 24, WIDTH), ("median", "sigma_clip", "winsorized")
+    width, radius = rng.uniform(2.6, 3.4, shape), rng.uniform(0, 3, shape[1:])
+    profile = (3 / width) ** 2 * np.exp(-4 * np.log(2) * (radius / width) ** 2)
+    noise = 1 / rng.uniform(0.7, 1, (n, 1, 1))
+    signal = light * np.sqrt((noise**2).mean() / n) * profile / profile.mean(axis=0)
+    variances = np.broadcast_to(noise**2, shape).astype(np.float32)
+    weights = noise.ravel() ** -2
+    stacks = []
+    for _ in range(20):
+        cube = (signal + noise * rng.normal(size=shape)).astype(np.float32)
+        stacks.append(combine(cube, modes, weights=weights, variances=variances))
+    for mode in modes:
+        scatter = np.var([stack.images[mode] for stack in stacks], axis=0, ddof=1).mean()
+        told = np.square([stack.errors[mode] for stack in stacks]).mean()
+        assert np.sqrt(scatter / told) == pytest.approx(1, abs=0.05), mode

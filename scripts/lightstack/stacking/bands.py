@@ -19,6 +19,11 @@ log = logging.getLogger(__name__)
 BAND_ROWS = 128
 """Rows that are enough (tuned: `benchmarks/stack_job.py`)."""
 
+MOST_OF_COLOURS = 256
+"""Rows that are enough of turned frames with colours: three of them in taller bands are so much
+memory that it takes longer to come by than to read more often (tuned:
+`benchmarks/colour_speed.py`)."""
+
 
 SHARE = 0.75
 """Of a machine's memory that pixels may take."""
@@ -83,7 +88,10 @@ class Bands:
         margin = max((clip_mode(mode).MARGIN for mode in OF_THEIR_OWN if mode in modes), default=0)
         noise = [options.get("frame_noise") for options in self._options]
         cubes = len(planes) + any(of_plane is not None for of_plane in noise)
-        height = _height(frames, modes, self._n_kept, margin, self._memory_mb, threads, cubes)
+        most = MOST_OF_COLOURS if len(planes) > 1 else ny
+        height = _height(
+            frames, modes, self._n_kept, margin, self._memory_mb, threads, cubes, most
+        )
         # All bands use the same memory.
         pixels = np.empty((cubes, len(frames) * min(height + 2 * margin, ny) * nx), np.float32)
         for start in range(*self._rows, height):
@@ -126,11 +134,13 @@ def _height(
     memory_mb: int,
     threads: int,
     cubes: int,
+    most: int,
 ) -> int:
     """Choose how many rows to stack at a time.
 
     Few, so that their memory is used again and again; but no fewer than a single row takes from
-    a turned frame, or most of what is read would be read twice; and what the memory allows.
+    a turned frame, as far as `most` go, or each band would read of nearly all rows; and what the
+    memory allows.
     """
     ny, nx = frames[0].transform.reference_shape
     middle = (ny // 2, ny // 2 + 1)
@@ -143,4 +153,4 @@ def _height(
     free = min(memory_mb * 1_000_000, int(SHARE * machine_bytes())) - kept
     lines = cubes * (len(frames) + 2 * threads + 2 * len(modes)) + 3
     affordable = free // (4 * nx * lines) - 2 * margin
-    return max(1, min(max(tallest, BAND_ROWS - 2 * margin), affordable))
+    return max(1, min(max(min(tallest, most), BAND_ROWS - 2 * margin), affordable))
