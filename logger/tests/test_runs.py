@@ -60,7 +60,7 @@ def told(folder: Path, *options: str, status: int = 0, **settings: object) -> li
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == status, done.stdout
     assert "\r" not in done.stdout
