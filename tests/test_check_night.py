@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,7 +35,7 @@ from scripts.lightstack.simulator import (
     make_sky,
     write_night,
 )
-from tests.conftest import SMALL_SETTINGS, forked_snakemake, snakemake, write_settings
+from tests.conftest import SMALL_SETTINGS, forked_snakemake, made_once, snakemake, write_settings
 
 
 @pytest.fixture
@@ -53,11 +54,14 @@ def forked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("checked") / "night"
-    make_night(folder, shape=(400, 600), n_lights=6, n_stars=150, seed=4)
-    write_settings(folder, **{**SMALL_SETTINGS, "modes": ["mean", "noise_clip"]})
-    assert snakemake(folder).returncode == 0
-    return folder
+    def make(folder: Path) -> Path:
+        make_night(folder, shape=(400, 600), n_lights=6, n_stars=150, seed=4)
+        write_settings(folder, **{**SMALL_SETTINGS, "modes": ["mean", "noise_clip"]})
+        assert snakemake(folder).returncode == 0
+        return folder
+
+    made = made_once(tmp_path_factory, "checked", make)
+    return shutil.copytree(made, tmp_path_factory.mktemp("checked") / "night")
 
 
 def rows_of(night: Path, mode: str, source: str) -> list[dict[str, str]]:

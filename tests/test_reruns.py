@@ -16,6 +16,7 @@ from tests.conftest import (
     SMALL_SETTINGS,
     Run,
     copy_checkout,
+    made_once,
     planned_jobs,
     snakemake,
     write_settings,
@@ -60,16 +61,19 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     Two lights have a dark of their own; that of the fourth has another shape and cannot be used.
     """
-    folder = tmp_path_factory.mktemp("finished") / "night"
-    make_night(folder, shape=(200, 300), n_lights=6, n_stars=150, seed=4)
-    (folder / "data" / "light_0006.fits").rename(folder / "another.fits")
-    dark = folder / "darkfield" / "dark_01.fits"
-    copy_of(dark, folder / "darkfield" / "light_0005.fits")
-    fits.writeto(folder / "darkfield" / "light_0004.fits", fits.getdata(dark)[:100])
-    write_settings(folder, **SMALL_SETTINGS)
-    run = snakemake(folder)
-    assert run.returncode == 0, run.output
-    return folder
+
+    def make(folder: Path) -> Path:
+        make_night(folder, shape=(200, 300), n_lights=6, n_stars=150, seed=4)
+        (folder / "data" / "light_0006.fits").rename(folder / "another.fits")
+        dark = folder / "darkfield" / "dark_01.fits"
+        copy_of(dark, folder / "darkfield" / "light_0005.fits")
+        fits.writeto(folder / "darkfield" / "light_0004.fits", fits.getdata(dark)[:100])
+        write_settings(folder, **SMALL_SETTINGS)
+        run = snakemake(folder)
+        assert run.returncode == 0, run.output
+        return folder
+
+    return made_once(tmp_path_factory, "finished", make)
 
 
 @pytest.fixture
