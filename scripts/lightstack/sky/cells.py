@@ -87,30 +87,33 @@ class Bins:
         sky : Surface, optional
             A first model of the sky: what is brighter is masked, and around it the further the
             brighter it is. Cells of which too little is left have the level of all their bins.
+            It is taken off before and put on again at the middle of each cell, lest the sky's
+            slope count as noise, and as light where more is masked on one side.
 
         Returns
         -------
         Cells
         """
-        cells = _cells(self._values, self.noise)
         if sky is None:
-            return cells
-        beside_light = _cells(self._without_light(sky), self.noise)
-        is_lit = np.isnan(beside_light.level)
-        return replace(
-            beside_light,
-            level=np.where(is_lit, cells.level, beside_light.level),
-            error=np.where(is_lit, cells.error, beside_light.error),
-        )
-
-    def _without_light(self, sky: Surface) -> NDArray[np.float32]:
-        """Give the bins with NaN where they are brighter than the sky, and around."""
+            return _cells(self._values, self.noise)
         ny, nx = self._values.shape
         # A bin's level is the surface's at its middle, but for its curvature within the bin.
         binned = Surface((ny, nx), sky.coefficients)
         light = self._values - binned.rows(0, ny)
+        cells = _cells(light, self.noise)
+        beside_light = _cells(self._masked(light), self.noise)
+        is_lit = np.isnan(beside_light.level)
+        of_sky = binned.at((cells.x + 0.5) / BIN - 0.5, (cells.y + 0.5) / BIN - 0.5)
+        return replace(
+            beside_light,
+            level=np.where(is_lit, cells.level, beside_light.level) + of_sky,
+            error=np.where(is_lit, cells.error, beside_light.error),
+        )
+
+    def _masked(self, light: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Give what bins have beside the sky with NaN where it is light, and around."""
         limit = LIGHT * self.noise
-        masked = np.zeros((ny, nx), bool)
+        masked = np.zeros(light.shape, bool)
         levels = [limit]
         brightest = float(np.nanmax(light, initial=limit))
         # Of a sky that is clipped to one value no noise is known.
@@ -118,7 +121,7 @@ class Bins:
             levels.append(levels[-1] * WINGS)
         for level in reversed(levels):
             masked = grown(masked) | (light > level)
-        return np.where(grown(masked), np.float32(np.nan), self._values)
+        return np.where(grown(masked), np.float32(np.nan), light)
 
 
 def _cells(bins: NDArray[np.float32], noise: float) -> Cells:

@@ -35,7 +35,7 @@ def grown_by_its_size(mask: Mask, share: float) -> Mask:
     while core.any() and not core.all():
         depth += 1
         wider = core
-        for _ in range(depth - 1 + round(share * depth)):
+        for _ in range(depth - 1 + int(share * depth + 0.5)):  # halves up: of 2 cells, 1
             wider = grown(wider)
         result |= wider
         core = ~grown(~core)

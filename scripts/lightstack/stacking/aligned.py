@@ -118,6 +118,11 @@ class AlignedFrame:
         return GREY_OF in self.header and not self.colour
 
     @property
+    def is_filled_in(self) -> bool:
+        """Whether it is a colour that not every pixel has measured."""
+        return self.share < 1
+
+    @property
     def saturation(self) -> float:
         """Level of its saturated pixels [ADU of the stack]."""
         level = float(self.header[colour_card("SATURATE", self.colour)])

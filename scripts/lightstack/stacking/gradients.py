@@ -29,7 +29,7 @@ BANDS, CELL_COLUMNS = 20, 64
 """Bands of rows that are looked at, and the width of the cells in them [pixels]; tuned, as what
 follows without a reason: ``benchmarks/match_table.py``."""
 
-ENOUGH = 2**18
+ENOUGH = 2**19
 """Pixels of a frame that are looked at, in bands of `ROWS`: twice as many leave the same sky
 (same benchmark)."""
 
@@ -43,6 +43,10 @@ frame's level less weight in what they share."""
 LIGHT = 3.0
 """Pixels of the mean that are so much brighter than their cell are stars, with two pixels around
 [noise of the mean]."""
+
+FILLED_IN = 1.3
+"""Noise of a pixel whose colour was filled in, over that of one that measured it: if noise counted
+as a star, its neighbours, which share it, would go with it, and the sky would be too low."""
 
 FEWEST = 1 / 4
 """Share of a cell's pixels that must be no stars for the cell to have a level."""
@@ -126,6 +130,7 @@ def _levels(planes: Sequence[Sequence[AlignedFrame]], threads: int) -> list[tupl
     n_columns = max(1, round(nx / CELL_COLUMNS))
     edges = np.linspace(0, nx, n_columns + 1).astype(int).tolist()
     limits = LIGHT * np.median(noise, axis=1) / np.sqrt(n)
+    limits *= [FILLED_IN if plane[0].is_filled_in else 1.0 for plane in planes]
     side_by_side = min(threads, max(1, affordable // height))
 
     def look_at(start: int) -> list[tuple[Floats, Floats]]:
