@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-SAMPLED_PIXELS = 200_000
+SAMPLED_PIXELS = 40_000
 """Enough to know the level of each place of the pattern to a hundredth of its noise."""
 
 NEAR = 3.0
