@@ -30,8 +30,8 @@ BANDS, CELL_COLUMNS = 20, 64
 follows without a reason: ``benchmarks/match_table.py``."""
 
 ENOUGH = 2**19
-"""Pixels of a frame that are looked at, in bands of `ROWS`: what twice as many gain shows in sparse
-fields alone, and takes half as much time again (same benchmark)."""
+"""Pixels of a frame that are looked at, in bands of `ROWS`: what twice as many gain shows in
+sparse fields alone, and takes half as much time again (same benchmark)."""
 
 ROWS = (6, 16)
 """Fewest and most rows of a band: in lower ones stars beside it would not be told from its sky."""
