@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.calibration.shadows import doubt_of_flat, sampling
+from scripts.lightstack.calibration.shadows import ENOUGH, doubt_of_flat
 from scripts.lightstack.calibration.subtraction import BAND_ROWS, Region, Rows
+from scripts.lightstack.calibration.suspicions import sampling
 
 
 def divide(
@@ -30,7 +31,7 @@ def divide(
     """
     rows, columns = region
     ny = flat.shape[0]
-    step = sampling(data.shape)
+    step = sampling((len(data), data.shape[1]), 2, ENOUGH)
     before = data[::step, ::step].copy()
     seen = np.empty_like(before)
     for first in range(0, len(data), BAND_ROWS):

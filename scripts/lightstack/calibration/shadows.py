@@ -37,14 +37,6 @@ N_ERRORS = 4.0
 Floats = NDArray[np.float32]
 
 
-def sampling(shape: tuple[int, ...]) -> int:
-    """Tell how far apart the pixels are that are looked at: a power of two, of one colour all."""
-    step = 2
-    while shape[0] * shape[1] > ENOUGH * step**2:
-        step *= 2
-    return step
-
-
 def doubt_of_flat(before: Floats, flat: Floats) -> str:
     """Tell whether a frame has other shadows than its flat.
 
@@ -55,7 +47,7 @@ def doubt_of_flat(before: Floats, flat: Floats) -> str:
     Parameters
     ----------
     before : (ny, nx) ndarray of float32
-        Pixels of the frame, `sampling` apart, before it is divided [ADU]; NaN is no data.
+        Some pixels of the frame before it is divided, at most `ENOUGH` [ADU]; NaN is no data.
     flat : (ny, nx) ndarray of float32
         The same pixels of the flat.
 

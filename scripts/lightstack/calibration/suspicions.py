@@ -49,8 +49,8 @@ TIMES_HOTTER = 2.0
 that are shifted to 16 in the frame alone, do not."""
 
 
-def sampling(shape: tuple[int, int], period: int = 1) -> int:
-    """Tell how far apart the pixels are by which a frame and its dark are judged.
+def sampling(shape: tuple[int, int], period: int = 1, enough: int = SAMPLED_PIXELS) -> int:
+    """Tell how far apart the pixels are by which a frame and what calibrates it are judged.
 
     Parameters
     ----------
@@ -58,8 +58,10 @@ def sampling(shape: tuple[int, int], period: int = 1) -> int:
         Of the frame.
     period : int, optional
         What the distance is a multiple of: 2 for a Bayer mosaic, of which one colour is looked at.
+    enough : int, optional
+        Most pixels to look at.
     """
-    step = max(1, math.ceil(math.sqrt(shape[0] * shape[1] / SAMPLED_PIXELS)))
+    step = max(1, math.ceil(math.sqrt(shape[0] * shape[1] / enough)))
     return -(-step // period) * period
 
 

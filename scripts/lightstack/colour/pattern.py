@@ -49,15 +49,17 @@ def doubt_of_pattern(mosaic: NDArray[np.float32], pattern: str) -> str:
         A sentence's part with numbers; empty where there is nothing to say, as under a sky without
         colour.
     """
-    levels = [_level(mosaic[row::2, column::2]) for row, column in np.ndindex(2, 2)]
-    if any(level is None for level in levels):
-        return ""
-    known = dict(zip(range(4), filter(None, levels), strict=True))
-    green = [known[place] for place, colour in enumerate(pattern) if colour == "G"]
-    others = [known[place] for place, colour in enumerate(pattern) if colour != "G"]
-    of_green, of_others = _difference(*green), _difference(*others)
-    error = math.hypot(*(level.error for level in known.values()))
-    brightest = max(level.value for level in known.values())
+    green: list[_Level] = []
+    others: list[_Level] = []
+    for (row, column), colour in zip(np.ndindex(2, 2), pattern, strict=True):
+        level = _level(mosaic[row::2, column::2])
+        if level is None:
+            return ""
+        (green if colour == "G" else others).append(level)
+    levels = [*green, *others]
+    of_green, of_others = (abs(one.value - other.value) for one, other in (green, others))
+    error = math.hypot(*(level.error for level in levels))
+    brightest = max(level.value for level in levels)
     if of_green < max(GREENS_DIFFER * brightest, TIMES_AS_MUCH * (of_others + N_SIGMA * error)):
         return ""
     likely = "RGGB or BGGR" if pattern[0] == "G" else "GRBG or GBRG"
@@ -80,7 +82,3 @@ def _level(place: NDArray[np.float32]) -> _Level | None:
     sky = values[np.abs(values - median) <= NEAR * scatter]
     mean = float(sky.mean(dtype=np.float64))
     return _Level(mean, float(sky.std(dtype=np.float64)) / math.sqrt(sky.size))
-
-
-def _difference(one: _Level, other: _Level) -> float:
-    return abs(one.value - other.value)
