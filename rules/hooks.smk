@@ -94,8 +94,12 @@ def objections():
             "Use --workflow-profile slurm."
         )
     yield in_the_way(jobs_at_work(FOLDER))
-    results = Path(PLAN.settings["results_dir"])
-    yield unwritable([*OWN, results, Path("logs")])
+    yield unwritable([*OWN, *shared_folders()])
+
+
+def shared_folders():
+    """Folders, beside its own, in which every run makes files."""
+    return [Path(PLAN.settings["results_dir"]), Path("logs")]
 
 
 def sweep_leftovers():
@@ -103,7 +107,7 @@ def sweep_leftovers():
     # It may belong to another run, unless this one has the lock.
     if workflow.execution_settings.lock:
         results = Path(PLAN.settings["results_dir"])
-        sweep(OWN, [results, *(results / group for group in GROUPS.stacked)])
+        sweep(OWN, [*shared_folders(), *(results / group for group in GROUPS.stacked)])
 
 
 def prepare():
