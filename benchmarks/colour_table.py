@@ -26,8 +26,8 @@ from scipy.optimize import least_squares
 
 from scripts.lightstack.alignment.transform import Transform
 from scripts.lightstack.colour.demosaicing import colour_of_mosaic
+from scripts.lightstack.resampling.plane import resample
 from scripts.lightstack.simulator import Light, star_profile
-from scripts.lightstack.stacking.resampling import resample
 
 SHAPE = (400, 400)
 PATTERN = "RGGB"

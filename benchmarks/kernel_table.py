@@ -28,7 +28,8 @@ from scipy import ndimage
 
 from benchmarks.star_kernel import star
 from scripts.lightstack.alignment.transform import Transform
-from scripts.lightstack.stacking.resampling import WEIGHTS, resample
+from scripts.lightstack.resampling.kernel import WEIGHTS
+from scripts.lightstack.resampling.plane import resample
 
 Floats = NDArray[np.float64]
 Kernel = Callable[[Floats], Floats]

@@ -15,9 +15,9 @@ from functools import partial
 import numpy as np
 
 from scripts.lightstack.alignment.transform import Transform, identity
+from scripts.lightstack.resampling.plane import resample
 from scripts.lightstack.stacking.combining import SIX, combine
 from scripts.lightstack.stacking.modes import MODES
-from scripts.lightstack.stacking.resampling import resample
 
 SHAPE = (3000, 4096)
 ROWS = (1000, 1500)

@@ -1,4 +1,4 @@
-"""Fit the kernel of `scripts/lightstack/stacking/resampling.py` to stars.
+"""Fit the kernel of `scripts/lightstack/resampling/kernel.py` to stars.
 
 Run it from the checkout (a second)::
 

@@ -17,6 +17,7 @@ FLOORS = (
     {"sky"},
     {"calibration", "detection", "colour"},
     {"alignment"},
+    {"resampling"},
     {"stacking"},
     {"planning", "report"},
     {"checking"},

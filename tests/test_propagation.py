@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.alignment.transform import Transform
 from scripts.lightstack.colour.demosaicing import colour_of_mosaic
+from scripts.lightstack.resampling.plane import resample
 from scripts.lightstack.simulator import Camera, Light, Night, make_sky, write_night
 from scripts.lightstack.sky.noise import noise_of_sky
 from scripts.lightstack.stacking.aligned import AlignedFrame
@@ -21,7 +22,6 @@ from scripts.lightstack.stacking.dark_limit import limited_by_darks
 from scripts.lightstack.stacking.header import Plane, common_header, mode_header
 from scripts.lightstack.stacking.modes import MODES
 from scripts.lightstack.stacking.propagation import propagate, variance_of_median
-from scripts.lightstack.stacking.resampling import resample
 from tests.conftest import SMALL_SETTINGS, snakemake, write_settings
 
 SHAPE = (420, 500)

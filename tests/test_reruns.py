@@ -337,7 +337,7 @@ def plan_with(
     [
         ("draw_preview.py", {"draw_preview": 1, **REPORT}),
         ("lightstack/alignment/registration.py", jobs() | {"select_frames": 0}),
-        ("lightstack/stacking/resampling.py", AFTER_STACK),
+        ("lightstack/resampling/plane.py", AFTER_STACK),
         ("lightstack/detection/quality.py", jobs(5, "grade_frame")),
         ("lightstack/files/stack_file.py", AFTER_STACK),
         ("join_bands.py", AFTER_STACK),

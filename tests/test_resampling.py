@@ -7,14 +7,11 @@ import pytest
 from numpy.typing import NDArray
 
 from scripts.lightstack.alignment.transform import POWERS, Transform, identity
-from scripts.lightstack.stacking.resampling import (
-    PHASES,
-    UNDERSHOOT,
-    resample,
-    resample_colours,
-    source_columns,
-    source_rows,
-)
+from scripts.lightstack.resampling.backward_map import source_columns, source_rows
+from scripts.lightstack.resampling.clamp import UNDERSHOOT
+from scripts.lightstack.resampling.colours import resample_colours
+from scripts.lightstack.resampling.kernel import PHASES
+from scripts.lightstack.resampling.plane import resample
 
 Image = NDArray[np.float32]
 SHAPE = (61, 64)

@@ -20,6 +20,7 @@ from scripts.lightstack.files.records import read_json, write_json
 from scripts.lightstack.job import JobError
 from scripts.lightstack.planning.recipes import Recipes
 from scripts.lightstack.planning.stack_memory import stack_memory
+from scripts.lightstack.resampling.plane import resample
 from scripts.lightstack.simulator import Night
 from scripts.lightstack.stacking import bands, products
 from scripts.lightstack.stacking.aligned import AlignedFrame, aligned_frames, weights_by_noise
@@ -29,7 +30,6 @@ from scripts.lightstack.stacking.gradients import match_skies
 from scripts.lightstack.stacking.joining import joined
 from scripts.lightstack.stacking.modes import MODES
 from scripts.lightstack.stacking.psf_matching import TERMS
-from scripts.lightstack.stacking.resampling import resample
 from scripts.lightstack.stacking.seeing import linear_below, measure_seeing_on_bands
 from scripts.lightstack.stacking.thumbnails import Thumbnail
 from scripts.lightstack.stacking.times import exposed, in_header

@@ -22,6 +22,8 @@ from scripts.lightstack.colour.demosaicing import colour_of_mosaic
 from scripts.lightstack.planning.settings import SettingsError, complete_settings
 from scripts.lightstack.planning.stack_memory import stack_memory
 from scripts.lightstack.raw.bayer import GREY_NOISE, GREY_OF, grey_of_mosaic
+from scripts.lightstack.resampling.plane import resample
+from scripts.lightstack.resampling.variance import resample_variance
 from scripts.lightstack.simulator import Night
 from scripts.lightstack.sky.noise import noise_in_cells
 from scripts.lightstack.stacking import bands
@@ -34,7 +36,6 @@ from scripts.lightstack.stacking.modes import MODES, WITH_ERROR
 from scripts.lightstack.stacking.products import Stacked
 from scripts.lightstack.stacking.propagation import propagate
 from scripts.lightstack.stacking.repeats import PIXELS, repeat, tell_errors
-from scripts.lightstack.stacking.resampling import resample, resample_variance
 from scripts.lightstack.stacking.uncertainty import INTERPOLATED, _shot_noise, gains_by_darks
 from tests.conftest import Run
 from tests.stacking import stack, stack_in_bands

@@ -20,9 +20,9 @@ from scripts.lightstack.files.frame_file import PixelFile
 from scripts.lightstack.files.ledger import COLUMNS
 from scripts.lightstack.files.records import read_json
 from scripts.lightstack.files.table_file import read_table
+from scripts.lightstack.resampling.plane import resample
 from scripts.lightstack.simulator import Night
 from scripts.lightstack.stacking import modes
-from scripts.lightstack.stacking.resampling import resample
 from tests.conftest import (
     ROOT,
     SMALL_SETTINGS,

@@ -19,15 +19,11 @@ from scripts.lightstack.files.frame_file import FAILURE, PixelFile, read_header
 from scripts.lightstack.job import JobError
 from scripts.lightstack.raw.bayer import GREY_OF
 from scripts.lightstack.raw.values import first_number
+from scripts.lightstack.resampling.backward_map import columns_of_any, source_columns, source_rows
+from scripts.lightstack.resampling.colours import resample_colours
+from scripts.lightstack.resampling.plane import resample
 from scripts.lightstack.sky.noise_map import NOISE_MAP, noise_map_in
 from scripts.lightstack.sky.surface import Surface
-from scripts.lightstack.stacking.resampling import (
-    columns_of_any,
-    resample,
-    resample_colours,
-    source_columns,
-    source_rows,
-)
 from scripts.lightstack.text import text_of
 
 if TYPE_CHECKING:

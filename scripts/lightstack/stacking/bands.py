@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from scripts.lightstack.resampling.backward_map import source_rows
 from scripts.lightstack.stacking.aligned import AlignedFrame, fill
 from scripts.lightstack.stacking.combining import Combined, combine, count_type
 from scripts.lightstack.stacking.modes import CLIP_MODES, OF_THEIR_OWN, clip_mode
-from scripts.lightstack.stacking.resampling import source_rows
 from scripts.lightstack.stacking.uncertainty import fill_variances
 from scripts.lightstack.stacking.unevenness import unevenness, variance_rows
 

@@ -20,8 +20,7 @@ from scripts.lightstack.colour.demosaicing import covariance_of_noise
 from scripts.lightstack.files.colour_file import COLOURS, colour_card
 from scripts.lightstack.raw.bayer import GREY_NOISE
 from scripts.lightstack.raw.values import first_number
-from scripts.lightstack.stacking.aligned import AlignedFrame
-from scripts.lightstack.stacking.resampling import (
+from scripts.lightstack.resampling.kernel import (
     PHASE_BITS,
     PHASES,
     RADIUS,
@@ -29,6 +28,7 @@ from scripts.lightstack.stacking.resampling import (
     WEIGHTS,
     correlated_with,
 )
+from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.text import DOUBT
 
 PLACES = 256

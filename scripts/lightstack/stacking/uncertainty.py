@@ -18,11 +18,12 @@ from scripts.lightstack.calibration.combining import variance_of_combined
 from scripts.lightstack.files.colour_file import colour_card
 from scripts.lightstack.raw.bayer import GREY_NOISE
 from scripts.lightstack.raw.values import first_number
+from scripts.lightstack.resampling.backward_map import source_rows
+from scripts.lightstack.resampling.variance import resample_variance
 from scripts.lightstack.sky.noise import noise_in_cells
 from scripts.lightstack.sky.noise_map import LEAST, SIZE, noise_surface
 from scripts.lightstack.sky.surface import Surface
 from scripts.lightstack.stacking.aligned import AlignedFrame
-from scripts.lightstack.stacking.resampling import resample_variance, source_rows
 
 LEAST_OF_LIGHT = 0.2
 """Share of the variance that is of the sky's light, from which it tells the gain: an error of 2 %
