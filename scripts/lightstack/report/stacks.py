@@ -161,11 +161,12 @@ def _middle_of(stack: "fits.PrimaryHDU") -> NDArray[np.float32]:
 
     It is what `depth.middle` cuts out.
     """
-    region = depth.middle(stack.shape[-2:])
+    rows, columns = depth.middle(stack.shape[-2:])
+    # Whole rows are read at once, parts of them one by one.
     if len(stack.shape) == 2:
-        return np.ascontiguousarray(stack.section[region], np.float32)
+        return np.ascontiguousarray(stack.section[rows][:, columns], np.float32)
     weights = [float(weight) for weight in stack.header[GREY].split()]
-    colours = (stack.section[(plane, *region)] for plane in range(len(weights)))
+    colours = (stack.section[plane, rows][:, columns] for plane in range(len(weights)))
     grey = sum(weight * colour for weight, colour in zip(weights, colours, strict=True))
     return np.ascontiguousarray(grey, np.float32)
 
