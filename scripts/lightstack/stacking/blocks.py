@@ -9,7 +9,7 @@ of a row they are filled up with NaN, and what comes of it is not written.
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.compiling import compiled
+from scripts.lightstack.compiling import compiled, copy_line
 
 WIDTH = 128
 """Columns of a block: values and sorted values of 400 frames fit a processor's cache (tuned:
@@ -31,21 +31,22 @@ def fetch(cube: Block, y: int, x: int, values: Block) -> Counts:
     """Copy the block at (x, y) of an (n, k, nx) cube, and count each pixel's values."""
     width = min(WIDTH, cube.shape[2] - x)
     for i in range(values.shape[0]):
-        for k in range(width):
-            values[i, k] = cube[i, y, x + k]
+        line, into = cube[i, y, x : x + width], values[i]
+        copy_line(line, into[:width])
         for k in range(width, WIDTH):
-            values[i, k] = np.nan
+            into[k] = np.nan
     return counts(values)
 
 
 @compiled
 def counts(values: Block) -> Counts:
     """Count each pixel's values."""
-    count = np.zeros(WIDTH, np.int64)
+    count = np.zeros(WIDTH, np.int32)
     for i in range(values.shape[0]):
+        line = values[i]
         for k in range(WIDTH):
-            count[k] += not np.isnan(values[i, k])
-    return count
+            count[k] += np.int32(0) if np.isnan(line[k]) else np.int32(1)
+    return count.astype(np.int64)
 
 
 @compiled
@@ -53,9 +54,10 @@ def clip(values: Block, low: Line, high: Line) -> Block:
     """Replace by NaN what is lower or higher than these limits."""
     kept = np.empty_like(values)
     for i in range(values.shape[0]):
+        line, into = values[i], kept[i]
         for k in range(WIDTH):
-            value = values[i, k]
-            kept[i, k] = value if (value >= low[k]) & (value <= high[k]) else np.float32(np.nan)
+            value = line[k]
+            into[k] = value if (value >= low[k]) & (value <= high[k]) else np.float32(np.nan)
     return kept
 
 
@@ -63,14 +65,15 @@ def clip(values: Block, low: Line, high: Line) -> Block:
 def average(values: Block, weights: Line) -> tuple[Line, Counts]:
     """Weighted mean of each pixel's values, NaN of none, and how many there are."""
     total, weight = np.zeros(WIDTH), np.zeros(WIDTH)
-    number = np.zeros(WIDTH, np.int64)
+    number = np.zeros(WIDTH, np.int32)
     for i in range(values.shape[0]):
+        line, of_frame = values[i], weights[i]
         for k in range(WIDTH):
-            missing = np.isnan(values[i, k])
-            total[k] += 0.0 if missing else weights[i] * values[i, k]
-            weight[k] += 0.0 if missing else weights[i]
-            number[k] += not missing
-    return total / weight, number
+            missing = np.isnan(line[k])
+            total[k] += 0.0 if missing else of_frame * line[k]
+            weight[k] += 0.0 if missing else of_frame
+            number[k] += np.int32(0) if missing else np.int32(1)
+    return total / weight, number.astype(np.int64)
 
 
 @compiled

@@ -390,13 +390,16 @@ def _moments(values: Block, count: Counts) -> tuple[Line, Line]:
     """Mean, and population standard deviation from the differences to it."""
     mean, std = np.zeros(WIDTH), np.zeros(WIDTH)
     for i in range(values.shape[0]):
+        line = values[i]
         for k in range(WIDTH):
-            mean[k] += 0.0 if np.isnan(values[i, k]) else values[i, k]
+            mean[k] += 0.0 if np.isnan(line[k]) else line[k]
     for k in range(WIDTH):
         mean[k] /= count[k]
     for i in range(values.shape[0]):
+        line = values[i]
         for k in range(WIDTH):
-            std[k] += 0.0 if np.isnan(values[i, k]) else (values[i, k] - mean[k]) ** 2
+            apart = line[k] - mean[k]
+            std[k] += 0.0 if np.isnan(line[k]) else apart * apart
     for k in range(WIDTH):
         std[k] = np.sqrt(std[k] / count[k])
     return mean, std

@@ -50,11 +50,11 @@ def sort_columns(values: Block, network: Pairs, ranked: Block) -> None:
         for k in range(width):
             ranked[i, k] = np.float32(np.inf) if np.isnan(values[i, k]) else values[i, k]
     for pair in range(network.shape[0]):
-        i, j = network[pair]
+        lower, higher = ranked[network[pair, 0]], ranked[network[pair, 1]]
         for k in range(width):
-            a, b = ranked[i, k], ranked[j, k]
-            ranked[i, k] = a if a < b else b
-            ranked[j, k] = b if a < b else a
+            a, b = lower[k], higher[k]
+            lower[k] = a if a < b else b
+            higher[k] = b if a < b else a
 
 
 @compiled
