@@ -11,6 +11,7 @@ from scripts.lightstack.resampling.backward_map import source_columns, source_ro
 from scripts.lightstack.resampling.clamp import UNDERSHOOT
 from scripts.lightstack.resampling.colours import resample_colours
 from scripts.lightstack.resampling.kernel import PHASES
+from scripts.lightstack.resampling.nearest import sample
 from scripts.lightstack.resampling.plane import resample
 
 Image = NDArray[np.float32]
@@ -327,6 +328,26 @@ def test_colours_together_are_those_one_by_one(transform: Transform) -> None:
         for image, scale, level, plane in zip(images, scales, levels, out, strict=True):
             whole = warp(image, transform, scale, level)
             assert plane.tobytes() == whole[slice(*rows)].tobytes()
+
+
+def test_samples_are_the_nearest_pixels_on_the_scale_of_the_stack() -> None:
+    transform, rows = turn(33.0, 1.2), np.array([0, 1, 2, 30, 31, 60])
+    images = np.random.default_rng(4).normal(5, 1, (3, *SHAPE)).astype(np.float32)
+    images[1, 30, 30:34] = np.nan
+    first, last = source_rows(transform, (0, SHAPE[0]))
+    scales, out = (1.0, 1.5, 0.7), [np.empty((rows.size, SHAPE[1]), np.float32) for _ in range(3)]
+    sample(images[:, first:last], first, transform, rows, scales=scales, out=out)
+    grid = np.stack(np.meshgrid(np.arange(SHAPE[1]), rows), axis=-1).reshape(-1, 2)
+    x, y = transform.backward(grid.astype(float)).T
+    near_x, near_y = np.floor(x + 0.5).astype(int), np.floor(y + 0.5).astype(int)
+    there = (near_x >= 0) & (near_y >= 0) & (near_x < SHAPE[1]) & (near_y < SHAPE[0])
+    # Where both are as near, either may be taken.
+    clear = np.maximum(np.abs(x - near_x), np.abs(y - near_y)) < 0.5 - 1 / PHASES
+    assert 0.5 < there.mean() < 1
+    for image, scale, plane in zip(images, scales, out, strict=True):
+        found = np.full(there.size, np.nan, np.float32)
+        found[there] = image[near_y[there], near_x[there]] * scale / 1.2**2
+        np.testing.assert_allclose(plane.ravel()[clear], found[clear], rtol=1e-6)
 
 
 def test_a_band_of_a_turned_frame_needs_few_columns() -> None:

@@ -127,25 +127,26 @@ def columns_of_any(columns: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
 def _find_columns(corners: NDArray[np.float64], first: int, columns: NDArray[np.int64]) -> None:
     """Find the columns near a convex area with these corners (n, 2), in rows from the first on."""
     nx = columns[0, 1] if len(columns) else 0
-    for row in range(len(columns)):
-        top, bottom = first + row - BESIDE, first + row + BESIDE
-        lowest, highest = np.inf, -np.inf
-        for k in range(len(corners)):
-            x, y = corners[k]
-            to_x, to_y = corners[(k + 1) % len(corners)]
-            if to_y < y:
-                x, y, to_x, to_y = to_x, to_y, x, y
-            if to_y < top or y > bottom:
-                continue
-            slope = (to_x - x) / (to_y - y) if to_y > y else 0.0
+    lowest, highest = np.full(len(columns), np.inf), np.full(len(columns), -np.inf)
+    for k in range(len(corners)):
+        x, y = corners[k]
+        to_x, to_y = corners[(k + 1) % len(corners)]
+        if to_y < y:
+            x, y, to_x, to_y = to_x, to_y, x, y
+        slope = (to_x - x) / (to_y - y) if to_y > y else 0.0
+        begin = max(int(np.ceil(y - BESIDE)) - first, 0)
+        end = min(int(np.floor(to_y + BESIDE)) + 1 - first, len(columns))
+        for row in range(begin, end):
+            top, bottom = first + row - BESIDE, first + row + BESIDE
             left = x + slope * (top - y) if y < top else x
             right = x + slope * (bottom - y) if to_y > bottom else to_x
-            lowest = min(lowest, left, right)
-            highest = max(highest, left, right)
+            lowest[row] = min(lowest[row], left, right)
+            highest[row] = max(highest[row], left, right)
+    for row in range(len(columns)):
         columns[row] = 0
-        if lowest <= highest:
-            columns[row, 0] = min(max(int(np.floor(lowest - BESIDE)), 0), nx)
-            columns[row, 1] = max(min(int(np.floor(highest + BESIDE)) + 1, nx), 0)
+        if lowest[row] <= highest[row]:
+            columns[row, 0] = min(max(int(np.floor(lowest[row] - BESIDE)), 0), nx)
+            columns[row, 1] = max(min(int(np.floor(highest[row] + BESIDE)) + 1, nx), 0)
 
 
 @compiled

@@ -173,7 +173,7 @@ class AlignedFrame:
             out=out,
         )
         for colour, plane in zip(colours, out, strict=True):
-            colour._even(rows, plane)
+            colour.make_even(rows, plane)
 
     def _resample(
         self,
@@ -192,9 +192,9 @@ class AlignedFrame:
             saturation=self.saturation / self.brightening,
             out=out,
         )
-        self._even(rows, out)
+        self.make_even(rows, out)
 
-    def _even(self, rows: tuple[int, int], out: NDArray[np.float32]) -> None:
+    def make_even(self, rows: tuple[int, int], out: NDArray[np.float32]) -> None:
         """Make the light of resampled rows even, and take off what is left of the sky."""
         if any(self.lean):
             _multiply_by_lean(self._lean_rows(rows), out)

@@ -9,8 +9,9 @@ all frames together.
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from itertools import pairwise, repeat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,8 @@ from scripts.lightstack.sky.cells import MEDIAN_ERROR, Cells
 from scripts.lightstack.sky.masks import grown
 from scripts.lightstack.sky.model import fit_sky
 from scripts.lightstack.sky.surface import HIGHEST_DEGREE, N_TERMS, Surface, terms
-from scripts.lightstack.stacking.aligned import AlignedFrame, fill, weights_by_noise
+from scripts.lightstack.stacking.aligned import AlignedFrame, weights_by_noise
+from scripts.lightstack.stacking.sampling import fill_with_nearest
 
 Floats = NDArray[np.float64]
 
@@ -37,8 +39,8 @@ ROWS = (6, 16)
 """Fewest and most rows of a band: in lower ones stars beside it would not be told from its sky."""
 
 FEWEST_ROWS, MOST_BYTES = 2, 2**28
-"""A band of all frames takes no more memory: of thousands of frames it has fewer rows, and each
-frame's level less weight in what they share."""
+"""Bands of all frames that are looked at together take no more memory: of thousands of frames one
+has fewer rows, and each frame's level less weight in what they share."""
 
 LIGHT = 3.0
 """Pixels of the mean that are so much brighter than their cell are stars, with two pixels around
@@ -131,17 +133,22 @@ def _levels(planes: Sequence[Sequence[AlignedFrame]], threads: int) -> list[tupl
     edges = np.linspace(0, nx, n_columns + 1).astype(int).tolist()
     limits = LIGHT * np.median(noise, axis=1) / np.sqrt(n)
     limits *= [FILLED_IN if plane[0].is_filled_in else 1.0 for plane in planes]
-    side_by_side = min(threads, max(1, affordable // height))
+    at_a_time = max(1, affordable // height)
+    bands: list[list[tuple[Floats, Floats]]] = []
+    for k in range(0, len(starts), at_a_time):
+        some = [(start, start + height) for start in starts[k : k + at_a_time]]
+        cubes = [np.empty((n, height * len(some), nx), np.float32) for _ in planes]
+        fill_with_nearest(planes, some, cubes, threads)
 
-    def look_at(start: int) -> list[tuple[Floats, Floats]]:
-        cubes = [np.empty((n, height, nx), np.float32) for _ in planes]
-        fill(planes, (start, start + height), cubes, threads // side_by_side)
-        return [
-            _levels_of_band(cube, edges, limit) for cube, limit in zip(cubes, limits, strict=True)
-        ]
+        def levels_of(place: int, cubes: Sequence[NDArray[np.float32]]) -> list[Any]:
+            rows = slice(place * height, (place + 1) * height)
+            return [
+                _levels_of_band(cube[:, rows], edges, limit)
+                for cube, limit in zip(cubes, limits, strict=True)
+            ]
 
-    with ThreadPoolExecutor(side_by_side) as pool:
-        bands = list(pool.map(look_at, starts))
+        with ThreadPoolExecutor(threads) as pool:
+            bands += pool.map(levels_of, range(len(some)), repeat(cubes))
     y, x = np.meshgrid(
         np.array(starts) + (height - 1) / 2,
         (np.array(edges[1:]) + np.array(edges[:-1]) - 1) / 2,
