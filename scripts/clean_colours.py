@@ -138,6 +138,7 @@ def _calibrated(
         for key, value in calibration.items()
         if key == "fits_extension"
     }
+    calibration = {**calibration, "identified": False}  # as the grey frame is already
     if bayer_pattern(read_cards(raw, PATTERN_KEYS, **reading)[1]) is not None:
         found = calibrate(raw, masters, **calibration)
         return found, found.data

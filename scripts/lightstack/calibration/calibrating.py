@@ -64,7 +64,7 @@ class Calibrated:
     no_data_share : float
         Share of the pixels without data, bad ones aside.
     pixels_sha256 : str
-        Digest of the raw pixels.
+        Digest of the raw pixels; empty if it was not wanted.
     """
 
     data: NDArray[np.float32]
@@ -80,7 +80,8 @@ class Calibrated:
         """Put into the header what the ledger tells, with the digest of the raw file."""
         # They fill their cards: there is no room for comments.
         self.header["RAWSHA"] = sha256
-        self.header["PIXSHA"] = self.pixels_sha256
+        if self.pixels_sha256:
+            self.header["PIXSHA"] = self.pixels_sha256
         for noun, name in self.names.items():
             self.header[noun.upper()] = printable(name)
         share = self.no_data_share
@@ -105,6 +106,7 @@ def calibrate(
     trim_section: str = HEADER,
     weights: Weights = LUMA,
     unread: Path = NOTES,
+    identified: bool = True,
 ) -> Calibrated:
     """Free a raw frame of dark, bias and flat.
 
@@ -144,6 +146,8 @@ def calibrate(
         What was not exposed and what was: see `lightstack.raw.sections.Asked`.
     unread : Path, optional
         Folder for notes of files that cannot be read.
+    identified : bool, optional
+        Whether to tell the digest of the raw pixels, which takes as long as reading them.
     weights : (float, float, float), optional
         Of red, green and blue where pixels have all three.
 
@@ -155,7 +159,7 @@ def calibrate(
     sections = Asked(overscan_section, trim_section)
     try:
         image, level, overscan, pixels_sha256 = _read(
-            raw, fits_extension, sections, weights, saturation_limit
+            raw, fits_extension, sections, weights, saturation_limit, identified=identified
         )
         header = image.header
         region = central_region(image.data.shape, debug_region)
@@ -228,10 +232,14 @@ def _read(
     sections: Asked,
     weights: Weights,
     saturation_limit: float,
+    *,
+    identified: bool,
 ) -> tuple[RawImage, float, float, str]:
     """Read a frame's data; tell its saturation and overscan [ADU], and the pixels' digest."""
     image = read_image(raw, extension, sections, weights)
-    pixels_sha256 = hashlib.sha256(np.ascontiguousarray(image.data).data).hexdigest()
+    pixels_sha256 = ""
+    if identified:
+        pixels_sha256 = hashlib.sha256(np.ascontiguousarray(image.data).data).hexdigest()
     saturation = _saturation(image, saturation_limit)
     blank_blocks(image.data, saturation)
     image, level = without_overscan(image)

@@ -7,6 +7,8 @@ in mono frames; on stacks of dithered frames it is as deep as each colour's own 
 sharper than they are without it (`benchmarks/colour_table.py`).
 """
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -108,18 +110,30 @@ def columns_around(
         Of these rows, and of `REACH` more above and below where there are any: the first column
         and the one after the last.
     """
-    (first, last), (ny, nx) = rows, shape
-    n = last - first + 2 * REACH
-    lowest, highest = np.full(n, nx), np.zeros(n, np.int64)
-    is_some = columns[:, 0] < columns[:, 1]
-    for k in range(2 * REACH + 1):
-        part = slice(k, k + last - first)
-        np.minimum(lowest[part], columns[:, 0] - REACH, out=lowest[part], where=is_some)
-        np.maximum(highest[part], columns[:, 1] + REACH, out=highest[part], where=is_some)
-    around = np.stack([np.maximum(lowest, 0), np.minimum(highest, nx)], axis=1)
-    return around[max(REACH - first, 0) : n - max(last + REACH - ny, 0)]
+    around = np.empty((min(rows[1] + REACH, shape[0]) - max(rows[0] - REACH, 0), 2), np.int64)
+    _find_around(columns, rows, shape, around)
+    return around
 
 
+@compiled
+def _find_around(
+    columns: NDArray[np.int64],
+    rows: tuple[int, int],
+    shape: tuple[int, int],
+    around: NDArray[np.int64],
+) -> None:
+    (start, stop), nx = rows, shape[1]
+    top = max(start - REACH, 0)
+    for k in range(len(around)):
+        first, last = nx, 0
+        for row in range(max(top + k - REACH, start), min(top + k + REACH + 1, stop)):
+            left, right = columns[row - start]
+            if left < right:
+                first, last = min(first, left - REACH), max(last, right + REACH)
+        around[k] = max(first, 0), min(last, nx)
+
+
+@cache
 def covariance_of_noise() -> NDArray[np.float64]:
     """Tell how the noise of a mosaic's pixels goes on in the colours.
 

@@ -84,17 +84,22 @@ def grey_of_mosaic(data: NDArray[np.float32]) -> None:
     """
     quarter, half = np.float32(0.25), np.float32(0.5)
     ny, nx = data.shape
-    columns = np.abs(np.arange(-1, nx + 1))
-    columns[-1] = nx - 2
     above: NDArray[np.float32] = data[1].copy()
     for first in range(0, ny, BAND_ROWS):
         last = min(first + BAND_ROWS, ny)
         below = data[last if last < ny else ny - 2] if last < ny or first < ny - 1 else above
         band = np.concatenate([above[None], data[first:last], below[None]])
         above = data[last - 1].copy()
-        along = (band[:-2] + band[2:]) * quarter + band[1:-1] * half
-        padded = along[:, columns]
-        data[first:last] = (padded[:, :-2] + padded[:, 2:]) * quarter + padded[:, 1:-1] * half
+        along = band[:-2] + band[2:]
+        along *= quarter
+        along += band[1:-1] * half
+        grey = data[first:last]
+        np.add(along[:, :-2], along[:, 2:], out=grey[:, 1:-1])
+        for outermost, inner in ((0, 1), (nx - 1, nx - 2)):
+            grey[:, outermost] = along[:, inner] + along[:, inner]
+        grey *= quarter
+        along *= half
+        grey += along
 
 
 def near_any(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
