@@ -27,11 +27,15 @@ def tell(sentence):
         print(f"Warning: {sentence}", file=sys.stderr)
 
 
+# It tells a terminal to empty the line on which the cursor is.
+EMPTY_LINE = "\r\x1b[K"
+
+
 def say(line):
-    """Tell a person who waits how far the plan has come."""
+    """Tell a person who waits how far the plan has come, on one line of a terminal."""
     if not workflow.output_settings.quiet:
-        end = "\r" if sys.stderr.isatty() else "\n"
-        print(line, end=end, file=sys.stderr, flush=True)
+        start, end = (EMPTY_LINE, "") if sys.stderr.isatty() else ("", "\n")
+        print(start + line, end=end, file=sys.stderr, flush=True)
 
 
 def planned():
@@ -53,6 +57,9 @@ def planned():
         raise WorkflowError(str(error)) from None
     except OSError as error:
         raise WorkflowError(f"{error.filename}: {error.strerror}.") from None
+    finally:
+        if sys.stderr.isatty():
+            print(EMPTY_LINE, end="", file=sys.stderr)
     print(*told.overview, sep="\n", file=sys.stderr)
     for sentence in told.warnings:
         tell(sentence)

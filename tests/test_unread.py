@@ -8,22 +8,24 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from astropy.io import fits
+from snakemake.exceptions import WorkflowError
 
 from scripts import calibrate_frame, combine_darks
 from scripts.lightstack.files.frame_file import FAILURE, read_header
 from scripts.lightstack.files.unread import NOTES, Unread, as_tried, note, noted
-from scripts.lightstack.planning import fingerprints, inventory
+from scripts.lightstack.planning import fingerprints, inside_snakemake, inventory, making
 from scripts.lightstack.planning.dark_choice import DarkChoice, choose_darks
 from scripts.lightstack.planning.frames import Frames, find_frames
 from scripts.lightstack.planning.inventory import Looks
 from scripts.lightstack.raw import images
 from scripts.lightstack.raw.image import UnreadableFileError, UnusableFrameError
-from tests.conftest import planned_jobs, snakemake
+from tests.conftest import ROOT, planned_jobs, snakemake
 
 BAD_SECTOR = Path("/proc/self/mem")
 """A file that Linux opens, and fails to read with an input/output error, whoever asks."""
@@ -364,6 +366,52 @@ def test_a_long_reading_is_told_of_and_kept_as_it_goes(
     contents(tmp_path, say=pytest.fail)
 
 
+def test_a_long_look_is_told_of_and_kept_as_it_goes_and_at_ctrl_c(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(40):
+        write(tmp_path / f"{number:02d}.fits", number)
+    digests, memory = contents(tmp_path).digests, tmp_path / "exposures.json"
+    clock = [0.0]
+    said: list[str] = []
+
+    def later() -> float:
+        clock[0] += 0.25
+        return clock[0]
+
+    def kept() -> int:
+        return len(json.loads(memory.read_text())["files"]) if memory.exists() else 0
+
+    monkeypatch.setattr(time, "monotonic", later)
+    so_far = []
+
+    def look_at_thirty() -> None:
+        with Looks(digests, memory, say=said.append) as looks:
+            for path in [*digests][:30]:
+                looks.exposure(path)
+                so_far.append(kept())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        look_at_thirty()
+    assert said[0] == "Looking at new files: 8 of 40."
+    assert len(said) == 6
+    assert so_far == [0] * 19 + [20] * 11
+    assert kept() == 30
+    with Looks(digests, memory) as looks:
+        looks.exposure(next(iter(digests)))
+    assert kept() == 30
+    said.clear()
+    with Looks(digests, memory, say=said.append) as looks:
+        for path in digests:
+            looks.exposure(path)
+        for path in [*digests][20:]:
+            looks.damage(path)
+    assert said[0] == "Looking at new files: 8 of 10."
+    assert said[-1] == "Reading new darks, bias frames and flats: 18."
+    assert kept() == 40
+
+
 def test_no_more_files_are_read_at_a_time_than_cores_are_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -384,3 +432,42 @@ def test_no_more_files_are_read_at_a_time_than_cores_are_given(
     write(tmp_path / "4.fits")
     contents(tmp_path, threads=500)
     assert asked == [1, 2, 2]
+
+
+@pytest.fixture
+def plan_of_a_run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., object]], None]:
+    """Give what runs the rules' plan with something else in place of `make_plan`."""
+    for name in ("end_quietly_at_ctrl_c", "let_recipes_decide", "make_interpreter_callable"):
+        monkeypatch.setattr(inside_snakemake, name, lambda: None)
+    workflow = SimpleNamespace(
+        is_main_process=True,
+        configfiles=[],
+        resource_settings=SimpleNamespace(cores=3),
+        output_settings=SimpleNamespace(quiet=False),
+    )
+
+    def run(make_plan: Callable[..., object]) -> None:
+        monkeypatch.setattr(making, "make_plan", make_plan)
+        rules = (ROOT / "rules" / "plan.smk").read_text()
+        exec(rules, {"workflow": workflow, "config": {}})  # noqa: S102
+
+    return run
+
+
+def test_a_run_reads_as_many_files_at_a_time_as_it_has_cores_and_says_how_far_it_is(
+    plan_of_a_run: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def make_plan(_: object, *, threads: int, say: Callable[[str], None]) -> object:
+        say(f"{threads} at a time")
+        return None, SimpleNamespace(overview=["Found."], warnings=[])
+
+    plan_of_a_run(make_plan)
+    assert capsys.readouterr().err == "3 at a time\nFound.\n"
+
+
+def test_ctrl_c_before_the_first_job_is_a_sentence(plan_of_a_run: Callable[..., None]) -> None:
+    def make_plan(*_: object, **__: object) -> object:
+        raise KeyboardInterrupt
+
+    with pytest.raises(WorkflowError, match=r"Interrupted\. What was read of new files is kept\."):
+        plan_of_a_run(make_plan)

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -10,14 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.lightstack.files.records import read_json, write_json
+from scripts.lightstack.planning.progress import Progress
 from scripts.lightstack.raw.image import UnreadableFileError, naming
-
-QUIET_S = 2.0
-"""Reading that takes no longer is not told of."""
-
-TOLD_EVERY_S = 1.0
-
-KEPT_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -115,21 +108,16 @@ def _read(paths: list[str], threads: int) -> Iterator[tuple[str, str | Unreadabl
 def _told(files: dict[str, list[int]], say: Callable[[str], None]) -> Callable[[str], bool]:
     """Return what to call for each file read: it tells of it, and whether to keep it now."""
     n_bytes = sum(mark[0] for mark in files.values())
-    begin = time.monotonic()
-    read, read_bytes, told_at, kept_at = 0, 0, begin + QUIET_S - TOLD_EVERY_S, begin
+    progress = Progress(say)
+    read, read_bytes = 0, 0
 
     def tell(path: str) -> bool:
-        nonlocal read, read_bytes, told_at, kept_at
-        read, read_bytes, now = read + 1, read_bytes + files[path][0], time.monotonic()
-        if now - told_at >= TOLD_EVERY_S:
-            told_at = now
-            say(
-                f"Reading new files: {read:,} of {len(files):,}, "
-                f"{read_bytes / 1e9:.1f} of {n_bytes / 1e9:.1f} GB."
-            )
-        is_time = now - kept_at >= KEPT_EVERY_S
-        kept_at = now if is_time else kept_at
-        return is_time
+        nonlocal read, read_bytes
+        read, read_bytes = read + 1, read_bytes + files[path][0]
+        return progress.step(
+            f"Reading new files: {read:,} of {len(files):,}, "
+            f"{read_bytes / 1e9:.1f} of {n_bytes / 1e9:.1f} GB."
+        )
 
     return tell
 

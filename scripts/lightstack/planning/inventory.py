@@ -3,10 +3,10 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from scripts.lightstack.digest import VERSIONS, code_digest
 from scripts.lightstack.files.records import read_json, write_json
@@ -14,6 +14,7 @@ from scripts.lightstack.order import natural_order
 from scripts.lightstack.planning.calibration_choice import Calibration
 from scripts.lightstack.planning.groups import Groups, told
 from scripts.lightstack.planning.master_choice import NOUNS
+from scripts.lightstack.planning.progress import Progress
 from scripts.lightstack.planning.uses import Known, Uses
 from scripts.lightstack.raw.exposure import EXPOSURE_CARDS, Exposure, exposure_of
 from scripts.lightstack.raw.image import FIRST, UnreadableFileError, UnusableFrameError
@@ -46,6 +47,9 @@ class Looks:
         Which image of a FITS file is meant: see `fits_reader.read_fits`.
     sections : Asked, optional
         What the settings say of the part that was exposed.
+    say : function of str, optional
+        Is told how far the looking has come, if it takes a while: a camera's raw file takes a
+        tenth of a second, and one that calibrates is read to its end.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Looks:
         cards: Sequence[str] = (),
         extension: str | int = FIRST,
         sections: Asked = AS_STATED,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._contents, self._cache_path, self._cards = contents, cache_path, tuple(cards)
         self._reading: dict[str, Any] = {"extension": extension, "sections": sections}
@@ -62,6 +67,16 @@ class Looks:
         self._code = [code, str(self._reading), *VERSIONS]
         self._known = self._recall()
         self._entries: dict[str, dict[str, Any]] = {}
+        self._n_new = sum(not self._is_known(path) for path in contents)
+        self._n_looks, self._n_reads, self._progress = 0, 0, Progress(say)
+
+    def __enter__(self) -> Self:
+        """Begin to look."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Keep what was seen, even if the looking was interrupted."""
+        self.keep()
 
     def exposure(self, path: str) -> Exposure | str:
         """How a file was taken, or the sentence that says why it cannot be read."""
@@ -88,29 +103,45 @@ class Looks:
             except UnusableFrameError as error:
                 entry["damage"] = str(error)
                 entry["passing"] = isinstance(error, UnreadableFileError)
+            self._n_reads += 1
+            self._tell(f"Reading new darks, bias frames and flats: {self._n_reads:,}.")
         return str(entry["damage"])
 
     def keep(self) -> None:
         """Remember what was seen; of files that are gone nothing is kept."""
-        lasting = {path: entry for path, entry in self._entries.items() if not entry["passing"]}
+        seen = self._known | self._entries
+        lasting = {
+            path: entry
+            for path, entry in seen.items()
+            if path in self._contents and not entry["passing"]
+        }
         if lasting != self._known:
             cached = {"code": self._code, "sha256": _digest(lasting), "files": lasting}
             write_json(self._cache_path, cached)
 
     def _entry(self, path: str) -> dict[str, Any]:
         if path not in self._entries:
-            known = self._known.get(path)
-            if (
-                known is None
-                or known["sha256"] != self._contents[path]
-                or not known["cards"].keys() >= set(self._cards)
-            ):
-                known = {
-                    "sha256": self._contents[path],
-                    **_look(Path(path), self._cards, **self._reading),
-                }
-            self._entries[path] = dict(known)
+            if self._is_known(path):
+                self._entries[path] = dict(self._known[path])
+            else:
+                seen = _look(Path(path), self._cards, **self._reading)
+                self._entries[path] = {"sha256": self._contents[path], **seen}
+                self._n_looks += 1
+                self._tell(f"Looking at new files: {self._n_looks:,} of {self._n_new:,}.")
         return self._entries[path]
+
+    def _is_known(self, path: str) -> bool:
+        known = self._known.get(path)
+        return (
+            known is not None
+            and known["sha256"] == self._contents[path]
+            and known["cards"].keys() >= set(self._cards)
+        )
+
+    def _tell(self, line: str) -> None:
+        """Tell how far the looking has come, and keep what was seen, if it is time to."""
+        if self._progress.step(line):
+            self.keep()
 
     def _recall(self) -> dict[str, dict[str, Any]]:
         """Read the cache; what is not as it was written is forgotten."""

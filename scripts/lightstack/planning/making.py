@@ -94,40 +94,40 @@ def make_plan(
         say=say,
     )
     contents = raw.digests
-    looks = Looks(
+    with Looks(
         contents,
         Path(EXPOSURES),
         cards_of(settings["group_by"]),
         settings["fits_extension"],
         Asked(settings["overscan_section"], settings["trim_section"]),
-    )
-    known = {path: looks.exposure(path) for path in contents}
-    lights, darks, bias, flats = (
-        (settings[key], found[key].without(raw.unreadable)) for key in RAW_FOLDERS
-    )
-    uses = sort_files(lights, darks, known, contents, bias=bias, flats=flats)
-    if settings["color"] != "gray":
-        uses = replace(uses, frames=uses.frames.without(without_colours(uses.frames, known)))
-    frames = uses.frames.paths
-    check_lights(settings, uses)
-    check_reference(settings["reference"], uses.frames)
-    calibration = choose_calibration(
-        uses,
-        known,
-        contents,
-        settings["dark_temperature_tolerance"],
-        looks.damage,
-        settings["bad_pixels"],
-        settings["dark_scaling"],
-    )
-    groups = group_frames(
-        frames,
-        known,
-        looks.cards,
-        group_by=settings["group_by"],
-        align_by=settings["align_by"],
-    )
-    looks.keep()
+        say=say,
+    ) as looks:
+        known = {path: looks.exposure(path) for path in contents}
+        lights, darks, bias, flats = (
+            (settings[key], found[key].without(raw.unreadable)) for key in RAW_FOLDERS
+        )
+        uses = sort_files(lights, darks, known, contents, bias=bias, flats=flats)
+        if settings["color"] != "gray":
+            uses = replace(uses, frames=uses.frames.without(without_colours(uses.frames, known)))
+        frames = uses.frames.paths
+        check_lights(settings, uses)
+        check_reference(settings["reference"], uses.frames)
+        calibration = choose_calibration(
+            uses,
+            known,
+            contents,
+            settings["dark_temperature_tolerance"],
+            looks.damage,
+            settings["bad_pixels"],
+            settings["dark_scaling"],
+        )
+        groups = group_frames(
+            frames,
+            known,
+            looks.cards,
+            group_by=settings["group_by"],
+            align_by=settings["align_by"],
+        )
     rows = inventory(uses, known, contents, calibration, groups)
     ledger = ledger_facts(uses, known, groups)
     unread = noted(NOTES)
