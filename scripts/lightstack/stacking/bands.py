@@ -151,6 +151,6 @@ def _height(
     # Those of all rows are kept until the images are written.
     kept = np.dtype(count_type(len(frames))).itemsize * counts * n_kept * nx
     free = min(memory_mb * 1_000_000, int(SHARE * machine_bytes())) - kept
-    lines = cubes * (len(frames) + 2 * threads + 2 * len(modes)) + 3
+    lines = cubes * (len(frames) + 2 * threads + 2 * len(modes)) + 5
     affordable = free // (4 * nx * lines) - 2 * margin
     return max(1, min(max(min(tallest, most), BAND_ROWS - 2 * margin), affordable))

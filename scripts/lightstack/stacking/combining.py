@@ -33,6 +33,12 @@ from scripts.lightstack.stacking.blocks import (
     put,
     standard_error,
 )
+from scripts.lightstack.stacking.centres import (
+    Light,
+    find_light_of_rows,
+    room_for_light,
+    write_light,
+)
 from scripts.lightstack.stacking.modes import (
     BY_SEEING,
     CLIP_MODES,
@@ -82,7 +88,8 @@ class _Outputs(NamedTuple):
     """Where the six modes are written, for rows of the cube from `first_row` on.
 
     ``slots[mode]`` is the place in `images` of one of `SIX`, -1 if it is not wanted, and
-    ``error_slots[mode]`` that of its standard error in `errors`.
+    ``error_slots[mode]`` that of its standard error in `errors`. `light` has all rows of the cube,
+    or none.
     """
 
     first_row: int
@@ -92,6 +99,7 @@ class _Outputs(NamedTuple):
     rejected: NDArray[np.integer]
     error_slots: Counts
     errors: Block
+    light: Light
 
 
 class _Noise(NamedTuple):
@@ -185,9 +193,11 @@ def combine(
     weights = _per_frame("weights", weights, n, default=1.0)
     noise = _per_frame("noise", noise, n, default=1.0)
     gain = _per_frame("gain", gain, n, default=np.inf)
-    wanted = [mode for mode in SIX if mode in modes]
-    known = [mode for mode in WITH_ERROR if mode in modes and variances is not None]
+    by_seeing = any(mode in modes for mode in BY_SEEING)
+    wanted = [mode for mode in SIX if mode in modes or (mode == "mean" and by_seeing)]
+    known = [mode for mode in WITH_ERROR if variances is not None and mode in {*modes, *wanted}]
     of_six = [mode for mode in wanted if mode in known]
+    light = room_for_light((height, nx) if by_seeing else (0, 0))
     outputs = _Outputs(
         start,
         _slots(wanted),
@@ -196,6 +206,7 @@ def combine(
         np.empty(shape if "sigma_clip" in wanted else (0, 0), count),
         _slots(of_six),
         np.empty((len(of_six), *shape), np.float32),
+        light,
     )
     uneven = np.ones((height, nx), np.float32) if uneven is None else uneven
     of_median = np.array([1.0, *(k * variance_of_median(k) for k in range(1, n + 1))])
@@ -204,23 +215,40 @@ def combine(
     errors = dict(zip(of_six, outputs.errors, strict=True))
     images = dict(zip(wanted, outputs.images, strict=True))
     rejected = {"sigma_clip": outputs.rejected} if "sigma_clip" in wanted else {}
-    network = sorting_network(n if {"median", "min", "max"} & set(wanted) else 0)
+    network = sorting_network(n if by_seeing or {"median", "min", "max"} & set(wanted) else 0)
 
     def combine_rows(first: int, last: int) -> None:
         _combine_rows(cube, first, last, network, weights, float(sigma_clip), outputs, of_noise)
 
+    def find_light(first: int, last: int) -> None:
+        find_light_of_rows(cube, first, last, network, light)
+
     with ThreadPoolExecutor(threads) as pool:
         in_parts = partial(_in_parts, pool, threads)
         in_parts(combine_rows, start, stop)
+        if by_seeing:  # in the margins too
+            in_parts(find_light, 0, start)
+            in_parts(find_light, stop, height)
         for mode in OF_THEIR_OWN:
             if mode in modes:
                 module = clip_mode(mode)
                 images[mode], rejected[mode] = np.empty(shape, np.float32), np.empty(shape, count)
                 limit = float(limits.get(mode, module.LIMIT))
+                nothing = np.empty((0, 0), np.float32)
+                error = np.empty(shape, np.float32) if mode in known else nothing
                 inputs = ClipInputs(
-                    limit, weights, noise, gain, seeing, variances, shared_variance, uneven
+                    limit,
+                    weights,
+                    noise,
+                    gain,
+                    seeing,
+                    variances,
+                    shared_variance,
+                    uneven,
+                    light,
+                    images.get("mean", nothing),
+                    errors.get("mean", nothing),
                 )
-                error = np.empty(shape if mode in known else (0, 0), np.float32)
                 module.clip_rows(
                     cube, (start, stop), inputs, images[mode], rejected[mode], error, in_parts
                 )
@@ -230,7 +258,7 @@ def combine(
         {mode: images[mode] for mode in modes},
         outputs.coverage,
         {mode: rejected[mode] for mode in CLIP_MODES if mode in modes},
-        {mode: errors[mode] for mode in known},
+        {mode: errors[mode] for mode in known if mode in modes},
     )
 
 
@@ -296,9 +324,12 @@ def _combine_rows(
             put(count, x, outputs.coverage[row])
             if slots[_MEAN] >= 0:
                 put(average(values, weights)[0], x, images[slots[_MEAN], row])
-            if by_rank >= 0:
+            if by_rank >= 0 or outputs.light.centres.size:
                 sort_columns(values, network, ranked)
+            if by_rank >= 0:
                 _write_ranks(ranked, count, x, row, outputs)
+            if outputs.light.centres.size:
+                write_light(ranked, count, x, y, outputs.light)
             if slots[_STD] >= 0 or slots[_SIGMA_CLIP] >= 0:
                 mean, std = _moments(values, count)
                 if slots[_STD] >= 0:

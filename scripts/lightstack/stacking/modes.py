@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from scripts.lightstack.stacking.centres import Light
+
 MODES = ("mean", "median", "max", "min", "std", "sigma_clip", "winsorized", "noise_clip", "proper")
 
 CLIP_MODES = ("sigma_clip", "winsorized", "noise_clip", "proper")
@@ -65,6 +67,12 @@ class ClipInputs(NamedTuple):
         What frames have in common [units of the stack, squared].
     uneven : (k, nx) ndarray of float32
         What the variance of the sky's noise is multiplied by in each pixel.
+    light : centres.Light
+        That of the cube, for `BY_SEEING`; else empty.
+    mean : (h, nx) ndarray of float32
+        The weighted mean of all values, for `BY_SEEING`.
+    mean_error : (h, nx) ndarray of float32
+        Its standard error, where standard errors are wanted.
     """
 
     limit: float
@@ -75,6 +83,9 @@ class ClipInputs(NamedTuple):
     variances: "NDArray[np.float32]"
     shared_variance: float
     uneven: "NDArray[np.float32]"
+    light: "Light"
+    mean: "NDArray[np.float32]"
+    mean_error: "NDArray[np.float32]"
 
 
 class ClipMode(Protocol):

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.compiling import compiled
+from scripts.lightstack.compiling import compiled, inlined
 from scripts.lightstack.stacking.aligned import AlignedFrame
-from scripts.lightstack.stacking.blocks import WIDTH, average, fetch, put, standard_error
-from scripts.lightstack.stacking.centres import find_centres_of_rows
+from scripts.lightstack.stacking.blocks import WIDTH, average, counts, standard_error
+from scripts.lightstack.stacking.centres import Light
 from scripts.lightstack.stacking.modes import ClipInputs, InParts
 from scripts.lightstack.stacking.psf_matching import (
     LEAST_FRAMES,
@@ -36,7 +36,7 @@ from scripts.lightstack.stacking.psf_matching import (
     respond,
 )
 from scripts.lightstack.stacking.seeing import measure_seeing_on_bands, read_seeing, write_seeing
-from scripts.lightstack.stacking.sorting import sorting_network
+from scripts.lightstack.stacking.sorting import Pairs, sort_columns, sorting_network
 from scripts.lightstack.stacking.uncertainty import FrameNoise
 
 LIMIT, LIMIT_MEANING = 4.0, "[noise] limit from what is expected"
@@ -93,6 +93,8 @@ class NoiseModel(NamedTuple):
         What a kernel makes of the noise of the light that it moves.
     uneven : (k, nx) ndarray of float32
         What the variances are multiplied by in each pixel.
+    network : (m, 2) ndarray of int64
+        Comparisons that sort the values of n frames.
     """
 
     sigma: float
@@ -104,6 +106,27 @@ class NoiseModel(NamedTuple):
     linear_below: float
     amplification: Floats
     uneven: Stack
+    network: Pairs
+
+
+class Pixels(NamedTuple):
+    """Some pixels of a row.
+
+    Attributes
+    ----------
+    y : int
+        Row.
+    columns : (m,) ndarray of int64
+    heights : (m,) ndarray of float64
+        As from `heights_of_row`.
+    brightest : (m,) ndarray of float64
+        As from `brightest_of_row`; infinite if the seeing is unknown.
+    """
+
+    y: int
+    columns: NDArray[np.int64]
+    heights: Floats
+    brightest: Floats
 
 
 class Errors(NamedTuple):
@@ -115,7 +138,7 @@ class Errors(NamedTuple):
 
 
 def noise_model(inputs: ClipInputs, weights: Floats) -> NoiseModel:
-    """Collect what `clip_by_noise` is given.
+    """Collect what `clip_pixels` is given.
 
     Parameters
     ----------
@@ -137,6 +160,7 @@ def noise_model(inputs: ClipInputs, weights: Floats) -> NoiseModel:
         *seeing,
         seeing.amplification,
         inputs.uneven,
+        sorting_network(n),
     )
 
 
@@ -175,20 +199,20 @@ def clip_rows(
     error: NDArray[np.float32],
     in_parts: InParts,
 ) -> None:
-    """Combine rows of a cube: see `modes.ClipMode`."""
-    model = noise_model(inputs, inputs.weights)
-    network = sorting_network(len(cube))
-    centres, middles = np.empty((2, *cube.shape[1:]), np.float32)
+    """Combine rows of a cube: see `modes.ClipMode`.
 
-    def find_part(first: int, last: int) -> None:
-        find_centres_of_rows(cube, first, last, network, centres, middles)
+    All but the doubtful pixels have the plain mean.
+    """
+    model = noise_model(inputs, inputs.weights)
+    image[...], rejected[...] = inputs.mean, 0
+    if error.size:
+        error[...] = inputs.mean_error
 
     def clip_part(first: int, last: int) -> None:
         part = slice(first - rows[0], last - rows[0])
         errors = Errors(inputs.variances, inputs.shared_variance, error[part])
-        _clip_rows(cube, first, last, centres, middles, model, image[part], rejected[part], errors)
+        _clip_rows(cube, first, last, inputs.light, model, image[part], rejected[part], errors)
 
-    in_parts(find_part, max(rows[0] - MARGIN, 0), min(rows[1] + MARGIN, cube.shape[1]))
     in_parts(clip_part, *rows)
 
 
@@ -197,125 +221,226 @@ def _clip_rows(
     cube: Stack,
     start: int,
     stop: int,
-    centres: Stack,
-    middles: Stack,
+    light: Light,
     model: NoiseModel,
     image: Stack,
     rejected: NDArray[np.integer],
     errors: Errors,
 ) -> None:
-    variance = np.empty((cube.shape[0], WIDTH), np.float32)
     values = np.empty((cube.shape[0], WIDTH), np.float32)
+    variances = np.empty_like(values)
     for y in range(start, stop):
-        for x in range(0, cube.shape[2], WIDTH):
-            count = fetch(cube, y, x, values)
-            clip_by_noise(values, count, centres, middles, y, x, model)
+        doubtful = doubtful_of_row(light, y, 0, cube.shape[2], model)
+        for first in range(0, doubtful.columns.size, WIDTH):
+            pixels = some_of(doubtful, first, first + WIDTH)
+            gather(cube, pixels, values)
+            count = counts(values)
+            clip_pixels(values, count, light, pixels, model)
             mean, number = average(values, model.weights)
-            put(mean, x, image[y - start])
+            for k, x in enumerate(pixels.columns):
+                image[y - start, x] = mean[k]
+                rejected[y - start, x] = count[k] - number[k]
             if errors.image.size:
-                fetch(errors.variances, y, x, variance)
-                error = standard_error(values, variance, model.weights, errors.shared)
-                put(error, x, errors.image[y - start])
-            put(count - number, x, rejected[y - start])
+                gather(errors.variances, pixels, variances)
+                error = standard_error(values, variances, model.weights, errors.shared)
+                for k, x in enumerate(pixels.columns):
+                    errors.image[y - start, x] = error[k]
 
 
 @compiled
-def clip_by_noise(
-    values: Stack,
-    count: NDArray[np.int64],
-    centres: Stack,
-    middles: Stack,
-    y: int,
-    x: int,
-    model: NoiseModel,
+def doubtful_of_row(light: Light, y: int, start: int, stop: int, model: NoiseModel) -> Pixels:
+    """Find the pixels of a row, from one column on, in which values may be left out.
+
+    In all others the lowest and the highest value are within the limits of the best frame on the
+    sky, and no light is predicted, so that nothing need be asked frame by frame.
+    """
+    width = stop - start
+    heights, brightest = np.empty(width), np.full(width, np.inf)
+    heights_of_row(light.centres, y, start, heights)
+    if model.linear_below > -np.inf:
+        brightest_of_row(light.middles, y, start, brightest)
+    centres, middles = light.centres[y, start:stop], light.middles[y, start:stop]
+    lowest, highest = light.lowest[y, start:stop], light.highest[y, start:stop]
+    uneven, linear_below = model.uneven[y, start:stop], model.linear_below
+    variance, most = model.variances.mean(), model.variances.size
+    limit, least_variance, least_shot = model.sigma**2, model.variances.min(), model.shot.min()
+    asked = np.empty(width, np.bool_)
+    for k in range(width):
+        centre = np.float64(centres[k])
+        off = max(highest[k] - centre, centre - lowest[k])
+        far = off * off > limit * (least_variance * uneven[k] + max(centre, 0.0) * least_shot)
+        starlit = _is_high(heights[k], np.sqrt(variance * uneven[k]), most)
+        asked[k] = far | (starlit & _predictable(middles[k], brightest[k], linear_below))
+    found = np.nonzero(asked)[0]
+    return Pixels(y, found + start, heights[found], brightest[found])
+
+
+@inlined
+def _predictable(middle: float, brightest: float, linear_below: float) -> bool:
+    """Tell whether all light around is known, and the pixel's own is linear."""
+    return (brightest < np.inf) & (middle < linear_below)
+
+
+@inlined
+def _is_high(height: float, noise: float, count: int) -> bool:
+    """Tell whether there is light to predict, of so many values with this noise."""
+    return bool(height - 6 * noise / np.sqrt(count) > LEAST_HEIGHT * noise)
+
+
+@inlined
+def _over_noise(height: float, noise: float, count: int) -> float:
+    """Tell the height of the light without what noise makes of it."""
+    return float(max(height - 6 * noise / np.sqrt(count), 0.0))
+
+
+@compiled
+def some_of(pixels: Pixels, first: int, last: int) -> Pixels:
+    """Give some of the pixels."""
+    return Pixels(
+        pixels.y,
+        pixels.columns[first:last],
+        pixels.heights[first:last],
+        pixels.brightest[first:last],
+    )
+
+
+@compiled
+def gather(cube: Stack, pixels: Pixels, values: Stack) -> None:
+    """Copy the values that an (n, k, nx) cube has of some pixels; NaN fills the block up."""
+    m = pixels.columns.size
+    for i in range(values.shape[0]):
+        for k in range(m):
+            values[i, k] = cube[i, pixels.y, pixels.columns[k]]
+        for k in range(m, values.shape[1]):
+            values[i, k] = np.nan
+
+
+@compiled
+def clip_pixels(
+    values: Stack, count: NDArray[np.int64], light: Light, pixels: Pixels, model: NoiseModel
 ) -> None:
-    """Replace by NaN what is to be left out of a block of one row, and put the rest right for it.
+    """Replace by NaN what is to be left out of pixels, and put the rest right for it.
 
     Parameters
     ----------
     values : (n, w) ndarray of float32
-        The frames' pixels from (x, y) on, NaN where there is no data or the image has ended.
+        What the frames have of the pixels, NaN where there is no data.
     count : (w,) ndarray of int64
         How many frames have data.
-    centres, middles : (k, nx) ndarray of float32
-        Light that the frames share, as from `centres.find_centres`.
-    y, x : int
-        Where the block is in them.
+    light : Light
+    pixels : Pixels
+        As many as w, or fewer: what is beyond has no data.
     model : NoiseModel
     """
-    width, nx = values.shape[1], centres.shape[1]
-    expected, heights, brightest = np.empty(width), np.empty(width), np.empty(width)
-    uneven, least = np.ones(width), np.full(width, np.inf)
-    heights_of_row(centres, y, x, heights)
-    for k in range(min(width, nx - x)):
-        uneven[k] = model.uneven[y, x + k]
-    for k in range(width):
-        noise = np.sqrt(model.variances.mean() * uneven[k])
-        expected[k] = centres[y, x + k] if x + k < nx else np.nan
-        heights[k] = max(heights[k] - 6 * noise / np.sqrt(count[k]), 0.0)
-        least[k] = LEAST_HEIGHT * noise if model.linear_below > -np.inf else np.inf
-    if (heights > least).any():
-        brightest_of_row(middles, y, x, brightest)
-        for k in range(min(width, nx - x)):
-            predictable = brightest[k] < np.inf and middles[y, x + k] < model.linear_below
-            if predictable and heights[k] > least[k] and count[k] >= LEAST_FRAMES:
-                rough = 0.0 if brightest[k] < model.linear_below else ROUGH_ERROR * heights[k]
-                _clip_star(values, k, middles, y, x + k, rough, model)
-                heights[k] = np.inf  # what remains is kept
-    _clip_sky(values, expected, heights, uneven, model)
+    m = pixels.columns.size
+    stars, sky, n_stars, n_sky = np.empty(m, np.int64), np.empty(m, np.int64), 0, 0
+    for k, x in enumerate(pixels.columns):
+        noise = np.sqrt(model.variances.mean() * model.uneven[pixels.y, x])
+        middle = light.middles[pixels.y, x]
+        predictable = _predictable(middle, pixels.brightest[k], model.linear_below)
+        high = _is_high(pixels.heights[k], noise, count[k])
+        if predictable and high and count[k] >= LEAST_FRAMES:
+            stars[n_stars] = k
+            n_stars += 1
+        else:
+            sky[n_sky] = k
+            n_sky += 1
+    _clip_stars(values, count, light.middles, pixels, stars[:n_stars], model)
+    _clip_sky(values, count, light.centres, pixels, sky[:n_sky], model)
 
 
 @compiled
 def _clip_sky(
-    values: Stack, expected: Floats, heights: Floats, uneven: Floats, model: NoiseModel
+    values: Stack,
+    count: NDArray[np.int64],
+    centres: Stack,
+    pixels: Pixels,
+    chosen: NDArray[np.int64],
+    model: NoiseModel,
 ) -> None:
-    """Compare all values with the same, and grant them a part of the heights."""
-    limit = model.sigma**2
-    light, granted = np.maximum(expected, 0.0), (UNKNOWN_ERROR * heights) ** 2
-    for i in range(values.shape[0]):
-        noise, shot = model.variances[i], model.shot[i]
-        for k in range(values.shape[1]):
-            off = values[i, k] - expected[k]
-            far = off * off > limit * (noise * uneven[k] + light[k] * shot + granted[k])
-            values[i, k] = np.float32(np.nan) if far else values[i, k]
+    """Compare all values of a pixel with the same, and grant them a part of its height."""
+    limit, variance = model.sigma**2, model.variances.mean()
+    for k in chosen:
+        x = pixels.columns[k]
+        expected, uneven = np.float64(centres[pixels.y, x]), model.uneven[pixels.y, x]
+        height = _over_noise(pixels.heights[k], np.sqrt(variance * uneven), count[k])
+        light, granted = max(expected, 0.0), (UNKNOWN_ERROR * height) ** 2
+        for i in range(values.shape[0]):
+            off = values[i, k] - expected
+            noise = model.variances[i] * uneven
+            if off * off > limit * (noise + light * model.shot[i] + granted):
+                values[i, k] = np.nan
 
 
 @compiled
-def _clip_star(
-    values: Stack, k: int, middles: Stack, y: int, x: int, rough: float, model: NoiseModel
+def _clip_stars(
+    values: Stack,
+    count: NDArray[np.int64],
+    middles: Stack,
+    pixels: Pixels,
+    chosen: NDArray[np.int64],
+    model: NoiseModel,
 ) -> None:
-    """Compare the values of a pixel with what their frames' seeing makes of its light.
+    """Compare the values of pixels with what their frames' seeing makes of their light.
 
     What is left out had its share in the seeing of the mean. The others are given it, or the star
     would have another profile where a cosmic ray was.
     """
-    n, weights = values.shape[0], model.weights
-    present = ~np.isnan(values[:, k])
-    count = np.count_nonzero(present)
-    responses = np.empty(N_TERMS)
-    respond(middles, y, x, TERMS, responses)
-    detail = np.sqrt((responses[:N_FINE] ** 2).sum())
-    moved = np.zeros(n)
+    n, m = values.shape[0], chosen.size
+    moved, detail = _moved(middles, pixels, chosen, model.kernels)
+    unmoved = np.empty((n, m))
     for i in range(n):
-        for term in range(N_TERMS):
-            moved[i] += model.kernels[i, term] * responses[term]
-    unmoved = values[:, k] - moved
-    centre = np.sort(unmoved[present])[(count - 1) // 2]
-    if rough > 0 and count >= LEAST_VALUES:
-        rough = min(rough, 1.4826 * np.median(np.abs(unmoved[present] - centre)))
+        for j in range(m):
+            unmoved[i, j] = values[i, chosen[j]] - moved[i, j]
+    ranked = np.empty_like(unmoved)
+    sort_columns(unmoved, model.network, ranked)
     variances = np.empty(n)
-    for i in range(n):
-        noise = (
-            model.variances[i] * model.uneven[y, x] + max(centre + moved[i], 0.0) * model.shot[i]
-        )
-        doubt = np.sqrt(detail**2 + (OF_MOVED * moved[i]) ** 2)
-        error = rough if rough > 0 else model.errors[i] * doubt
-        variances[i] = noise * (1 + MIDDLE_VARIANCE / count * model.amplification[i]) + error**2
-    of_centre = MEDIAN_VARIANCE / count * variances[present].mean()
-    kept = present & (np.abs(unmoved - centre) <= model.sigma * np.sqrt(variances + of_centre))
-    share = _average(moved, weights, present) - _average(moved, weights, kept)
-    for i in range(n):
-        values[i, k] = values[i, k] + share if kept[i] else np.nan
+    for j, k in enumerate(chosen):
+        x, present = pixels.columns[k], ~np.isnan(unmoved[:, j])
+        centre = ranked[(count[k] - 1) // 2, j]
+        rough = 0.0
+        if pixels.brightest[k] >= model.linear_below:
+            noise = np.sqrt(model.variances.mean() * model.uneven[pixels.y, x])
+            rough = ROUGH_ERROR * _over_noise(pixels.heights[k], noise, count[k])
+            if count[k] >= LEAST_VALUES:
+                scatter = np.median(np.abs(unmoved[present, j] - centre))
+                rough = min(rough, 1.4826 * scatter)
+        of_all = 0.0
+        for i in range(n):
+            light = max(centre + moved[i, j], 0.0)
+            noise = model.variances[i] * model.uneven[pixels.y, x] + light * model.shot[i]
+            doubt = np.sqrt(detail[j] ** 2 + (OF_MOVED * moved[i, j]) ** 2)
+            error = rough if rough > 0 else model.errors[i] * doubt
+            shared = 1 + MIDDLE_VARIANCE / count[k] * model.amplification[i]
+            variances[i] = noise * shared + error**2
+            of_all += variances[i] if present[i] else 0.0
+        of_centre = MEDIAN_VARIANCE / count[k] * (of_all / count[k])
+        reach = model.sigma * np.sqrt(variances + of_centre)
+        kept = present & (np.abs(unmoved[:, j] - centre) <= reach)
+        if np.count_nonzero(kept) < count[k]:
+            share = _average(moved[:, j], model.weights, present)
+            share -= _average(moved[:, j], model.weights, kept)
+            for i in range(n):
+                values[i, k] = values[i, k] + share if kept[i] else np.nan
+
+
+@compiled
+def _moved(
+    middles: Stack, pixels: Pixels, chosen: NDArray[np.int64], kernels: Floats
+) -> tuple[Floats, Floats]:
+    """Tell what the seeing of n frames moves to m pixels, (n, m), and their detail, (m,)."""
+    moved, detail = np.zeros((kernels.shape[0], chosen.size)), np.empty(chosen.size)
+    responses = np.empty((N_TERMS, chosen.size))
+    of_pixel = np.empty(N_TERMS)
+    for j, k in enumerate(chosen):
+        respond(middles, pixels.y, pixels.columns[k], TERMS, of_pixel)
+        detail[j] = np.sqrt((of_pixel[:N_FINE] ** 2).sum())
+        responses[:, j] = of_pixel
+    for i in range(kernels.shape[0]):
+        for term in range(N_TERMS):
+            for j in range(chosen.size):
+                moved[i, j] += kernels[i, term] * responses[term, j]
+    return moved, detail
 
 
 @compiled

@@ -15,13 +15,14 @@ from scripts.lightstack.compiling import compiled
 from scripts.lightstack.stacking import noise_clip
 from scripts.lightstack.stacking.aligned import weights_by_noise
 from scripts.lightstack.stacking.blocks import WIDTH, put
-from scripts.lightstack.stacking.centres import find_centres_of_rows
+from scripts.lightstack.stacking.centres import Light
 from scripts.lightstack.stacking.modes import ClipInputs, InParts
 from scripts.lightstack.stacking.noise_clip import (
     LEAST_HEIGHT,
     N_TERMS,
     NoiseModel,
-    clip_by_noise,
+    clip_pixels,
+    doubtful_of_row,
     noise_model,
 )
 from scripts.lightstack.stacking.proper_kernels import REACH, kernels_of
@@ -31,7 +32,6 @@ from scripts.lightstack.stacking.psf_matching import (
     heights_of_row,
     respond,
 )
-from scripts.lightstack.stacking.sorting import sorting_network
 
 LIMIT, LIMIT_MEANING = noise_clip.LIMIT, noise_clip.LIMIT_MEANING
 
@@ -66,18 +66,12 @@ def clip_rows(
     weights = weights_by_noise(inputs.noise)
     model = noise_model(inputs, weights)
     kernels = kernels_of(model.kernels, weights)
-    centres, middles = np.empty((2, *cube.shape[1:]), np.float32)
-    network = sorting_network(len(cube))
-
-    def find_part(first: int, last: int) -> None:
-        find_centres_of_rows(cube, first, last, network, centres, middles)
 
     def coadd_part(first: int, last: int) -> None:
         part = slice(first - rows[0], last - rows[0])
         outputs = Outputs(image[part], rejected[part])
-        _coadd_rows(cube, first, last, centres, middles, model, kernels, outputs)
+        _coadd_rows(cube, first, last, inputs.light, model, kernels, outputs)
 
-    in_parts(find_part, max(rows[0] - MARGIN, 0), min(rows[1] + MARGIN, cube.shape[1]))
     in_parts(coadd_part, *rows)
 
 
@@ -86,8 +80,7 @@ def _coadd_rows(
     cube: Stack,
     start: int,
     stop: int,
-    centres: Stack,
-    middles: Stack,
+    light: Light,
     model: NoiseModel,
     kernels: Floats,
     outputs: Outputs,
@@ -103,7 +96,7 @@ def _coadd_rows(
         for y in range(max(start - REACH, 0), min(stop + REACH, height)):
             row = y - start + REACH
             raw = cube[:, y, first:last].copy()
-            left_out = _fill_in(raw, centres, middles, y, first, model, covered[row, columns])
+            left_out = _fill_in(raw, light, y, first, model, covered[row, columns])
             values[:, row, columns] = raw
             if start <= y < stop:
                 put(left_out[x - first :], x, outputs.rejected[y - start])
@@ -116,8 +109,7 @@ def _coadd_rows(
 @compiled
 def _fill_in(
     values: Stack,
-    centres: Stack,
-    middles: Stack,
+    light: Light,
     y: int,
     x: int,
     model: NoiseModel,
@@ -130,34 +122,33 @@ def _fill_in(
     values : (n, w) ndarray of float32
         The frames' pixels from (x, y) on; NaN where there is no data. Where no frame has any, all
         become zero.
-    centres, middles : (k, nx) ndarray of float32
-        As in `clip_by_noise`.
+    light : Light
     y, x : int
+        Where the values are in it.
     model : NoiseModel
     covered : (w,) ndarray of float64
         Gets one where some frame has data, and else zero.
     """
     n, width = values.shape
-    kept, count, left = values.copy(), np.zeros(width, np.int64), np.zeros(width, np.int64)
-    for i in range(n):
-        for k in range(width):
-            count[k] += not np.isnan(values[i, k])
-    clip_by_noise(kept, count, centres, middles, y, x, model)
-    for i in range(n):
-        for k in range(width):
-            left[k] += not np.isnan(kept[i, k])
+    kept, count = values.copy(), _counts(values)
+    doubtful = doubtful_of_row(light, y, x, x + width, model)
+    if doubtful.columns.size:
+        of_doubtful, within = kept[:, doubtful.columns - x], count[doubtful.columns - x]
+        clip_pixels(of_doubtful, within, light, doubtful, model)
+        kept[:, doubtful.columns - x] = of_doubtful
+    left = _counts(kept)
     if left.min() < n:
         heights, brightest = np.zeros(width), np.full(width, np.inf)
         least = LEAST_HEIGHT * np.sqrt(model.variances.mean())
         if model.linear_below > -np.inf:
-            heights_of_row(centres, y, x, heights)
-            brightest_of_row(middles, y, x, brightest)
+            heights_of_row(light.centres, y, x, heights)
+            brightest_of_row(light.middles, y, x, brightest)
         moved, responses = np.zeros(n), np.empty(N_TERMS)
         for k in range(width):
             if left[k] < n:
                 moved[:] = 0.0
                 if heights[k] > least and brightest[k] < model.linear_below:
-                    respond(middles, y, x + k, TERMS, responses)
+                    respond(light.middles, y, x + k, TERMS, responses)
                     for i in range(n):
                         for term in range(N_TERMS):
                             moved[i] += model.kernels[i, term] * responses[term]
@@ -165,6 +156,16 @@ def _fill_in(
     for k in range(width):
         covered[k] = 1.0 if count[k] > 0 else 0.0
     return count - left
+
+
+@compiled
+def _counts(values: Stack) -> NDArray[np.int64]:
+    """Count each pixel's values."""
+    count = np.zeros(values.shape[1], np.int64)
+    for i in range(values.shape[0]):
+        for k in range(count.size):
+            count[k] += not np.isnan(values[i, k])
+    return count
 
 
 @compiled

@@ -15,12 +15,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.compiling import compiled
+from scripts.lightstack.compiling import compiled, copy_line
 from scripts.lightstack.linear import least_squares
 
 REACH = 5
 """How far a kernel, and the surroundings of a pixel, extend [pixels]; tuned, as all that follows
 without a source, on the nights of `benchmarks/seeing_table.py`."""
+
+CORE = 2
+"""How far from a pixel the top of a star is that reaches it [pixels]."""
 
 WIDTHS = (0.8, 1.6)
 """Standard deviations of the Gaussians that kernels are made of [pixels]."""
@@ -311,21 +314,24 @@ def heights_of_row(centres: Image, y: int, start: int, heights: Floats) -> None:
     heights : (m,) ndarray of float64
         Gets, for m columns, the highest of the 5 x 5 pixels over the lowest of the 11 x 11.
     """
-    ny, nx = centres.shape
-    highest, lowest = np.full(heights.size, -np.inf), np.full(heights.size, np.inf)
+    ny = centres.shape[0]
+    width = heights.size + 2 * REACH
+    line = np.empty(width, np.float32)
+    highest = np.full(width, -np.inf, np.float32)
+    lowest = np.full(width, np.inf, np.float32)
     for j in range(max(y - REACH, 0), min(y + REACH + 1, ny)):
-        for i in range(-REACH, REACH + 1):
-            for k in range(heights.size):
-                inside = 0 <= start + i + k < nx
-                value = centres[j, start + i + k] if inside else np.float32(np.nan)
-                lowest[k] = value if value < lowest[k] else lowest[k]
-            if abs(j - y) <= 2 and abs(i) <= 2:
-                for k in range(heights.size):
-                    inside = 0 <= start + i + k < nx
-                    value = centres[j, start + i + k] if inside else np.float32(np.nan)
-                    highest[k] = value if value > highest[k] else highest[k]
+        _fetch_line(centres[j], start - REACH, line)
+        _keep_lower(line, lowest)
+        if abs(j - y) <= CORE:
+            _keep_higher(line, highest)
+    top = np.full(heights.size, -np.inf, np.float32)
+    ground = np.full(heights.size, np.inf, np.float32)
+    for i in range(2 * REACH + 1):
+        _keep_lower(lowest[i:], ground)
+        if abs(i - REACH) <= CORE:
+            _keep_higher(highest[i:], top)
     for k in range(heights.size):
-        heights[k] = highest[k] - lowest[k]
+        heights[k] = np.float64(top[k]) - np.float64(ground[k])
 
 
 @compiled
@@ -334,15 +340,42 @@ def brightest_of_row(middles: Image, y: int, start: int, brightest: Floats) -> N
 
     Parameters as for `heights_of_row`.
     """
-    ny, nx = middles.shape
-    brightest[:] = -np.inf if REACH <= y < ny - REACH else np.inf
-    for j in range(max(y - REACH, 0), min(y + REACH + 1, ny)):
-        for i in range(-REACH, REACH + 1):
-            for k in range(brightest.size):
-                inside = 0 <= start + i + k < nx
-                value = middles[j, start + i + k] if inside else np.float32(np.nan)
-                value = np.float32(np.inf) if np.isnan(value) else value
-                brightest[k] = value if value > brightest[k] else brightest[k]
+    if not REACH <= y < middles.shape[0] - REACH:
+        brightest[:] = np.inf
+        return
+    width = brightest.size + 2 * REACH
+    line, highest = np.empty(width, np.float32), np.full(width, -np.inf, np.float32)
+    for j in range(y - REACH, y + REACH + 1):
+        _fetch_line(middles[j], start - REACH, line)
+        for k in range(width):
+            line[k] = np.float32(np.inf) if np.isnan(line[k]) else line[k]
+        _keep_higher(line, highest)
+    top = np.full(brightest.size, -np.inf, np.float32)
+    for i in range(2 * REACH + 1):
+        _keep_higher(highest[i:], top)
+    copy_line(top, brightest)
+
+
+@compiled
+def _keep_lower(line: Image, lowest: Image) -> None:
+    """Take over what is lower in a line; NaN is not."""
+    for k in range(lowest.size):
+        lowest[k] = line[k] if line[k] < lowest[k] else lowest[k]
+
+
+@compiled
+def _keep_higher(line: Image, highest: Image) -> None:
+    """Take over what is higher in a line; NaN is not."""
+    for k in range(highest.size):
+        highest[k] = line[k] if line[k] > highest[k] else highest[k]
+
+
+@compiled
+def _fetch_line(row: Image, start: int, line: Image) -> None:
+    """Copy a row from column `start` on; NaN beyond the image."""
+    first, last = max(-start, 0), min(line.size, row.size - start)
+    line[:first], line[last:] = np.nan, np.nan
+    copy_line(row[start + first : start + last], line[first:last])
 
 
 @compiled

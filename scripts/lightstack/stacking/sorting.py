@@ -39,7 +39,9 @@ def sorting_network(n: int) -> Pairs:
 
 
 @compiled
-def sort_columns(values: Block, network: Pairs, ranked: Block) -> None:
+def sort_columns(
+    values: NDArray[np.floating], network: Pairs, ranked: NDArray[np.floating]
+) -> None:
     """Sort the values of each column into `ranked`; NaN becomes infinity and goes to the end.
 
     A comparison is made for all columns before the next one: a loop without branches, of which a
