@@ -1,5 +1,6 @@
 """What recipes are said to be made of is what the rules read."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,9 @@ from snakemake.settings.types import (
     ResourceSettings,
 )
 
+from scripts.lightstack.planning import recipes
 from scripts.lightstack.planning.recipes import RULES, rules_of
+from scripts.lightstack.planning.settings import complete_settings
 from tests.conftest import ROOT
 
 IN_RECIPES = {"sha256", "facts", "frames", "refused", "left_out", "rows", "cache", "pictures"}
@@ -114,6 +117,23 @@ def test_there_is_a_job_for_each_frame_where_a_recipe_says_so(
     of_kinds = {"combine_darks": 2, "combine_bias": 1, "combine_flats": 2, "map_bad_pixels": 1}
     for rule, found in jobs.items():
         assert len(found) == of_kinds.get(rule, counts.get(RULES[rule].per)), rule
+
+
+def test_the_page_on_reruns_names_tests_that_exist() -> None:
+    files = list((ROOT / "tests").glob("test_*.py"))
+    known = {path.name for path in files}
+    known |= {
+        name for path in files for name in re.findall(r"^def (test_\w+)", path.read_text(), re.M)
+    }
+    named = re.findall(r"``(test_[\w.]+)``", recipes.__doc__ or "")
+    assert len(named) > 5
+    assert set(named) <= known
+
+
+def test_the_readme_tells_of_each_setting_what_runs_again() -> None:
+    _, _, told = (ROOT / "README.md").read_text().partition("## What runs again\n")
+    told, _, _ = told.partition("\n## ")
+    assert [name for name in complete_settings({}) if f"`{name}`" not in told] == []
 
 
 @IN_GREY_AND_IN_COLOUR

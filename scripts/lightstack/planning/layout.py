@@ -2,7 +2,9 @@
 
 ``{frame}``, ``{kind}``, ``{mode}``, ``{band}`` and ``{group}`` are filled in per file; the place
 of a group vanishes where frames are not grouped, or all groups share what lies there.
-``<results>`` stands for the folder of the results, in Snakemake's notation.
+``<results>`` stands for the folder of the results, in Snakemake's notation. Names by which jobs
+know files that are no rule's stand with what writes them: `files.unread`, `files.kept_stacks`,
+`files.output_folder`.
 """
 
 from collections.abc import Iterable, Mapping

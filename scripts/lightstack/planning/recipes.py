@@ -1,11 +1,18 @@
 """What each job's result is made of, as a digest: the rule's code and settings, and all before it.
 
-Reruns are exact because of five things, each of which holds where the others cannot:
+Reruns are exact because of six things, each of which holds where the others cannot:
 
 Content digests
     of raw files (`fingerprints`), so that a file counts by its bytes, not by its name or time. A
     cache keeps them, for reading all raw files before each run would take minutes; it may be lost.
-    Held by ``test_a_frame_is_replaced`` and ``test_two_frames_swap_their_pixels``.
+    So may that of what headers say (`inventory`), which follows the digests. Held by
+    ``test_a_frame_is_replaced`` and ``test_two_frames_swap_their_pixels``.
+
+Notes
+-----
+    of raw files that a job could not read (`files.unread`): a frame that failed for a bad sector
+    has a result like any other, so the next run would not try again. The recipe counts the
+    failures. Held by ``test_the_next_run_tries_what_a_job_could_not_read``.
 Recipes
     (here) of all jobs: digests of code, settings and raw contents, in which the recipes of earlier
     jobs are ingredients. Each is its job's parameter, and Snakemake does a job again whose
