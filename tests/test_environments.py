@@ -46,6 +46,12 @@ def test_jobs_have_all_that_their_scripts_import(environment: dict[str, str]) ->
     assert used <= {MODULE_OF.get(name, name) for name in environment}
 
 
+def test_the_readme_names_what_results_are_made_with(environment: dict[str, str]) -> None:
+    _, _, told = (ROOT / "README.md").read_text().partition("## Licence and acknowledgements\n")
+    words = told.lower()
+    assert [name for name in environment if name not in words] == []
+
+
 def test_what_developers_add_agrees_with_what_a_run_has() -> None:
     run, develop = pins("requirements.txt"), pins("develop.txt")
     assert {name: version for name, version in develop.items() if name in run} == {
