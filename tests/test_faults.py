@@ -258,6 +258,22 @@ def test_a_process_that_only_plans_changes_nothing(small_run: Run, finished: Run
     assert not list(folder.rglob("*.part"))
 
 
+def test_a_process_that_runs_one_job_repairs_nothing(small_run: Run, finished: Run) -> None:
+    folder = finished.folder
+    left = [folder / place / ".0123456789abcdef.part" for place in ("work/cleaned", "logs")]
+    for path in left:
+        path.touch()
+    (folder / "work" / "sources" / "light_0001.fits").write_bytes(b"")
+    job = ("--mode", "subprocess", "--target-jobs", "grade_frame:frame=light_0002", "--force")
+    # As the main process, which has the lock and has called the hooks, calls it.
+    run = snakemake(folder, *job, "--nolock", "--no-hooks", "--ignore-incomplete")
+    assert run.returncode == 0, run.output
+    assert "made again" not in run.output
+    assert run.results == small_run.results
+    assert all(path.exists() for path in left)
+    assert (folder / "work" / "sources" / "light_0001.fits").read_bytes() == b""
+
+
 def name_of_record(path: str) -> str:
     return Path(record_of(path)).name
 
