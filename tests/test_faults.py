@@ -215,11 +215,15 @@ def test_files_of_all_kinds_are_made_again_when_damaged(
         "work/sources/light_0002.fits",
         "work/quality/light_0003.json",
         "work/exposures.json",
+        "work/fingerprints.json",
+        "work/alignments.json",
+        "work/plan.json",
         "results/alignment.json",
         "results/frames.csv",
         "results/preview.png",
         "results/stack_mean.fits",
         "data_cleaned/light_0002.fits",
+        "data_cleaned/.lightstack.json",
     ):
         path = finished.folder / name
         content = path.read_bytes()
