@@ -27,9 +27,11 @@ from tests.conftest import SMALL_SETTINGS, snakemake, write_settings
 SHAPE = (300, 400)
 
 
-def exposed(fwhm: float, pattern: str | None) -> tuple[Sky, NDArray[np.float32]]:
+def exposed(
+    fwhm: float, pattern: str | None, n_stars: int = 250
+) -> tuple[Sky, NDArray[np.float32]]:
     rng = np.random.default_rng(2)
-    sky, camera = make_sky(rng, SHAPE, 250), Camera(SHAPE, np.full(SHAPE, 20, np.float32))
+    sky, camera = make_sky(rng, SHAPE, n_stars), Camera(SHAPE, np.full(SHAPE, 20, np.float32))
     if pattern:
         # Stars from blue to red, seen by a camera whose green is the most sensitive.
         colours = rng.uniform(0.5, 1, (len(sky.xy), 3)) * (0.6, 1.0, 0.7)
@@ -64,6 +66,21 @@ def test_cosmic_rays_are_found_and_stars_are_left_alone(
                 # Not a pixel of its core is lost: its flux is what it was.
                 assert not found[core].any()
         assert not found[10, 10]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_many_cosmic_rays_are_no_colour_of_few_stars(seed: int) -> None:
+    sky, frame = exposed(3.0, "GRBG", n_stars=5)
+    rays = np.zeros(SHAPE, np.float32)
+    rng = np.random.default_rng(seed)
+    for _ in range(30):
+        add_cosmic_ray(rng, rays)
+    found = find_cosmic_rays(frame + rays, frame >= 60000, GAIN_E_PER_ADU, is_mosaic=True)
+    assert found[rays > 400].mean() > 0.9
+    for column, row in np.rint(sky.xy).astype(int):
+        near = np.s_[max(row - 3, 0) : row + 4, max(column - 3, 0) : column + 4]
+        if not rays[near].any():
+            assert not found[near].any()
 
 
 def test_cosmic_rays_have_no_data_if_it_is_wanted(small_night: Callable[..., Path]) -> None:

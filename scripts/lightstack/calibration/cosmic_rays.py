@@ -26,10 +26,13 @@ LIT, SHARE, FEWEST_LIT = 3.0, 0.02, 6
 share of its light, where it is a star: those beside it may have little of a star of one colour."""
 
 SURE = 10.0
-"""Times the noise that starlight is above the sky where its colour is looked at."""
+"""Times the noise that starlight is above the sky where its colour is looked at: on fields of 3 to
+150 stars with 30 and 100 cosmic rays, from a quarter of it to twice as much finds as many rays and
+touches as few stars; four times loses some."""
 
 FEWEST_CELLS = 100
-"""Of fewer places with starlight its colour cannot be told."""
+"""Of fewer places with starlight its colour cannot be told. A quarter and four times as many do
+for the same fields."""
 
 
 def find_cosmic_rays(
@@ -121,7 +124,8 @@ def _evened(
     ny, nx = data.shape[0] // 2, data.shape[1] // 2
     cells = np.stack([uniform_filter(excess[place][:ny, :nx], 3) for place in places])
     grey = cells.mean(axis=0)
-    is_starlight = grey > SURE * float(noise[:2, :2].mean())
+    # A cosmic ray has light in one or two of the four places: as its colour, that is none.
+    is_starlight = np.partition(cells, 1, axis=0)[1] > SURE * float(noise[:2, :2].mean())
     if np.count_nonzero(is_starlight) >= FEWEST_CELLS:
         shares = np.median(cells[:, is_starlight] / grey[is_starlight], axis=1)
         for place, share in zip(places, np.maximum(shares, SHARE), strict=True):
