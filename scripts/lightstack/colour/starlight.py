@@ -34,7 +34,9 @@ def table_of_stars(chosen: NDArray[Any]) -> NDArray[Any]:
 
 
 SURROUNDINGS = (1.2, 1.8)
-"""Radii between which the light around a star is no star's, over that of its aperture."""
+"""Radii between which the light around a star is no star's, over that of its aperture. Not
+critical: a median star's colour in a field that turns is right to 0.2 % (`colour_speed`'s night)
+with any from 1.1 to 1.5 and 1.5 to 2.5."""
 
 
 def add_light(table: NDArray[Any], colour: int, plane: NDArray[np.float32], radius: float) -> None:

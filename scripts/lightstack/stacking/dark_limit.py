@@ -17,7 +17,9 @@ MOST_ADDED = 1.1
 fifth more frames would do the same."""
 
 DITHERED = 1.5
-"""Median distance of the frames from where their noise is no longer the same [pixels]."""
+"""Median distance of the frames from where their noise is no longer the same [pixels]: by the
+kernel, the dark of 20 frames that are dithered so far leaves 0.3 of its noise, and 0.2 if each
+frame had its own; half as far 0.48, twice as far 0.23."""
 
 
 def limited_by_darks(header: Cards) -> str:
