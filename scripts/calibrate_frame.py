@@ -22,6 +22,7 @@ from scripts.lightstack.raw.bayer import (
     grey_of_mosaic,
     near_any,
 )
+from scripts.lightstack.raw.exposure import binning_of
 from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.raw.orientation import turn_header
 
@@ -87,7 +88,8 @@ def _made_grey(
 ) -> NDArray[np.bool_]:
     """Make a mosaic grey, in place; give the pixels that are made of saturated ones."""
     pattern = bayer_pattern(header) or ""
-    doubt = doubt_of_pattern(data, pattern)
+    is_binned = max(binning_of(header) or (1, 1)) > 1
+    doubt = doubt_of_pattern(data, pattern, is_binned=is_binned)
     gaps = small_gaps(data)
     if gaps is None:
         grey_of_mosaic(data)

@@ -150,6 +150,13 @@ def test_without_hot_pixels_the_exposures_tell() -> None:
     ]
 
 
+def test_a_bias_brighter_than_the_dark_is_told() -> None:
+    sensor = Sensor(120.0)
+    sensor.bias += np.float32(200)
+    (doubt,) = sensor.scaled(optimize=False).doubts
+    assert doubt == "the bias is 160 ADU brighter than it: of another offset or gain"
+
+
 def test_rows_of_another_order_and_regions_count_alike() -> None:
     sensor = Sensor(120.0)
     turned = Turned(RowsInMemory(sensor.dark[::-1]))

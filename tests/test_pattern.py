@@ -50,6 +50,14 @@ def test_nothing_is_said_that_the_sky_does_not_tell(sky: dict[str, float], patte
     assert not doubt_of_pattern(mosaic("RGGB", sky), pattern)
 
 
+def test_a_mosaic_that_was_binned_over_its_colours_is_told() -> None:
+    grey = mosaic("RGGB", {"R": 800.0, "G": 800.0, "B": 800.0})
+    assert "it may be no mosaic" in doubt_of_pattern(grey, "RGGB", is_binned=True)
+    assert not doubt_of_pattern(mosaic("RGGB", SKY), "RGGB", is_binned=True)
+    noisy = mosaic("RGGB", {"R": 800.0, "G": 800.0, "B": 800.0}, noise=3000.0)
+    assert not doubt_of_pattern(noisy, "RGGB", is_binned=True)
+
+
 def test_greens_of_a_real_sensor_differ_a_little() -> None:
     data = mosaic("RGGB", SKY | {"R": 500.0})
     data[::2, 1::2] += np.float32(0.8 * GREENS_DIFFER * SKY["G"])

@@ -146,6 +146,8 @@ def scale(
     glow = _glow(current)
     if abs(1 - factor) * glow > noise_of(data[::step, ::step]):
         worse.append(f"its glow of {glow:.0f} ADU may not scale with its hot pixels")
+    if (beneath := -float(np.nanmedian(current))) > noise_of(data[::step, ::step]):
+        doubts.append(f"the bias is {beneath:.0f} ADU brighter than it: of another offset or gain")
     if optimize and not is_known and by_exposure != 1:
         doubts.append("it has too few hot pixels to tell its factor, which is that of exposures")
     is_apart = abs(found - by_exposure) > max(MOST_APART * by_exposure, 5 * error)

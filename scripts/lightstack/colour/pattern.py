@@ -22,18 +22,23 @@ TIMES_AS_MUCH = 5.0
 N_SIGMA = 5.0
 """Both differences are known with an error."""
 
+ALIKE = 0.01
+"""Share of the sky's level by which errors allow to say that places are alike; through filters of
+several colours even a white sky differs by more."""
+
 
 class _Level(NamedTuple):
     value: float
     error: float
 
 
-def doubt_of_pattern(mosaic: NDArray[np.float32], pattern: str) -> str:
+def doubt_of_pattern(mosaic: NDArray[np.float32], pattern: str, *, is_binned: bool = False) -> str:
     """Tell what the sky says against a pattern, from which rows or columns may be missing.
 
     Both green places of a mosaic see the same sky. Where they differ, and red and blue do not,
     these are the green ones: the pattern is that of other rows or columns. Which of the two that
-    are left is the true one, red and blue exchanged, no pixel tells.
+    are left is the true one, red and blue exchanged, no pixel tells. Where pixels were binned and
+    all four places are alike, each pixel has all colours: there is no mosaic.
 
     Parameters
     ----------
@@ -42,6 +47,8 @@ def doubt_of_pattern(mosaic: NDArray[np.float32], pattern: str) -> str:
         data.
     pattern : str
         Colours of the first 2 x 2 pixels, in rows.
+    is_binned : bool, optional
+        Whether the camera, or a program, made a pixel of several.
 
     Returns
     -------
@@ -60,6 +67,9 @@ def doubt_of_pattern(mosaic: NDArray[np.float32], pattern: str) -> str:
     of_green, of_others = (abs(one.value - other.value) for one, other in (green, others))
     error = math.hypot(*(level.error for level in levels))
     brightest = max(level.value for level in levels)
+    spread = brightest - min(level.value for level in levels)
+    if is_binned and spread < N_SIGMA * error < ALIKE * brightest:
+        return "its pixels are binned and see the same sky at all places: it may be no mosaic"
     if of_green < max(GREENS_DIFFER * brightest, TIMES_AS_MUCH * (of_others + N_SIGMA * error)):
         return ""
     likely = "RGGB or BGGR" if pattern[0] == "G" else "GRBG or GBRG"

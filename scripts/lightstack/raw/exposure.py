@@ -270,7 +270,7 @@ def exposure_of(
         shape,
         exptime=exposure_time(header),
         gain=_gain(header),
-        binning=_binning(header),
+        binning=binning_of(header),
         temperature=_temperature(header),
         egain=_positive(header, EGAIN_KEYS),
         offset=_not_negative(header, OFFSET_KEYS),
@@ -328,7 +328,8 @@ def _temperature(header: Cards) -> float | None:
     return None
 
 
-def _binning(header: Cards) -> tuple[float, float] | None:
+def binning_of(header: Cards) -> tuple[float, float] | None:
+    """Read how many pixels of the camera, along x and y, a pixel is made of."""
     pairs = [_both(header, keys) for keys in BINNING_KEYS]
     pairs += [pair(header, key) for key in BINNING_TEXT_KEYS]
     sensible = (
