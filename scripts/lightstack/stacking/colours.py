@@ -23,10 +23,12 @@ WHITE = ("WHITER", "WHITEG", "WHITEB")
 """Cards of a stack: what its colours are multiplied by, so that the median star is white."""
 
 NEAR = 1.5
-"""How far stars are from those of the reference, at most [pixels]."""
+"""How far stars are from those of the reference, at most [pixels]. With a third and four times
+of it the pairs of a turned night (that of `benchmarks/colour_speed.py`) are the same."""
 
 FEWEST_STARS = 10
-"""Of fewer, no colour is said to be fainter or brighter than the frame."""
+"""Of fewer, no colour is said to be fainter or brighter than the frame. Of ten stars of that night
+the scale is right to 1.7 % in red and blue, of five to 3 %, and of 230 to 0.2 %."""
 
 Planes = tuple[Sequence[AlignedFrame], ...]
 
