@@ -33,6 +33,9 @@ from scripts.lightstack.report.outcome import leftovers, outcome
 from scripts.lightstack.telling import complaints, listed
 
 FOLDER = Path.cwd()
+
+# Holds the run once its first job may begin.
+READY = set()
 OWN = [Path(layout.WORK)]
 if own_frames():
     OWN.append(Path(PLAN.settings["output_dir"]))
@@ -131,6 +134,7 @@ def prepare():
             in_bands=PLAN.settings["stack_bands"] > 1,
         )
     )
+    READY.add(PLAN.run)
 
 
 def is_in_vain(job):
@@ -251,7 +255,7 @@ def show_outcome():
             lines.append(write_report_without_stacks())
         results = Path(PLAN.settings["results_dir"])
         tell(leftovers(results, groups, GROUPS.aligned))
-    if was_stopped(workflow):
+    if READY and was_stopped(workflow):
         lines.append("The same command goes on where this run has been stopped.")
     print("", *lines, sep="\n")
 

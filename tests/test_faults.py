@@ -414,6 +414,7 @@ def test_results_that_cannot_be_written_are_told_before_any_job(
     run = snakemake(folder)
     assert run.returncode == 1
     assert "results: nothing can be written there: Read-only file system." in run.output
+    assert "goes on where" not in run.output
     assert "Traceback" not in run.output
     assert not (folder / "work" / "cleaned").exists()
 
