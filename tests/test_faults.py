@@ -291,14 +291,15 @@ def test_a_deleted_output_folder_comes_back(small_run: Run, finished: Run) -> No
 
 def test_what_other_programs_leave_is_no_obstacle(finished: Run) -> None:
     folder = finished.folder / "data_cleaned"
-    (folder / ".Trash").mkdir()
+    for name in (".Trash", "@eaDir"):
+        (folder / name).mkdir()
     names = [".DS_Store", "Thumbs.db", "desktop.ini", "._light_0001.fits", "a.seq"]
-    junk = [folder / name for name in (*names, ".Trash/a.fits")]
+    junk = [folder / name for name in (*names, ".Trash/a.fits", "@eaDir/a.jpg")]
     for path in junk:
         path.write_text("junk")
     run = snakemake(finished.folder, "--config", "min_star_count=21", "--until", "select_frames")
     assert run.returncode == 0, run.output
-    assert [path.read_text() for path in junk] == ["junk"] * 6
+    assert [path.read_text() for path in junk] == ["junk"] * 7
 
 
 def test_an_accepted_frame_that_was_deleted_comes_back(small_run: Run, finished: Run) -> None:

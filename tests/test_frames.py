@@ -54,6 +54,7 @@ def test_natural_order_is_a_strict_order(names: list[str]) -> None:
 
 def test_hidden_files_are_left_out(tmp_path: Path) -> None:
     make(tmp_path, "._light.fits", ".trash/old.fits", "light.fits")
+    make(tmp_path, "@eaDir/light.fits/THUMB_M.jpg", "$RECYCLE.BIN/S-1/$R1.fits")
     assert find_frames(tmp_path).names == ["light"]
 
 

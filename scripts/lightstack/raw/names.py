@@ -13,6 +13,16 @@ IMAGE_NAME = re.compile(
 )
 
 
+SYSTEM_FOLDERS = frozenset(
+    (
+        *("@eadir", "#recycle", "@recycle", "$recycle.bin", "system volume information"),
+        *("__macosx", "lost+found"),
+    )
+)
+"""Folders of thumbnails, deleted files and the like that Synology's and QNAP's storage, Windows,
+macOS and Linux lay among people's own, in small letters."""
+
+
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is hidden: what other programs leave, such as ``._a.fits``."""
-    return name.startswith(".")
+    """Whether a file or folder is what other programs leave, as ``._a.fits`` or ``@eaDir``."""
+    return name.startswith(".") or name.lower() in SYSTEM_FOLDERS
