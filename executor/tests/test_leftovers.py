@@ -478,6 +478,18 @@ def test_a_child_that_dies_between_two_scripts_is_replaced(folder: Path) -> None
     assert len(set(pids(result, "before.txt", "after.txt"))) == 2
 
 
+RAISE_AFTER = """
+    import resource
+    from pathlib import Path
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    Path("interrupted.txt").touch()
+    resource.getrusage = interrupt
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed"])
 def test_a_child_that_waits_does_not_outlive_snakemake(folder: Path, number: int) -> None:
     snakefile = """
@@ -503,3 +515,19 @@ def test_a_child_that_waits_does_not_outlive_snakemake(folder: Path, number: int
             process.kill()
         assert wait_until(lambda: not Path(f"/proc/{child}").exists(), 8)
         assert number == signal.SIGKILL or nothing_is_left(process, 8)
+
+
+@pytest.mark.parametrize(
+    "interrupted", ["raise KeyboardInterrupt", RAISE_AFTER], ids=["in", "after"]
+)
+def test_ctrl_c_in_a_script_or_after_it_shows_no_traceback(folder: Path, interrupted: str) -> None:
+    snakefile = """
+        rule interrupted:
+            output: "interrupted.txt"
+            script: "interrupted.py"
+    """
+    workflow = Workflow(folder, {"Snakefile": snakefile, "interrupted.py": interrupted})
+    result = workflow.run(*KEPT)
+    assert result.status != 0
+    assert "Traceback" not in result.messages
+    assert "KeyboardInterrupt" not in result.messages

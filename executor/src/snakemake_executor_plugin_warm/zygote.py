@@ -643,9 +643,6 @@ def run(task: Task) -> None:
         if error.code not in {None, 0}:
             raise
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt) and not error.args:
-            # Of Ctrl-C, at which nobody wants to know where each script was.
-            sys.excepthook = lambda *_: None
         _hide_own_frames(error, error.__traceback__ and error.__traceback__.tb_next)
         raise
 
@@ -787,10 +784,16 @@ def main(descriptor: str, *modules: str) -> None:
     preloaded, n_libraries = frozenset(sys.modules), count_libraries()
     gc.freeze()
     gc.enable()
-    channel = zygote.serve()
-    if channel is not None:
-        run_scripts(channel)
-    end(preloaded, n_libraries)
+    try:
+        channel = zygote.serve()
+        if channel is not None:
+            run_scripts(channel)
+        end(preloaded, n_libraries)
+    except KeyboardInterrupt as error:
+        if not error.args:
+            # Of Ctrl-C, at which nobody wants to know where each script was.
+            sys.excepthook = lambda *_: None
+        raise
 
 
 if __name__ == "__main__":
