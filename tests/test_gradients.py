@@ -9,6 +9,7 @@ from astropy.io import fits
 
 from scripts.lightstack.alignment.transform import Transform
 from scripts.lightstack.files.frame_file import Frame, PixelFile, read_header, write_frame
+from scripts.lightstack.simulator import Light, add_star
 from scripts.lightstack.sky.surface import Surface
 from scripts.lightstack.stacking import gradients
 from scripts.lightstack.stacking.aligned import AlignedFrame
@@ -25,12 +26,15 @@ def nebula() -> np.ndarray:
     return 300 * np.exp(-((x - 320) ** 2 + (y - 200) ** 2) / 2 / 40**2)
 
 
-def night(folder: Path, light: np.ndarray, count: int = 6, shift: int = 9) -> list[AlignedFrame]:
-    """Frames of the same light under skies of their own, shifted by whole pixels."""
+def night(
+    folder: Path, light: np.ndarray, count: int = 6, shift: int = 9, uneven: float = 1.0
+) -> list[AlignedFrame]:
+    """Frames of the same light under uneven skies of their own, shifted by whole pixels."""
     rng, frames = np.random.default_rng(3), []
     for number in range(count):
         step = (number - count // 2) * shift
-        sky = Surface(SHAPE, rng.normal(0, [20, 40, 40, 15, 15, 15, 5, 5, 5, 5])).rows(0, SHAPE[0])
+        scale = uneven * np.array([20, 40, 40, 15, 15, 15, 5, 5, 5, 5])
+        sky = Surface(SHAPE, rng.normal(0, scale)).rows(0, SHAPE[0])
         data = np.roll(light, step, axis=1) + sky + rng.normal(0, NOISE, SHAPE)
         header = fits.Header([("NOISEADU", NOISE), ("SATURATE", 6e4)])
         path = folder / f"{number}.fits"
@@ -80,6 +84,19 @@ def test_extended_light_is_kept_and_the_sky_is_flat(tmp_path: Path, mode: str) -
     ]
     assert len(blocks) > 10
     assert np.sqrt(np.mean(np.square(blocks))) < 0.1 * NOISE
+
+
+def test_wings_of_stars_are_no_sky(tmp_path: Path) -> None:
+    rng, light = np.random.default_rng(1), np.zeros(SHAPE, np.float32)
+    for x, y, flux in zip(
+        rng.uniform(0, SHAPE[1], 400),
+        rng.uniform(0, SHAPE[0], 400),
+        10 ** rng.uniform(3, 5, 400),
+        strict=True,
+    ):
+        add_star(light, x, y, flux, Light(fwhm=5.0))
+    left = stacked(matched(night(tmp_path, light, shift=0, uneven=0.02)), "mean") - light
+    assert abs(left.mean()) < 0.03 * NOISE
 
 
 def test_no_step_is_left_where_frames_end(tmp_path: Path) -> None:

@@ -35,6 +35,10 @@ ENOUGH = 2**19
 """Pixels of a frame that are looked at, in bands of `ROWS`: what twice as many gain shows in
 sparse fields alone, and takes half as much time again (same benchmark)."""
 
+OF_FILLED_IN = 2
+"""So many times as many pixels, in bands so much higher, where half of each colour's or more are
+filled in: those tell nothing of their own (``benchmarks/match_table.py --colours``)."""
+
 ROWS = (6, 16)
 """Fewest and most rows of a band: in lower ones stars beside it would not be told from its sky."""
 
@@ -42,9 +46,9 @@ FEWEST_ROWS, MOST_BYTES = 2, 2**28
 """Bands of all frames that are looked at together take no more memory: of thousands of frames one
 has fewer rows, and each frame's level less weight in what they share."""
 
-LIGHT = 3.0
-"""Pixels of the mean that are so much brighter than their cell are stars, with two pixels around
-[noise of the mean]."""
+LIGHT, AROUND = 3.0, 3
+"""Pixels of the mean that are so much brighter than their cell are stars [noise of the mean], with
+so many pixels around: beside two, wings of stars raise the sky by 0.02 to 0.04 electrons more."""
 
 FILLED_IN = 1.3
 """Noise of a pixel whose colour was filled in, over that of one that measured it: if noise counted
@@ -126,7 +130,8 @@ def _levels(planes: Sequence[Sequence[AlignedFrame]], threads: int) -> list[tupl
     n, (ny, nx) = len(planes[0]), planes[0][0].transform.reference_shape
     noise = np.array([[frame.noise for frame in plane] for plane in planes])
     affordable = MOST_BYTES // (len(planes) * n * nx * np.dtype(np.float32).itemsize)
-    enough = min(max(ENOUGH // (BANDS * nx), ROWS[0]), ROWS[1])
+    more = OF_FILLED_IN if planes[0][0].is_filled_in else 1
+    enough = min(max(more * ENOUGH // (BANDS * nx), ROWS[0]), more * ROWS[1])
     height = min(max(FEWEST_ROWS, affordable), enough, ny)
     starts = np.unique(np.linspace(0, ny - height, min(BANDS, ny // height)).astype(int)).tolist()
     n_columns = max(1, round(nx / CELL_COLUMNS))
@@ -182,7 +187,9 @@ def _levels_of_band(
             continue
         light = mean[:, left:right]
         stars = there & (light > np.median(light[there]) + limit)
-        dark = there & ~grown(grown(stars))
+        for _ in range(AROUND):
+            stars = grown(stars)
+        dark = there & ~stars
         if dark.sum() < FEWEST * dark.size:
             continue
         values = cube[:, :, left:right][:, dark]
