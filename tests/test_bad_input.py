@@ -34,7 +34,7 @@ from scripts.lightstack.stacking.header import common_header
 from scripts.lightstack.text import on_one_line
 from tests import bad_input
 from tests.bad_input import SHALLOW, Case
-from tests.conftest import ROOT, SMALL_SETTINGS, Run, snakemake, write_settings
+from tests.conftest import ROOT, SMALL_SETTINGS, Run, made_once, snakemake, write_settings
 
 GOOD = "light_0001"
 METRICS = ("n_sources", "n_stars", "fwhm_px", "ellipticity", "background_adu", "noise_adu")
@@ -46,33 +46,36 @@ PICTURES = ("png", "jpg", "jpeg", "tif", "tiff")
 @pytest.fixture(scope="module")
 def offered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, dict[str, Case]]:
     """Run the workflow on the whole corpus beside a few good frames."""
-    folder = tmp_path_factory.mktemp("bad")
-    make_night(folder, shape=(200, 300), n_lights=5, n_stars=150, seed=4)
-    for dark in (folder / "darkfield").iterdir():
-        # As pictures have it, which get no dark whose rows might run the other way.
-        fits.setval(dark, "ROWORDER", value="TOP-DOWN")
-    # Eight bits saturate early.
-    write_settings(folder, **SMALL_SETTINGS, saturated_max_fraction=0.5)
-    data = folder / "data"
-    good = data / f"{GOOD}.fits"
-    content = good.read_bytes()
-    files = bad_input.corpus(good) | bad_input.strange_names(content)
-    cases = bad_input.write(data, files)
-    (data / "link.fits").symlink_to(good)
-    (data / "dangling.fits").symlink_to("nowhere.fits")
-    (data / "loop.fits").symlink_to("loop.fits")
-    (folder / "darkfield" / "gone.fits").symlink_to("nowhere.fits")
-    (data / "no frame.fits").mkdir()
-    os.mkfifo(data / "pipe.fits")
-    fits.writeto(data / "other shape.fits", fits.getdata(data / "light_0002.fits")[:150, :220])
-    cases |= {
-        "link": Case("rejected", "a copy of another file"),
-        "dangling": Case("failed", "link to a file that does not exist"),
-        "loop": Case("failed", "link to a file that does not exist"),
-        "pipe": Case("failed", "not a regular file"),
-        "other shape": bad_input.STACKED,
-    }
-    return snakemake(folder), cases
+
+    def make(folder: Path) -> tuple[Run, dict[str, Case]]:
+        make_night(folder, shape=(200, 300), n_lights=5, n_stars=150, seed=4)
+        for dark in (folder / "darkfield").iterdir():
+            # As pictures have it, which get no dark whose rows might run the other way.
+            fits.setval(dark, "ROWORDER", value="TOP-DOWN")
+        # Eight bits saturate early.
+        write_settings(folder, **SMALL_SETTINGS, saturated_max_fraction=0.5)
+        data = folder / "data"
+        good = data / f"{GOOD}.fits"
+        content = good.read_bytes()
+        files = bad_input.corpus(good) | bad_input.strange_names(content)
+        cases = bad_input.write(data, files)
+        (data / "link.fits").symlink_to(good)
+        (data / "dangling.fits").symlink_to("nowhere.fits")
+        (data / "loop.fits").symlink_to("loop.fits")
+        (folder / "darkfield" / "gone.fits").symlink_to("nowhere.fits")
+        (data / "no frame.fits").mkdir()
+        os.mkfifo(data / "pipe.fits")
+        fits.writeto(data / "other shape.fits", fits.getdata(data / "light_0002.fits")[:150, :220])
+        cases |= {
+            "link": Case("rejected", "a copy of another file"),
+            "dangling": Case("failed", "link to a file that does not exist"),
+            "loop": Case("failed", "link to a file that does not exist"),
+            "pipe": Case("failed", "not a regular file"),
+            "other shape": bad_input.STACKED,
+        }
+        return snakemake(folder), cases
+
+    return made_once(tmp_path_factory, "bad", make)
 
 
 def test_every_file_is_a_row_of_the_ledger_with_its_status_and_cause(

@@ -26,7 +26,14 @@ from scripts.lightstack.files.table_file import write_table
 from scripts.lightstack.simulator import Light, Night, Sky, make_camera, write_night
 from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.colours import planes_of
-from tests.conftest import SMALL_SETTINGS, Run, planned_jobs, snakemake, write_settings
+from tests.conftest import (
+    SMALL_SETTINGS,
+    Run,
+    made_once,
+    planned_jobs,
+    snakemake,
+    write_settings,
+)
 from tests.dng import write_dng
 
 SHAPE = (300, 400)
@@ -59,11 +66,14 @@ def bayer_night(folder: Path, pattern: str = "GRBG", **settings: object) -> Nigh
 @pytest.fixture(scope="module")
 def coloured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Night]:
     """Run the workflow on a night of a colour camera."""
-    folder = tmp_path_factory.mktemp("colour") / "night"
-    night = bayer_night(folder)
-    run = snakemake(folder)
-    assert run.returncode == 0, run.output
-    return run, night
+
+    def make(folder: Path) -> tuple[Run, Night]:
+        night = bayer_night(folder)
+        run = snakemake(folder)
+        assert run.returncode == 0, run.output
+        return run, night
+
+    return made_once(tmp_path_factory, "coloured", make)
 
 
 def stack(run: Run, mode: str = "mean") -> tuple[NDArray[np.float32], fits.Header]:

@@ -17,7 +17,14 @@ from scripts.lightstack.simulator import (
     make_sky,
     write_night,
 )
-from tests.conftest import SMALL_SETTINGS, Run, planned_jobs, snakemake, write_settings
+from tests.conftest import (
+    SMALL_SETTINGS,
+    Run,
+    made_once,
+    planned_jobs,
+    snakemake,
+    write_settings,
+)
 
 SHAPE = (200, 300)
 
@@ -68,14 +75,17 @@ def make_nights(folder: Path) -> dict[str, Night]:
 @pytest.fixture(scope="module")
 def nights(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, dict[str, Night]]:
     """Run the workflow on grouped frames; a fifth frame of a group lies aside."""
-    folder = tmp_path_factory.mktemp("grouped") / "night"
-    truth = make_nights(folder)
-    (folder / "data" / "A_Ha_4.fits").rename(folder / "another.fits")
-    # A plane takes no light of wide stars, which the mesh of small frames does; and a frame that
-    # goes is not to change the map of bad pixels of all others.
-    settings = {"background": "plane", "bad_pixels": "none", "group_by": GROUP_BY}
-    write_settings(folder, **SMALL_SETTINGS, **settings, modes=["mean", "median"])
-    return snakemake(folder), truth
+
+    def make(folder: Path) -> tuple[Run, dict[str, Night]]:
+        truth = make_nights(folder)
+        (folder / "data" / "A_Ha_4.fits").rename(folder / "another.fits")
+        # A plane takes no light of wide stars, which the mesh of small frames does; and a frame
+        # that goes is not to change the map of bad pixels of all others.
+        settings = {"background": "plane", "bad_pixels": "none", "group_by": GROUP_BY}
+        write_settings(folder, **SMALL_SETTINGS, **settings, modes=["mean", "median"])
+        return snakemake(folder), truth
+
+    return made_once(tmp_path_factory, "grouped", make)
 
 
 @pytest.fixture

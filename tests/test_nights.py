@@ -16,7 +16,14 @@ from scripts.lightstack.planning.nights import names_of, run_meanwhile
 from scripts.lightstack.planning.recovery import record_of
 from scripts.lightstack.planning.settings import SettingsError
 from scripts.lightstack.simulator import Light, Night, make_camera, make_sky, write_night
-from tests.conftest import SMALL_SETTINGS, Run, planned_jobs, snakemake, write_settings
+from tests.conftest import (
+    SMALL_SETTINGS,
+    Run,
+    made_once,
+    planned_jobs,
+    snakemake,
+    write_settings,
+)
 
 SHAPE = (200, 300)
 
@@ -49,29 +56,32 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     The second has a cloudy frame and a file that is none, the third a single frame: too few for
     a stack of its own.
     """
-    folder = tmp_path_factory.mktemp("nights")
-    camera = make_camera(np.random.default_rng(1), SHAPE)
-    sky = make_sky(np.random.default_rng(2), SHAPE, 150)
-    frames = [lights(1, 3), lights(2, 3) | {"cloudy": Light(transparency=0.0)}, lights(3, 1)]
-    for number, (name, taken) in enumerate(zip(NIGHTS, frames, strict=True)):
-        night = folder / name
-        write_night(night, Night(sky, camera, taken, seed=number))
-        if number == 1:
-            (night / "data" / "bad.fits").write_bytes(b"no image")
-            (night / "late.fits").write_bytes((night / "data" / "light_3.fits").read_bytes())
-            (night / "data" / "light_3.fits").unlink()
-        shutil.copytree(night / "data", folder / "one" / "data" / name)
-        if number:
-            shutil.rmtree(night / "darkfield")
-            shutil.copytree(folder / NIGHTS[0] / "darkfield", night / "darkfield")
-        write_settings(night, **SETTINGS)
-        assert snakemake(night).returncode == (number == 2)
-    shutil.copytree(folder / NIGHTS[0] / "darkfield", folder / "one" / "darkfield")
-    write_settings(folder / "one", **SETTINGS)
-    assert snakemake(folder / "one").returncode == 0
-    nights = [f"../{name}" for name in NIGHTS]
-    write_settings(folder / "joint", nights=nights, modes=SETTINGS["modes"])
-    return folder
+
+    def make(folder: Path) -> Path:
+        camera = make_camera(np.random.default_rng(1), SHAPE)
+        sky = make_sky(np.random.default_rng(2), SHAPE, 150)
+        frames = [lights(1, 3), lights(2, 3) | {"cloudy": Light(transparency=0.0)}, lights(3, 1)]
+        for number, (name, taken) in enumerate(zip(NIGHTS, frames, strict=True)):
+            night = folder / name
+            write_night(night, Night(sky, camera, taken, seed=number))
+            if number == 1:
+                (night / "data" / "bad.fits").write_bytes(b"no image")
+                (night / "late.fits").write_bytes((night / "data" / "light_3.fits").read_bytes())
+                (night / "data" / "light_3.fits").unlink()
+            shutil.copytree(night / "data", folder / "one" / "data" / name)
+            if number:
+                shutil.rmtree(night / "darkfield")
+                shutil.copytree(folder / NIGHTS[0] / "darkfield", night / "darkfield")
+            write_settings(night, **SETTINGS)
+            assert snakemake(night).returncode == (number == 2)
+        shutil.copytree(folder / NIGHTS[0] / "darkfield", folder / "one" / "darkfield")
+        write_settings(folder / "one", **SETTINGS)
+        assert snakemake(folder / "one").returncode == 0
+        nights = [f"../{name}" for name in NIGHTS]
+        write_settings(folder / "joint", nights=nights, modes=SETTINGS["modes"])
+        return folder
+
+    return made_once(tmp_path_factory, "nights", make)
 
 
 @pytest.fixture
