@@ -169,19 +169,35 @@ def _darkest(light: Floats, limit: Floats) -> NDArray[np.int32]:
     return found
 
 
-@compiled
 def _of_darkest(contrasts: Floats, darkest: NDArray[np.int32], n_darkest: int) -> Floats:
     """Find the standard deviation (m,) of the contrasts where there is least light."""
-    found = np.empty(len(contrasts), np.float32)
+    sizes = _sizes_of_darkest(contrasts, darkest)
     rank = int(WITHIN_SIGMA * n_darkest)
-    chosen = np.empty(contrasts.shape[1], np.float32)
-    for cell in range(len(contrasts)):
-        n = 0
-        while n < chosen.size and darkest[cell, n] >= 0:
-            chosen[n] = np.abs(contrasts[cell, darkest[cell, n]])
-            n += 1
-        sizes = chosen[:n]
-        found[cell] = _clipped(sizes, sizes, np.inf, np.partition(sizes, rank)[rank])
+    # Compiled by Numba, `partition` alone would take seconds to compile.
+    return _of_sizes(sizes, np.partition(sizes, rank, axis=1)[:, rank].copy())
+
+
+@compiled
+def _sizes_of_darkest(contrasts: Floats, darkest: NDArray[np.int32]) -> Floats:
+    """Collect absolute contrasts (m, k) where there is least light; infinite after the last."""
+    most = 0
+    for cell in range(len(darkest)):
+        while most < darkest.shape[1] and darkest[cell, most] >= 0:
+            most += 1
+    sizes = np.empty((len(darkest), most), np.float32)
+    for cell in range(len(darkest)):
+        for k in range(most):
+            place = darkest[cell, k]
+            sizes[cell, k] = np.abs(contrasts[cell, place]) if place >= 0 else np.float32(np.inf)
+    return sizes
+
+
+@compiled
+def _of_sizes(sizes: Floats, sigma: Floats) -> Floats:
+    """Find the standard deviation (m,) of contrasts by their sizes and first guesses."""
+    found = np.empty(len(sizes), np.float32)
+    for cell in range(len(sizes)):
+        found[cell] = _clipped(sizes[cell], sizes[cell], np.inf, sigma[cell])
     return found
 
 
