@@ -45,10 +45,13 @@ watch: $(INSTALLED)
 check-night: $(INSTALLED)
 	$(BIN)/python -m scripts.lightstack.checking.night "$(NIGHT)" $(SETTINGS)
 
+# One more than there are processors, for tests wait now and then.
+WORKERS = $(shell expr `getconf _NPROCESSORS_ONLN` + 1)
+
 # All checks and tests: those that leave a processor idle side by side.
 test: $(DEVELOPING)
 	$(MAKE) --jobs 2 --output-sync test-executor $(COMPILED) checks test-logger
-	$(BIN)/pytest --numprocesses auto --dist worksteal
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
 
 # Machine code that processes would else compile each by itself.
 $(COMPILED): $(DEVELOPING) $(shell find scripts -name '*.py')

@@ -15,6 +15,7 @@ from scripts.lightstack.simulator import Light, Night, make_camera, make_sky, wr
 from tests.conftest import SMALL_SETTINGS, snakemake, write_settings
 
 SHAPE = (120, 160)
+SETTINGS: dict[str, Any] = {**SMALL_SETTINGS, "min_star_count": 5}
 VALUES: dict[str, list[Any]] = {
     "min_star_count": [5, 15, 40],
     "threshold_sigma": [5, 8],
@@ -57,6 +58,20 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def begun(stock: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run the workflow on three of the lights."""
+    folder = tmp_path_factory.mktemp("chains") / "begun"
+    for name in ("data", "darkfield"):
+        (folder / name).mkdir(parents=True)
+    for number in range(3):
+        play(folder, stock, {}, ("offer", number, number))
+    write_settings(folder, **SETTINGS)
+    run = snakemake(folder)
+    assert run.returncode == 0, run.output
+    return folder
+
+
 def play(folder: Path, stock: Path, config: dict[str, Any], what: tuple[Any, ...]) -> None:
     """Let one event happen."""
     kind, *values = what
@@ -86,16 +101,10 @@ def play(folder: Path, stock: Path, config: dict[str, Any], what: tuple[Any, ...
 )
 @given(chain=st.lists(event, min_size=2, max_size=4))
 def test_results_do_not_depend_on_what_was_before(
-    stock: Path, tmp_path: Path, chain: list[tuple[Any, ...]]
+    stock: Path, begun: Path, tmp_path: Path, chain: list[tuple[Any, ...]]
 ) -> None:
-    folder = Path(tempfile.mkdtemp(dir=tmp_path))
-    config = {**SMALL_SETTINGS, "min_star_count": 5}
-    for name in ("data", "darkfield"):
-        (folder / name).mkdir()
-    for number in range(3):
-        play(folder, stock, config, ("offer", number, number))
-    write_settings(folder, **config)
-    run = snakemake(folder)
+    folder = shutil.copytree(begun, Path(tempfile.mkdtemp(dir=tmp_path)) / "night")
+    config = dict(SETTINGS)
     for what in chain:
         play(folder, stock, config, what)
         write_settings(folder, **config)
