@@ -449,7 +449,7 @@ def plan_of_a_run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., ob
     def run(make_plan: Callable[..., object]) -> None:
         monkeypatch.setattr(making, "make_plan", make_plan)
         rules = (ROOT / "rules" / "plan.smk").read_text()
-        exec(rules, {"workflow": workflow, "config": {}})  # noqa: S102
+        exec(rules, {"workflow": workflow, "config": {}})  # noqa: S102 - our own rules
 
     return run
 

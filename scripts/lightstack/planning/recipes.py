@@ -7,12 +7,10 @@ Content digests
     cache keeps them, for reading all raw files before each run would take minutes; it may be lost.
     So may that of what headers say (`inventory`), which follows the digests. Held by
     ``test_a_frame_is_replaced`` and ``test_two_frames_swap_their_pixels``.
-
-Notes
------
-    of raw files that a job could not read (`files.unread`): a frame that failed for a bad sector
-    has a result like any other, so the next run would not try again. The recipe counts the
-    failures. Held by ``test_the_next_run_tries_what_a_job_could_not_read``.
+Files that a job could not read
+    are noted (`files.unread`): a frame that failed for a bad sector has a result like any other,
+    so the next run would not try again. The recipe counts the failures. Held by
+    ``test_the_next_run_tries_what_a_job_could_not_read``.
 Recipes
     (here) of all jobs: digests of code, settings and raw contents, in which the recipes of earlier
     jobs are ingredients. Each is its job's parameter, and Snakemake does a job again whose
