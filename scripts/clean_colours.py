@@ -112,9 +112,7 @@ def run(
         noise = float(np.sqrt(np.mean([sky.noise**2 for sky in each])))
         header[f"BKGADU{colour}"] = (level, "[ADU] level of the sky that was subtracted")
         header[f"NOISEAD{colour}"] = (noise, "[ADU] standard deviation of the sky")
-        note_noise_map(
-            header, colour_card(NOISE_MAP, colour), each[0].noise_surface, each[0].noise
-        )
+        note_noise_map(header, colour_card(NOISE_MAP, colour), each[0].noise_map)
         header[f"SATURAT{colour}"] = (found.level - level, "[ADU] level of saturated pixels")
     header["SKYMODEL"] = (background, "model of the sky that was subtracted")
     chosen, radius = brightest_stars(read_table(sources))

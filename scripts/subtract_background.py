@@ -41,15 +41,15 @@ class Subtracted:
         Of the values of the sky's pixels [ADU]; 0 for none.
     light : float
         Most light of what is larger than stars that went with the sky [ADU].
-    noise_surface : (6,) ndarray of float64, optional
-        Coefficients of a `Surface` that says how the noise varies [ADU].
+    noise_map : (6,) ndarray of float64, optional
+        Coefficients of a `Surface` that says how the noise varies, over `noise`.
     """
 
     level: float
     noise: float
     step: float
     light: float
-    noise_surface: NDArray[np.float64] | None = None
+    noise_map: NDArray[np.float64] | None = None
 
 
 def subtract_background(
@@ -104,7 +104,8 @@ def subtract_background(
     if not (math.isfinite(level) and math.isfinite(noise)):
         raise UnusableFrameError("the sky cannot be measured: the pixels have absurd values.")
     noise = max(noise, DIGITIZATION_NOISE * raw_step)
-    return Subtracted(level, noise, step, light, surface)
+    noise_map = surface / noise if surface is not None and noise > 0 else None
+    return Subtracted(level, noise, step, light, noise_map)
 
 
 def run(frame: Path, cleaned: Path, *, background: str = "mesh", background_box: int) -> None:
@@ -138,7 +139,7 @@ def run(frame: Path, cleaned: Path, *, background: str = "mesh", background_box:
     header["BKGADU"] = (sky.level, "[ADU] level of the sky that was subtracted")
     header["SATURATE"] -= sky.level
     header["NOISEADU"] = (sky.noise, "[ADU] standard deviation of the sky")
-    note_noise_map(header, NOISE_MAP, sky.noise_surface, sky.noise)
+    note_noise_map(header, NOISE_MAP, sky.noise_map)
     header["SKYMODEL"] = (background, "model of the sky that was subtracted")
     header["SKYSTEP"] = (sky.step, "[ADU] between neighbouring values of the sky")
     header["SKYLIGHT"] = (sky.light, "[ADU] extended light that went with the sky")

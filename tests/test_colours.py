@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -24,6 +25,8 @@ from scripts.lightstack.files.colour_file import STAR, write_colours
 from scripts.lightstack.files.frame_file import PixelFile
 from scripts.lightstack.files.table_file import write_table
 from scripts.lightstack.simulator import Light, Night, Sky, make_camera, write_night
+from scripts.lightstack.sky.noise_map import noise_map_in
+from scripts.lightstack.sky.surface import Surface
 from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.colours import planes_of
 from tests.conftest import (
@@ -307,6 +310,27 @@ def test_a_night_without_any_colour_is_told_before_a_job(
     assert "color: no light below data has colours" in run.output
 
 
+def clean(folder: Path, **how: Any) -> fits.Header:
+    """Write ``colours.fits`` of ``raw.fits``, which has no star; give its header."""
+    write_table(folder / "sources.fits", np.empty(0, SOURCE), {"RAWSHA": "0"})
+    calibration: dict[str, Any] = {
+        "saturation_limit": 60000,
+        "doubtful_darks": "skip",
+        "debug_region": 0,
+    }
+    clean_colours.run(
+        folder / "raw.fits",
+        folder / "sources.fits",
+        folder / "colours.fits",
+        sha256="0",
+        masters={},
+        background_box=64,
+        **calibration | how,
+    )
+    header: fits.Header = fits.getheader(folder / "colours.fits")
+    return header
+
+
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("region", [0, 101, 102])
 @pytest.mark.parametrize("shape", [(160, 181), (163, 180)])
@@ -320,25 +344,26 @@ def test_the_pattern_follows_what_is_cut_off_and_turned(
         mosaic[row::2, column::2] += levels[colour]
     cards = fits.Header({"BAYERPAT": "RGGB", "XBAYROFF": 0, "YBAYROFF": 1})
     fits.writeto(tmp_path / "raw.fits", np.rint(mosaic).astype(np.uint16), cards)
-    write_table(tmp_path / "sources.fits", np.empty(0, SOURCE), {"RAWSHA": "0"})
-    clean_colours.run(
-        tmp_path / "raw.fits",
-        tmp_path / "sources.fits",
-        tmp_path / "colours.fits",
-        sha256="0",
-        masters={},
-        turned=turned,
-        saturation_limit=60000,
-        doubtful_darks="skip",
-        debug_region=region,
-        background_box=64,
-    )
-    header = fits.getheader(tmp_path / "colours.fits")
+    header = clean(tmp_path, turned=turned, debug_region=region)
     found = {colour: header[f"BKGADU{colour}"] for colour in "RGB"}
     assert found == pytest.approx(levels, abs=1)
     for number in range(3):
         plane = colour_file(tmp_path / "colours.fits", header, number).read_rows(0, 101)
         assert abs(np.median(plane)) < 1
+
+
+@pytest.mark.parametrize("background", ["mesh", "plane"])
+def test_noise_that_varies_is_told_of_each_colour(tmp_path: Path, background: str) -> None:
+    shape = (1000, 1400)
+    noise = 10 + np.linspace(0, 10, shape[1])
+    mosaic = np.random.default_rng(2).normal(1000, np.tile(noise, (shape[0], 1)))
+    cards = fits.Header({"BAYERPAT": "GRBG"})
+    fits.writeto(tmp_path / "raw.fits", np.rint(mosaic).astype(np.uint16), cards)
+    header = clean(tmp_path, background=background)
+    for colour in "RGB":
+        varies = noise_map_in(header, f"NOISEMA{colour}")
+        told = header[f"NOISEAD{colour}"] * Surface(shape, varies).rows(0, shape[0])
+        assert np.abs(told / noise - 1).max() < 0.1
 
 
 @pytest.mark.parametrize("color", ["rgb", "superpixel"])

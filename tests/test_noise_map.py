@@ -34,7 +34,7 @@ def noted(noise: np.ndarray) -> fits.Header:
     pixels = np.random.default_rng(3).normal(800, noise).astype(np.float32)
     sky, header = subtract_background(pixels, 64), fits.Header()
     header["NOISEADU"] = sky.noise
-    note_noise_map(header, NOISE_MAP, sky.noise_surface, sky.noise)
+    note_noise_map(header, NOISE_MAP, sky.noise_map)
     return header
 
 

@@ -67,14 +67,14 @@ def noise_surface(
     return found
 
 
-def note_noise_map(header: "fits.Header", card: str, surface: Floats | None, noise: float) -> None:
-    """Write a card with the surface over the typical noise, if it is not even."""
-    if surface is None or not noise > 0:
+def note_noise_map(header: "fits.Header", card: str, noise_map: Floats | None) -> None:
+    """Write a card with the coefficients (6,) over the typical noise, if it is not even."""
+    if noise_map is None:
         return
     # Legendre polynomials of degree i have a mean square of 1 / (2 i + 1).
     of_terms = np.array([1 / 3, 1 / 3, 1 / 5, 1 / 9, 1 / 5])
-    if float((surface[1:] ** 2 * of_terms).sum()) > (UNEVEN * surface[0]) ** 2:
-        text = " ".join(f"{value:.4f}" for value in (surface / noise).tolist())
+    if float((noise_map[1:] ** 2 * of_terms).sum()) > (UNEVEN * noise_map[0]) ** 2:
+        text = " ".join(f"{value:.4f}" for value in noise_map.tolist())
         header[card] = (text, "noise: 1 x y xx xy yy")
 
 
