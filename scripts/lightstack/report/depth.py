@@ -20,6 +20,10 @@ NEIGHBOURHOOD = 5
 DARKEST = 30
 """Percent of the neighbourhoods that are taken for empty sky, if the noise bears it out."""
 
+BEST_COVERED, AS_GOOD = 70, 0.95
+"""Percentile of the frames behind a block, and the share of it that blocks need to be looked at:
+where fewer frames lie, as in the corners of a field that turned, is not what all of them gain."""
+
 LARGEST = 2048
 """Side of the region in the middle that is measured, at most [pixels]."""
 
@@ -31,14 +35,16 @@ def middle(shape: tuple[int, int]) -> tuple[slice, slice]:
 
 
 def noise_on_empty_sky(
-    frame: NDArray[np.float32], stack: NDArray[np.float32]
+    frame: NDArray[np.float32], stack: NDArray[np.float32], coverage: NDArray[np.number]
 ) -> tuple[float, float]:
-    """Noise of the means of small blocks, where the sky seems empty.
+    """Noise of the means of small blocks, where the sky seems empty and most frames lie.
 
     Parameters
     ----------
     frame, stack : (ny, nx) ndarray of float32
         The same region of a frame and of the stack on its grid; NaN where there is no data.
+    coverage : (ny, nx) ndarray
+        How many frames have data there.
 
     Returns
     -------
@@ -50,7 +56,9 @@ def noise_on_empty_sky(
     from scipy.ndimage import uniform_filter
 
     of_frame, of_stack = _blocks(frame), _blocks(stack)
+    of_coverage = _blocks(coverage)
     there = np.isfinite(of_stack)
+    there &= of_coverage >= AS_GOOD * np.percentile(of_coverage, BEST_COVERED)
     if not there.any():
         return math.nan, math.nan
     around = uniform_filter(np.where(there, of_stack, 0), NEIGHBOURHOOD)
@@ -59,7 +67,7 @@ def noise_on_empty_sky(
     return _noise_of_pairs(of_frame, pairs), _noise_of_pairs(of_stack, pairs)
 
 
-def _blocks(image: NDArray[np.float32]) -> NDArray[np.float64]:
+def _blocks(image: NDArray[np.number]) -> NDArray[np.float64]:
     """Means of small blocks, each a pixel of a coarser image."""
     ny, nx = (length // BLOCK for length in image.shape)
     blocks = image[: ny * BLOCK, : nx * BLOCK].reshape(ny, BLOCK, nx, BLOCK)

@@ -1,7 +1,7 @@
 """What the stacks themselves say: their cards, maps of coverage and rejection, what is gained."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,7 +134,7 @@ def look_at_stacks(
                 title = f"Rejected by {mode}"
                 maps.append(_map(title, hdus["REJECTED"], header))
             if mode == measured:
-                gain = _gain(mode, hdus[0], rows, single, settings)
+                gain = _gain(mode, hdus, rows, single, settings)
     texts = {key: str(header[key]).strip() for key in CARDS if header and key in header}
     cards = {key: text for key, text in texts.items() if text}
     software = list(map(str, header["HISTORY"])) if header else []
@@ -156,33 +156,34 @@ def _map(title: str, counts: "fits.ImageHDU", header: "fits.Header") -> Map:
     return Map(title, picture, highest, total / math.prod(counts.shape))
 
 
-def _middle_of(stack: "fits.PrimaryHDU") -> NDArray[np.float32]:
-    """Give the middle of a stack, or of the grey image of its colours that frames are compared by.
+def _middle_of(image: "fits.ImageHDU", grey: Sequence[float]) -> NDArray[np.float32]:
+    """Give the middle of an image, as `depth.middle` cuts it out.
 
-    It is what `depth.middle` cuts out.
+    Of colours it is their grey image, which has these weights.
     """
-    rows, columns = depth.middle(stack.shape[-2:])
+    rows, columns = depth.middle(image.shape[-2:])
     # Whole rows are read at once, parts of them one by one.
-    if len(stack.shape) == 2:
-        return np.ascontiguousarray(stack.section[rows][:, columns], np.float32)
-    weights = [float(weight) for weight in stack.header[GREY].split()]
-    colours = (stack.section[plane, rows][:, columns] for plane in range(len(weights)))
-    grey = sum(weight * colour for weight, colour in zip(weights, colours, strict=True))
-    return np.ascontiguousarray(grey, np.float32)
+    if len(image.shape) == 2:
+        return np.ascontiguousarray(image.section[rows][:, columns], np.float32)
+    colours = (image.section[plane, rows][:, columns] for plane in range(len(grey)))
+    mixed = sum(weight * colour for weight, colour in zip(grey, colours, strict=True))
+    return np.ascontiguousarray(mixed, np.float32)
 
 
 def _gain(
     mode: str,
-    stack: "fits.PrimaryHDU",
+    hdus: "fits.HDUList",
     rows: list[Row],
     single: SingleFrame,
     settings: dict[str, Any],
 ) -> dict[str, Any]:
     """Compare noise and sharpness of a stack with those of the frames in it."""
+    stack = hdus[0]
     ny = stack.shape[-2]
     region = depth.middle(stack.shape[-2:])
     frame = single.rows(region[0].start, min(region[0].stop, ny))[:, region[1]]
-    image = _middle_of(stack)
+    grey = [float(weight) for weight in str(stack.header.get(GREY, "")).split()]
+    image, coverage = (_middle_of(hdu, grey) for hdu in (stack, hdus["COVERAGE"]))
     stacked = [row for row in rows if row.is_stacked]
     noises = [
         noise * scale
@@ -191,7 +192,7 @@ def _gain(
     ]
     widths = [width for row in stacked if (width := row.values["fwhm_px"]) is not None]
     noise = single.noise
-    of_frame, of_stack = depth.noise_on_empty_sky(frame, image)
+    of_frame, of_stack = depth.noise_on_empty_sky(frame, image, coverage)
     pure = depth.noise_of_blocks(noise, single.correlation, single.per_pixel)
     lost = 1.0
     if settings["color"] != "gray":  # a grey frame is smoothed, the colours of a stack are not
