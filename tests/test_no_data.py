@@ -103,6 +103,26 @@ def test_light_and_darkness_stay_data(make: Callable[[], NDArray[np.float32]]) -
     assert not np.isnan(data).any()
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+def test_the_end_of_a_file_that_was_never_written_is_no_data(
+    tmp_path: Path, *, compressed: bool
+) -> None:
+    path = tmp_path / "a.fits"
+    data = sky(1000, 20).astype(np.uint16)
+    data[40] = 32768 - np.arange(SHAPE[1]) % 100
+    if compressed:
+        data[120:] = 32768
+        fits.CompImageHDU(data).writeto(path)
+    else:
+        fits.writeto(path, data)
+        content = path.read_bytes()
+        kept = len(fits.getheader(path).tostring()) + 2 * data[:120].size
+        path.write_bytes(content[:kept].ljust(len(content), b"\0"))
+    image = read_image(path)
+    np.testing.assert_array_equal(np.isnan(image.data), only(slice(120, None)))
+    np.testing.assert_array_equal(image.data[:120], data[:120])
+
+
 @pytest.mark.parametrize("sentinel", [-999.0, -32768.0, -1e30, 1e30, 3.4e38])
 @pytest.mark.parametrize("level", [500.5, 0.3])
 def test_numbers_that_stand_for_none_are_no_data(

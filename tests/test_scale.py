@@ -48,6 +48,54 @@ def test_counts_are_read_again_from_any_range(tmp_path: Path, twin: str, kind: s
     assert image.ceiling >= 65535
 
 
+def stars(sky: float, peak: float) -> NDArray[np.uint16]:
+    """Sky with noise and four stars of 3 pixels FWHM [ADU]."""
+    rows, columns = np.mgrid[:60, :80]
+    image = np.random.default_rng(5).normal(sky, 20, (60, 80))
+    for y, x in ((11.2, 20.4), (30.0, 50.0), (44.6, 9.7), (50.3, 70.1)):
+        image += peak * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 3.25)
+    return image.round().clip(0, 65535).astype(np.uint16)
+
+
+def wrapped(counts: NDArray[np.uint16]) -> NDArray[np.int16]:
+    return counts.view(np.int16)
+
+
+def without_offset(counts: NDArray[np.uint16]) -> NDArray[np.int16]:
+    return (counts - 32768.0).astype(np.int16)
+
+
+@pytest.mark.parametrize(
+    ("as_stored", "sky", "peak"),
+    [
+        (wrapped, 800, 40_000),
+        (wrapped, 800, 200_000),
+        (wrapped, 30_000, 20_000),
+        (without_offset, 800, 40_000),
+        (without_offset, 800, 200_000),
+    ],
+)
+def test_counts_are_read_again_where_the_card_of_their_offset_is_lost(
+    tmp_path: Path,
+    as_stored: Callable[[NDArray[np.uint16]], NDArray[np.int16]],
+    sky: float,
+    peak: float,
+) -> None:
+    counts = stars(sky, peak)
+    image = read(tmp_path / "a.fits", as_stored(counts))
+    np.testing.assert_array_equal(image.data, counts)
+    assert image.ceiling == 65535
+
+
+def test_negative_numbers_of_calibrated_frames_stay_what_they_are(tmp_path: Path) -> None:
+    calibrated = stars(800, 30_000).astype(np.int16) - 800
+    calibrated[5, ::7] = -30_000
+    calibrated[30:34, 40:50] = -32768
+    image = read(tmp_path / "a.fits", calibrated)
+    kept = calibrated > -32768
+    np.testing.assert_array_equal(image.data[kept], calibrated[kept])
+
+
 @pytest.mark.parametrize("twin", [name for name in TWINS if name != "three colours"])
 def test_twins_have_the_same_stars_noise_and_saturation(tmp_path: Path, twin: str) -> None:
     make_night(tmp_path, shape=(200, 300), n_lights=1, n_stars=150, seed=4)

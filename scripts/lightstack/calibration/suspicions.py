@@ -123,7 +123,7 @@ def harms(pixels: Compared) -> list[str]:
             found.append(f"{lines} differ by {new:.0f} ADU after it, by {old:.0f} before")
     shared = _hot_part_shared(pixels)
     if shared is not None and shared < HOT_PART_SHARED:
-        found.append(f"{shared:.0%} of the light of its hot pixels is in the frame")
+        found.append(f"{max(0.0, shared):.0%} of the light of its hot pixels is in the frame")
     if noise_after > NOISE_GREW * noise_before > 0:
         found.append(f"noise grew from {noise_before:.1f} to {noise_after:.1f} ADU")
     return found

@@ -33,8 +33,8 @@ from scripts.lightstack.raw.image import (
     without_data,
 )
 from scripts.lightstack.raw.isolation import computed_apart
-from scripts.lightstack.raw.no_data import blank_sentinels
-from scripts.lightstack.raw.scale import in_counts
+from scripts.lightstack.raw.no_data import blank_sentinels, blank_unwritten
+from scripts.lightstack.raw.scale import FULL_SCALE_ADU, in_counts, restore_unsigned
 from scripts.lightstack.text import printable
 
 if TYPE_CHECKING:
@@ -211,15 +211,24 @@ def _read_image(
                 images = _read_tiles(whole, n_planes, plane, scaling, weights)
             else:
                 images = _read_pixels(file, n_planes, plane, scaling, weights)
-            grey, peak = images if n_planes == 3 else images * 2
-            image = RawImage(grey, peak, scaling.ceiling, scaling.step, clean)
-            blank_sentinels(image)
-            return in_counts(image, is_wide=scaling.dtype == np.dtype(">i4"))
+            return _in_counts(images, scaling, clean)
         if shape:
             seen.append(" x ".join(map(str, shape[::-1])))
         file.seek(end + -end % FITS_BLOCK)
     found = f"; it holds {', '.join(seen)} pixels" if seen else ""
     raise UnusableFrameError(f"no 2-D image in the file{found}.")
+
+
+def _in_counts(
+    images: list[NDArray[np.float32]], scaling: "_Scaling", header: "fits.Header"
+) -> RawImage:
+    """Make an image of what `_read_pixels` returns."""
+    grey, ceiling = images[0], scaling.ceiling
+    if len(images) == 1 and scaling.may_lack_zero and restore_unsigned(grey):
+        ceiling = float(FULL_SCALE_ADU)
+    image = RawImage(grey, images[-1], ceiling, scaling.step, header)
+    blank_sentinels(image)
+    return in_counts(image, is_wide=scaling.dtype == np.dtype(">i4"))
 
 
 def _list_images(file: RawFile) -> list[tuple[int, str]]:
@@ -364,8 +373,20 @@ class _Scaling:
                 out[...] = raw.astype(np.float64) * self.scale + self.zero
         if raw.dtype.kind in "iu" and self.blank is not None:
             out[raw == self.blank] = np.nan
+        if self._are_unsigned:
+            blank_unwritten(raw, out)
         if not self._are_finite(raw.dtype):
             out[~np.isfinite(out)] = np.nan
+
+    @property
+    def _are_unsigned(self) -> bool:
+        """Whether the file's zeros stand for the middle of the range of unsigned integers."""
+        return self.dtype.kind == "i" and self.zero == 2.0 ** (8 * self.dtype.itemsize - 1)
+
+    @property
+    def may_lack_zero(self) -> bool:
+        """Whether a card that is missing would have made unsigned counts of the integers."""
+        return self.dtype.str == ">i2" and (self.scale, self.zero) == (1.0, 0.0)
 
     def _are_finite(self, stored: np.dtype[Any]) -> bool:
         """Whether all numbers of a type become finite pixels."""

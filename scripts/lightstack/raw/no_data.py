@@ -40,6 +40,9 @@ MOST_ALIKE = 0.4
 """Share of equal neighbours in the surroundings: where more are equal, as in a sky that is cut off
 at zero, a picture of 8 bits or a JPEG, a block of one value proves nothing."""
 
+UNWRITTEN_RUN = 128
+"""Zeros of a file in a row, at least: a sector of a disk has 256 of 16 bits."""
+
 BLURRED_EDGE = 2
 """Pixels about a block that interpolation has mixed with it."""
 
@@ -66,6 +69,29 @@ def blank_sentinels(image: RawImage) -> None:
         if others.size == 0 or np.fmin.reduce(others) < low / 2:
             return
         image.data[is_low] = image.peak[is_low] = np.nan
+
+
+def blank_unwritten(raw: NDArray[np.integer], pixels: NDArray[np.float32]) -> None:
+    """Put NaN where a file was never written, as where a copy broke off, in place.
+
+    Parameters
+    ----------
+    raw : (ny, nx) ndarray of int
+        Whole rows of the file's own numbers, in which zero stands for another one: then only a
+        part of the file without content has many zeros in a row.
+    pixels : (ny, nx) ndarray of float32
+        What they stand for [ADU].
+    """
+    numbers, half = raw.ravel(), UNWRITTEN_RUN // 2
+    # A run of so many has two of these numbers in it.
+    is_zero = numbers[::half] == 0
+    if not np.any(is_zero[1:] & is_zero[:-1]):
+        return
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], numbers == 0, [False]])))
+    values = pixels.reshape(-1)
+    for first, last in edges.reshape(-1, 2).tolist():
+        if last - first >= UNWRITTEN_RUN:
+            values[first:last] = np.nan
 
 
 def blank_blocks(data: NDArray[np.float32], saturation: float) -> None:

@@ -21,6 +21,19 @@ WIDE_ABOVE = 256 * FULL_SCALE_ADU
 FEW = 1e-4
 """Share of pixels that may lie beyond either, as where a flat has dust."""
 
+FAR_BELOW = -16384
+"""No frame that has negative numbers of its own, as calibrated ones do, reaches this but by single
+pixels."""
+
+STARLIT = 8192
+"""Beside a pixel far below zero so bright a one belongs to the core of the same star."""
+
+FEWEST_WRAPPED = 4
+"""Such neighbours: the core of one bright star has more, and defects of a sensor seldom any."""
+
+LOWEST_COUNT = -32766
+"""The two numbers beneath stand for none in some programs."""
+
 BAND_PIXELS = 1 << 18
 
 WHOLE_WITHIN = 0.02
@@ -60,6 +73,37 @@ def in_counts(image: RawImage, *, is_wide: bool) -> RawImage:
         step = 1.0
     step = step or _step_of_floats(image.peak)
     return RawImage(image.data, image.peak, float(FULL_SCALE_ADU), step, image.header)
+
+
+def restore_unsigned(pixels: NDArray[np.float32]) -> bool:
+    """Make 16-bit counts again of those that lost the card ``BZERO``, in place.
+
+    Parameters
+    ----------
+    pixels : (ny, nx) ndarray of float32
+        Signed integers of 16 bits.
+
+    Returns
+    -------
+    bool
+        Whether they were counts: all of them less 32768, or, where a program wrote unsigned
+        numbers as signed ones, those from 32768 on less 65536, as the cores of bright stars.
+    """
+    low = pixels < FAR_BELOW
+    low &= pixels >= LOWEST_COUNT
+    n_low = np.count_nonzero(low)
+    if n_low < FEWEST_WRAPPED:
+        return False
+    if 2 * n_low > np.count_nonzero(pixels >= LOWEST_COUNT):
+        pixels += np.float32(FULL_SCALE_ADU // 2 + 1)
+        return True
+    is_bright = pixels >= STARLIT
+    pairs = [low[:, 1:] & is_bright[:, :-1], low[:, :-1] & is_bright[:, 1:]]
+    pairs += [low[1:] & is_bright[:-1], low[:-1] & is_bright[1:]]
+    if sum(map(np.count_nonzero, pairs)) < FEWEST_WRAPPED:
+        return False
+    pixels[pixels < 0] += np.float32(FULL_SCALE_ADU + 1)
+    return True
 
 
 def _scale(image: RawImage, *, is_wide: bool) -> float:
