@@ -45,6 +45,10 @@ STACKED = COLOURS if HAS_COLOURS else CLEANED
 
 LIBRARIES_MB = 200
 
+# What a job with all frames keeps of each beside its pixels: 0.17 MB of headers and levels in a
+# stack of 1,400 frames in colour, less elsewhere.
+KEPT_MB = 0.2
+
 # In a job of a cluster, Snakemake itself and the process from which scripts are forked.
 SUBMISSION_MB = 400 if workflow.resource_settings.nodes is not None else 0
 
@@ -292,12 +296,14 @@ def here(pattern):
     return in_results(pattern, PLAN.settings["results_dir"])
 
 
-def memory(frames, other=0):
+def memory(frames, other=0, *, goes_through_all=False):
     """Memory of a job that holds so many frames at a time [MB]; more at each attempt.
 
     The rules' numbers are peaks measured with frames of 12 megapixels, and some room.
     """
-    need = LIBRARIES_MB + SUBMISSION_MB + other + frames * max(PLAN.frame_mb, default=0)
+    need = LIBRARIES_MB + SUBMISSION_MB + other
+    need += frames * max(PLAN.frame_mb, default=0)
+    need += goes_through_all * KEPT_MB * len(PLAN.frames)
     return lambda wildcards, attempt: attempt * round(need)
 
 

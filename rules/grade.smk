@@ -68,7 +68,7 @@ rule select_frames:
         "../envs/lightstack.yaml"
     threads: 8
     resources:
-        mem_mb=memory(0),
+        mem_mb=memory(0, goes_through_all=True),
         runtime=minutes(2 * len(PLAN.frames)),
     params:
         frames=frame_names(),

@@ -24,7 +24,7 @@ rule list_frames:
     conda:
         "../envs/lightstack.yaml"
     resources:
-        mem_mb=memory(0),
+        mem_mb=memory(0, goes_through_all=True),
         runtime=minutes(1),
     params:
         frames=frame_names(),
@@ -50,7 +50,7 @@ rule list_inventory:
     conda:
         "../envs/lightstack.yaml"
     resources:
-        mem_mb=memory(0),
+        mem_mb=memory(0, goes_through_all=True),
         runtime=minutes(1),
     params:
         rows=rows_of_inventory,
@@ -116,7 +116,7 @@ rule write_report:
         "../envs/lightstack.yaml"
     threads: 8
     resources:
-        mem_mb=memory(4, 100),
+        mem_mb=memory(4, other=100, goes_through_all=True),
         runtime=minutes(len(PLAN.frames)),
     params:
         frames=frame_names(),

@@ -19,7 +19,7 @@ rule align_frames:
     threads: 8
     resources:
         # Memory that its processes share is counted for each of them.
-        mem_mb=memory(2, other=200),
+        mem_mb=memory(2, other=200, goes_through_all=True),
         runtime=minutes(2 * len(PLAN.frames)),
     params:
         groups=groups_of_frames_sharing,
@@ -49,7 +49,7 @@ if PLAN.settings["stack_bands"] == 1:
         threads: 8
         resources:
             stack_memory_mb=stack_memory_mb(),
-            mem_mb=memory(0, other=stack_memory_mb()),
+            mem_mb=memory(0, other=stack_memory_mb(), goes_through_all=True),
             runtime=minutes(10 * len(PLAN.frames)),
         params:
             frames=frames_on_grid,
@@ -80,7 +80,7 @@ else:
                 "../envs/lightstack.yaml"
             threads: 8
             resources:
-                mem_mb=memory(0, other=800),
+                mem_mb=memory(0, other=800, goes_through_all=True),
                 runtime=minutes(len(PLAN.frames)),
             params:
                 frames=frames_on_grid,
@@ -110,7 +110,7 @@ else:
         threads: 8
         resources:
             stack_memory_mb=stack_memory_mb(),
-            mem_mb=memory(0, other=stack_memory_mb()),
+            mem_mb=memory(0, other=stack_memory_mb(), goes_through_all=True),
             runtime=minutes(10 * len(PLAN.frames) / PLAN.settings["stack_bands"]),
         params:
             frames=frames_on_grid,
@@ -141,7 +141,7 @@ else:
             "../envs/lightstack.yaml"
         threads: 8
         resources:
-            mem_mb=memory(4),
+            mem_mb=memory(4, goes_through_all=True),
             runtime=minutes(len(PLAN.frames)),
         params:
             frames=frames_on_grid,

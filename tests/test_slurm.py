@@ -205,9 +205,9 @@ def test_a_job_over_its_memory_gets_twice_as_much(
     rules = checkout / "rules" / "stack.smk"
     # In what the stack asks for, all but these MB is for its pixels.
     text = rules.read_text()
-    asked = "mem_mb=memory(0, other=stack_memory_mb())"
+    asked = "memory(0, other=stack_memory_mb(), goes_through_all=True)"
     assert text.count(asked) == 2
-    rules.write_text(text.replace(asked, f"mem_mb=memory(0, other={TOO_LITTLE_MB - 600})"))
+    rules.write_text(text.replace(asked, f"memory(0, other={TOO_LITTLE_MB - 600})"))
     # Slurm looks each second, and the stack is done in less.
     with (checkout / "scripts" / "stack_frames.py").open("a") as script:
         script.write("\nimport time\n\ntime.sleep(3)\n")
