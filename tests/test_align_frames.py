@@ -41,6 +41,7 @@ def write_frame(folder: Path, name: str, stars: Stars, **facts: Any) -> None:
         "n_stars": len(table),
         "fwhm_px": 3.0,
         "star_fwhm_px": [1.0, 6.0],
+        "bright_fwhm_ratio": None,
         "shape": list(stars.shape),
         **facts,
     }

@@ -1,5 +1,6 @@
 """Frames whose light leans: thin clouds, low altitude, flats that do not fit."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from scripts.lightstack.files.frame_file import Frame, PixelFile, write_frame
 from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.uncertainty import FrameNoise, fill_variances
 from tests.test_reference import TAKEN, outcome
-from tests.test_registration import Scene
+from tests.test_registration import Floats, Scene
 
 
 def weakened(stars: Stars, x: float, y: float) -> Stars:
@@ -51,6 +52,27 @@ def test_it_leans_on_the_references_grid() -> None:
 def test_even_light_does_not_lean() -> None:
     leans = [found(Scene(300), seed, 0.0, 0.0).lean for seed in range(20)]
     assert sum(any(lean) for lean in leans) <= 2
+
+
+def growth(seed: int, fluxes: Callable[[np.random.Generator, Floats], Floats]) -> float:
+    """Compare a frame whose fluxes have become others with its reference."""
+    frame, reference = Scene(80).observe(seed)
+    other = replace(frame, flux=fluxes(np.random.default_rng(seed), frame.flux))
+    return align(other, reference).light.growth
+
+
+def test_bright_stars_of_a_stretched_frame_have_too_little_light() -> None:
+    assert min(growth(seed, lambda _, flux: flux**0.6) for seed in range(10)) > 0.3
+    assert max(growth(seed, lambda _, flux: flux**1.6) for seed in range(10)) < -0.3
+
+
+def test_noise_clouds_and_other_filters_keep_stars_in_proportion() -> None:
+    assert not any(growth(seed, lambda _, flux: 0.2 * flux) for seed in range(20))
+
+    def coloured(rng: np.random.Generator, flux: Floats) -> Floats:
+        return np.asarray(flux * rng.lognormal(0, 0.7, len(flux)))
+
+    assert sum(growth(seed, coloured) != 0 for seed in range(20)) <= 1
 
 
 def test_few_stars_do_not_tell() -> None:

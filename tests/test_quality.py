@@ -79,6 +79,17 @@ def test_a_frame_at_its_limits_is_accepted() -> None:
     assert quality.reasons == []
 
 
+def test_bright_stars_are_wider_where_numbers_are_not_in_proportion_to_the_light() -> None:
+    table = sources(scattered(3, 100))
+    table["flux"] = 1e3 * np.random.default_rng(1).pareto(1, 100) + 100
+    assert grade(table, LIMITS).bright_fwhm_ratio == pytest.approx(1, abs=0.03)
+    table["fwhm"] *= (table["flux"] / 1e3) ** 0.1
+    assert (grade(table, LIMITS).bright_fwhm_ratio or 1) > 1.1
+    # Those that are saturated do not count, and few stars do not tell.
+    table["saturated"][:70] = 1
+    assert grade(table, LIMITS).bright_fwhm_ratio is None
+
+
 def test_no_stars_at_all() -> None:
     for fwhm in (np.zeros(0), np.full(30, 0.4)):
         quality = grade(sources(fwhm), LIMITS)

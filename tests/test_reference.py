@@ -30,6 +30,7 @@ class Sky:
         self.targets = targets
         self.flux = dict.fromkeys(targets, 1.0)
         self.x = dict.fromkeys(targets, 0.0)
+        self.growth = dict.fromkeys(targets, 0.0)
         self.tried: list[tuple[str, int]] = []
 
     def align(self, reference: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -45,7 +46,8 @@ class Sky:
         matrix = np.eye(3)
         matrix[0, 2] = self.x[name] - self.x[reference]
         transform = Transform(matrix, SHAPE, SHAPE).to_json()
-        return {**transform, "flux_scale": self.flux[reference] / self.flux[name]}
+        scale = {"flux_scale": self.flux[reference] / self.flux[name]}
+        return {**transform, **scale, "flux_growth": self.growth[name] - self.growth[reference]}
 
     def frames(self, **other: Taken) -> dict[str, Taken]:
         """Tell how the frames were taken; those that are not named alike."""
@@ -116,6 +118,31 @@ def test_a_cloudy_first_frame_is_no_reference_and_a_hazy_one_is() -> None:
     choice = first(sky.frames(), sky.align, 0.3)
     assert choice == Choice("f02", {"code": "too_opaque", "value": 0.2, "limit": 0.3})
     assert first(sky.frames(), sky.align, 0.0) == Choice("f00")
+
+
+def test_a_stretched_picture_is_no_reference() -> None:
+    sky = Sky(**targets("aaaa"))
+    sky.growth["f00"], sky.flux["f00"] = 0.6, 30.0
+    choice = first(sky.frames(), sky.align, 0.3)
+    assert choice.name == "f01"
+    assert choice.passed_over is not None
+    assert "bright stars have 54% of the light" in sentence(choice.passed_over)
+    assert best(sky.frames(), sky.align, 0.3).name != "f00"
+    # As most are, so it is.
+    sky.growth |= dict.fromkeys(("f01", "f02"), 0.6)
+    assert first(sky.frames(), sky.align, 0.3) == Choice("f00")
+
+
+def test_stretched_pictures_are_rejected_and_make_no_others_cloudy() -> None:
+    outcomes = {name: outcome() for name in "abcd"}
+    outcomes |= {name: {**outcome(0.03), "flux_growth": 0.6} for name in "xyz"}
+    found = judge(outcomes, dict.fromkeys(outcomes, TAKEN), "a", min_transparency=0.3)
+    assert list(found["frames"]) == list("abcd")
+    assert list(found["rejected"]) == list("xyz")
+    assert all("flux_growth" not in entry for entry in found["rejected"].values())
+    assert {entry["reason"]["code"] for entry in found["rejected"].values()} == {
+        "out_of_proportion"
+    }
 
 
 def test_the_best_frame_is_deep_sharp_and_in_the_middle() -> None:
@@ -259,6 +286,19 @@ def test_the_ledger_gives_the_reason_and_the_numbers_of_a_cloudy_frame(mixed: Pa
     assert float(row["transparency"]) == pytest.approx(0.1)
 
 
+def test_a_stretched_picture_among_raw_frames_is_rejected(tmp_path: Path) -> None:
+    for number in range(4):
+        _, stars = Scene(80, shift=(7.3 * number, -4.1)).observe(5)
+        stretched = replace(stars, flux=100 * stars.flux**0.6)
+        write_frame(tmp_path, f"{number}", stretched if number == 0 else stars)
+    aligned(tmp_path)
+    found = read_json(tmp_path / "alignment.json")
+    assert list(found["frames"]) == ["1", "2", "3"]
+    assert "a stretched picture" in sentence(found["rejected"]["0"]["reason"])
+    assert found["rejected"]["0"]["transparency"] is None
+    assert "0, is passed over: its bright stars have" in notes(found)[0]
+
+
 def test_mirror_images_are_told(tmp_path: Path) -> None:
     for number in range(3):
         _, stars = Scene(80, shift=(7.3 * number, -4.1)).observe(5)
@@ -271,3 +311,15 @@ def test_mirror_images_are_told(tmp_path: Path) -> None:
     assert notes(found) == [
         "1 of 3 frames are mirror images of the reference and are turned over, such as 2."
     ]
+
+
+@pytest.mark.parametrize(("ratios", "told"), [((1.2, 1.18, 1.02), 1), ((1.2, 1.02, 1.01), 0)])
+def test_a_night_of_stretched_pictures_is_told(
+    tmp_path: Path, ratios: tuple[float, ...], told: int
+) -> None:
+    for number, ratio in enumerate(ratios):
+        _, stars = Scene(80, shift=(7.3 * number, -4.1)).observe(5)
+        write_frame(tmp_path, f"{number}", stars, bright_fwhm_ratio=ratio)
+    aligned(tmp_path)
+    said = notes(read_json(tmp_path / "alignment.json"))
+    assert [line.startswith("Bright stars are 18% wider") for line in said] == [True] * told

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.alignment.guesses import LARGEST_SCALE
 from scripts.lightstack.alignment.pairs import Outcome
+from scripts.lightstack.alignment.proportion import out_of_proportion
 from scripts.lightstack.alignment.reference import usual
 from scripts.lightstack.alignment.taken import Taken
 from scripts.lightstack.alignment.transform import Transform
@@ -47,9 +48,11 @@ def judge(
         ``flux_lean``, where they have one, is that to most frames of the stack if most agree.
     """
     entries = {name: found for name, found in outcomes.items() if "reason" not in found}
-    light = transparencies({name: entry["flux_scale"] for name, entry in entries.items()}, frames)
+    odd = out_of_proportion(entries, frames, reference)
+    scales = {name: entries[name]["flux_scale"] for name in entries if name not in odd}
+    light = transparencies(scales, frames)
     stacks: dict[str, list[str]] = {}
-    for name in entries:
+    for name in light:
         stacks.setdefault(frames[name].stack, []).append(name)
     models = {stack: _model(names, frames, reference, light) for stack, names in stacks.items()}
     upright = {stack: _upright(names, entries, models[stack]) for stack, names in stacks.items()}
@@ -58,9 +61,10 @@ def judge(
         model = models[frames[name].stack]
         scale = _scale(entry, frames[name]) / _scale(entries[model], frames[model])
         flux_scale = entry["flux_scale"] / entries[model]["flux_scale"]
-        placed = {**entry, "flux_scale": flux_scale, "transparency": light[name]}
+        placed = {**entry, "flux_scale": flux_scale, "transparency": light.get(name)}
         lean = _lean(entry) - upright[frames[name].stack]
-        placed.pop("flux_lean", None)
+        for key in ("flux_lean", "flux_growth"):
+            placed.pop(key, None)
         if lean.any():
             placed["flux_lean"] = lean.tolist()
         if name == reference:
@@ -68,6 +72,11 @@ def judge(
         elif not 1 / LARGEST_SCALE < scale < LARGEST_SCALE:
             reason = {"code": "other_scale", "value": scale, "limit": LARGEST_SCALE}
             rejected[name] = {**placed, "reason": reason}
+        elif name in odd:
+            rejected[name] = {
+                **placed,
+                "reason": {"code": "out_of_proportion", "value": odd[name]},
+            }
         elif light[name] < min_transparency:
             reason = {"code": "too_opaque", "value": light[name], "limit": min_transparency}
             rejected[name] = {**placed, "reason": reason}

@@ -31,6 +31,17 @@ FEWEST = 30
 STEEPEST = 0.5
 """Relative difference between the image's middle and a corner that no sky makes."""
 
+UNEVEN = 0.125
+"""Growth of the light with the brightness of stars, over that of the brightness itself, from which
+on frames are not in proportion. In 700 pairs of frames of nine nights it is 0.03 at most, in
+pictures that were stretched to show a nebula 0.5 and more."""
+
+FEWEST_HALF = 5
+"""Stars in each half of those that tell the growth."""
+
+SURE = 3.0
+"""Standard errors by which it has to stand out: stars of other filters have other fluxes."""
+
 TUKEY = 4.685
 """Where the biweight ends [standard deviations]; 95 % efficient for normal errors (Beaton & Tukey
 1974, Technometrics 16, 147)."""
@@ -50,10 +61,14 @@ class LightScale:
     lean : (float, float)
         From the middle to the last column, and to the last row, the factor grows by this share of
         the mean of both: by ``(1 + d / 2) / (1 - d / 2)`` with the lean d.
+    growth : float
+        From faint stars to bright ones, the factor grows by this share of the mean of both; 0
+        where it does not for sure.
     """
 
     factor: float
     lean: tuple[float, float] = (0.0, 0.0)
+    growth: float = 0.0
 
 
 def light_scale(match: Match, frame: Stars, reference: Stars) -> LightScale:
@@ -78,8 +93,11 @@ def light_scale(match: Match, frame: Stars, reference: Stars) -> LightScale:
     stars = match.reference[bright]
     ratio = reference.flux[stars] / frame.flux[match.frame[bright]]
     factor = float(np.median(ratio))
-    if len(ratio) < FEWEST:
-        return LightScale(factor)
+    growth = 0.0
+    if whole.any():
+        growth = _growth(ratio, np.sqrt(reference.flux[stars] * frame.flux[match.frame[bright]]))
+    if growth or len(ratio) < FEWEST:
+        return LightScale(factor, growth=growth)
     # Symmetric in both, and without a logarithm, whose last bit is the processor's.
     difference = 2 * (ratio - factor) / (ratio + factor)
     ny, nx = reference.shape
@@ -91,6 +109,26 @@ def light_scale(match: Match, frame: Stars, reference: Stars) -> LightScale:
     if abs(lean[0]) + abs(lean[1]) > STEEPEST:
         return LightScale(factor)
     return LightScale(factor * (1 + middle / 2) / (1 - middle / 2), (lean[0], lean[1]))
+
+
+def _growth(ratio: Floats, brightness: Floats) -> float:
+    """Tell by which share a ratio grows with the brightness; 0 if not beyond doubt."""
+    half = len(ratio) // 2
+    if half < FEWEST_HALF:
+        return 0.0
+    order = np.argsort(brightness, kind="stable")
+    halves = order[:half], order[-half:]
+    grown = _difference(*(float(np.median(ratio[stars])) for stars in halves))
+    spans = _difference(*(float(np.median(brightness[stars])) for stars in halves))
+    scatter = [_scatter(ratio[stars] / np.median(ratio[stars]) - 1) for stars in halves]
+    # The standard error of a median is 1.25 times that of a mean.
+    error = 1.25 * np.sqrt((scatter[0] ** 2 + scatter[1] ** 2) / half)
+    return grown if abs(grown) > max(UNEVEN * spans, SURE * error) else 0.0
+
+
+def _difference(first: float, last: float) -> float:
+    """Difference of two numbers over their mean."""
+    return 2 * (last - first) / (last + first)
 
 
 def _predicts_better(columns: Floats, difference: Floats) -> bool:

@@ -128,6 +128,8 @@ def entry_of(found: Alignment) -> Outcome:
     }
     if any(found.light.lean):
         entry["flux_lean"] = found.light.lean
+    if found.light.growth:
+        entry["flux_growth"] = found.light.growth
     return entry | {BEND: found.bend.to_json()} if found.bend else entry
 
 

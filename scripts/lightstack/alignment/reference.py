@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from scripts.lightstack.alignment.proportion import out_of_proportion
 from scripts.lightstack.alignment.taken import Taken
 from scripts.lightstack.alignment.transform import Transform, inside
 from scripts.lightstack.alignment.transparency import transparencies
@@ -73,8 +74,8 @@ def first(frames: Mapping[str, Taken], align: Align, min_transparency: float) ->
     Choice
     """
     leader = _leader(frames, align)
-    entries, light = _agreeing(leader, frames, align)
-    alike = usual([name for name in frames if name in entries], frames)
+    entries, light, odd = _agreeing(leader, frames, align)
+    alike = usual(list(light), frames)
     name = next((name for name in alike if light[name] >= min_transparency), leader)
     foremost = next(iter(frames))
     if name == foremost:
@@ -87,6 +88,8 @@ def first(frames: Mapping[str, Taken], align: Align, min_transparency: float) ->
         reason = {"code": "other_exposure", "value": own.exptime, "limit": other.exptime}
     elif foremost not in entries:
         reason = {"code": "apart", "value": len(entries), "limit": len(frames)}
+    elif foremost in odd:
+        reason = {"code": "out_of_proportion", "value": odd[foremost]}
     else:
         reason = {"code": "too_opaque", "value": light[foremost], "limit": min_transparency}
     return Choice(name, reason)
@@ -99,8 +102,8 @@ def best(frames: Mapping[str, Taken], align: Align, min_transparency: float) -> 
     over noise and width.
     """
     leader = first(frames, align, min_transparency).name
-    entries, _ = _agreeing(leader, frames, align)
-    alike = usual([name for name in frames if name in entries], frames)
+    entries, light, _ = _agreeing(leader, frames, align)
+    alike = usual(list(light), frames)
     overlap = _overlaps(entries, frames, frames[leader].shape)
     most = max(overlap[name] for name in alike)
 
@@ -170,11 +173,12 @@ def _leader(frames: Mapping[str, Taken], align: Align) -> str:
 
 def _agreeing(
     leader: str, frames: Mapping[str, Taken], align: Align
-) -> tuple[Entries, dict[str, float]]:
-    """Align all frames on one: the entries, and the transparencies."""
+) -> tuple[Entries, dict[str, float], dict[str, float]]:
+    """Align all frames on one: the entries, the transparencies, and who is out of proportion."""
     entries = align(leader, list(frames))
-    scales = {name: entry["flux_scale"] for name, entry in entries.items()}
-    return entries, transparencies(scales, frames)
+    odd = out_of_proportion(entries, frames)
+    scales = {name: entries[name]["flux_scale"] for name in entries if name not in odd}
+    return entries, transparencies(scales, frames), odd
 
 
 def _overlaps(

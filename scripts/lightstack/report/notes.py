@@ -7,7 +7,7 @@ from scripts.lightstack.text import on_one_line
 
 
 def notes(alignment: dict[str, Any]) -> list[str]:
-    """Say why the first accepted frame is not the reference, and which frames were turned over.
+    """Say what is odd: the reference, frames that were turned over, stretched pictures.
 
     Parameters
     ----------
@@ -31,6 +31,12 @@ def notes(alignment: dict[str, Any]) -> list[str]:
         lines.append(
             f"{len(mirrored)} of {len(alignment['frames'])} frames are mirror images of the "
             f"reference and are turned over, such as {on_one_line(mirrored[0])}."
+        )
+    if ratio := alignment.get("wider_when_bright"):
+        lines.append(
+            f"Bright stars are {ratio - 1:.0%} wider than faint ones, as in stretched pictures "
+            "(or where saturation_limit is too high): the stacks' values are not in proportion to "
+            "the light. Stack the unstretched frames if you have them."
         )
     return lines
 

@@ -25,6 +25,10 @@ SENTENCES = {
         "nearly all outside of them"
     ),
     "too_opaque": "{value:.0%} of the light of a clear frame < min_transparency {limit:g}",
+    "out_of_proportion": (
+        "its bright stars have {value:.0%} of the light that its faint ones let expect: "
+        "a stretched picture, or stars that are saturated below saturation_limit"
+    ),
     "other_scale": (
         "its pixels are {value:.2f} times as wide on the sky as those of the other frames: "
         "a stack mixes no binnings (group_by parts them)"
