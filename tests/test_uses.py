@@ -136,3 +136,30 @@ def test_copies_count_once() -> None:
 def test_unreadable_files_stay_frames() -> None:
     uses = uses_of({"a.fits": "a.fits: damaged", "b.fits": light()})
     assert [*uses.frames.paths] == ["a", "b"]
+
+
+def test_what_a_program_made_of_an_exposure_is_left_out_where_the_exposure_is_there() -> None:
+    uses = uses_of(
+        {
+            "L_1.fits": light(date="2026-03-01T21:00:00.1"),
+            "process/pp_L_1.fit": light(date="2026-03-01T21:00:00.1"),
+            "process/r_bkg_pp_L_1.fit": light(date="2026-03-01T21:00:00.1"),
+            "L_1_c_r.fit": light(date="2026-03-01T21:00:00.1"),
+            "L_2.fits": light(),
+            "L_2.reg.tif": light(),
+            # Of a filter, of another night and of exposures that are not there.
+            "r_L_1.fits": light(date="2026-03-01T22:00:00.1"),
+            "next/pp_L_2.fits": light(),
+            "pp_L_3.fits": light(),
+            "r_pp_L_4.fits": light(),
+        }
+    )
+    assert why(uses) == {
+        f"data/{name}": f"made of another file by a program: data/{of}.fits"
+        for name, of in (
+            ("process/pp_L_1.fit", "L_1"),
+            ("process/r_bkg_pp_L_1.fit", "L_1"),
+            ("L_1_c_r.fit", "L_1"),
+            ("L_2.reg.tif", "L_2"),
+        )
+    }

@@ -16,6 +16,7 @@ from scripts.lightstack.raw.roles import (
     PICTURE,
     STACK,
     is_named_as_stack,
+    made_of,
     role_by_folder,
 )
 
@@ -31,6 +32,7 @@ CAUSES = {
     "rawer": "a rawer file of the same frame is there",
     "copy": "a copy of another file",
     "stack": "a stack among single exposures",
+    "made": "made of another file by a program",
     "picture": "a picture of 8 bits among raw frames",
     "light among dark": "a light among darks",
     "light among bias": "a light among bias frames",
@@ -157,6 +159,7 @@ def sort_files(
     own = {path for name, path in used[DARK].items() if name in of_lights}
     for found in (
         _stacks(frames, known, roles),
+        _made_of_others(frames, known),
         _pictures(frames, known),
         _copies(frames, known, contents),
         *(_copies(_without(files, own), known, contents) for files in used.values()),
@@ -255,6 +258,30 @@ def _stacks(
     readable = [path for path in frames.values() if isinstance(known[path], Exposure)]
     stacks = [path for path in readable if roles[path] == STACK]
     return {} if len(stacks) == len(readable) else dict.fromkeys(stacks, ("stack", ""))
+
+
+def _made_of_others(frames: dict[str, str], known: Known) -> dict[str, tuple[str, str]]:
+    """Frames that a program has calibrated or registered, where the exposure itself is there."""
+    readable = {
+        path: (Path(name), exposure.date)
+        for name, path in frames.items()
+        if isinstance(exposure := known[path], Exposure)
+    }
+    named: dict[str, list[str]] = {}
+    for path, (name, _) in readable.items():
+        named.setdefault(name.name, []).append(path)
+    found = {}
+    for path, (name, date) in readable.items():
+        for rawer in reversed(made_of(name.name)):
+            others = [
+                other
+                for other in named.get(rawer, [])
+                if (of := readable[other])[1] == date and (date or of[0].parent == name.parent)
+            ]
+            if others:
+                found[path] = ("made", others[0])
+                break
+    return found
 
 
 def _pictures(frames: dict[str, str], known: Known) -> dict[str, tuple[str, str]]:

@@ -58,6 +58,14 @@ STACK_NAME = re.compile(
 """Names, in small letters, that programs give to what they have stacked: Siril, DeepSkyStacker,
 PixInsight, Dwarf."""
 
+MADE_OF = re.compile(
+    r"(?:pp|r|bkg|cosme|unband|cropped)_(?P<siril>.+)"
+    r"|(?P<pixinsight>.+)_(?:c|cc|d|lps|r)"
+    r"|(?P<deepskystacker>.+)\.reg",
+    re.DOTALL,
+)
+"""Names that programs give to what they have made of one exposure: calibrated, registered."""
+
 FILLERS = frozenset(
     "master frame frames field fields image images exposure exposures raw raws sub subs library "
     "gain iso bin binning temp session night cali cal lum lumi luminance red green blue clear sii "
@@ -124,6 +132,27 @@ def role_by_folder(path: PurePath) -> str | None:
 def is_named_as_stack(path: PurePath) -> bool:
     """Whether a file has a name that programs give to stacks, such as ``r_light_stacked.fit``."""
     return STACK_NAME.fullmatch(path.stem.lower()) is not None
+
+
+def made_of(stem: str) -> list[str]:
+    """Tell of which files one may be made by its name, without extensions, the rawest last.
+
+    Parameters
+    ----------
+    stem : str
+        The name without folder and extensions, such as ``r_pp_light_00001``.
+
+    Returns
+    -------
+    list of str
+        Names of the same kind, such as ``pp_light_00001`` and ``light_00001``; none of a file as
+        cameras write it.
+    """
+    found = []
+    while match := MADE_OF.fullmatch(stem):
+        stem = next(filter(None, match.groups()))
+        found.append(stem)
+    return found
 
 
 def _role_of_words(name: str) -> str | None:
