@@ -12,6 +12,7 @@ from scripts.lightstack.digest import VERSIONS, code_digest
 from scripts.lightstack.files.records import read_json, write_json
 from scripts.lightstack.order import natural_order
 from scripts.lightstack.planning.calibration_choice import Calibration
+from scripts.lightstack.planning.clocks import doubts
 from scripts.lightstack.planning.groups import Groups, told
 from scripts.lightstack.planning.master_choice import NOUNS
 from scripts.lightstack.planning.progress import Progress
@@ -338,8 +339,13 @@ def overview(
     ]
     lines = [f"Found {', '.join(found)} for them."]
     lines += told(groups, uses.frames.paths, known)
-    seen = (known[path] for path in uses.frames.paths.values())
-    lights = [exposure for exposure in seen if isinstance(exposure, Exposure)]
+    taken = {
+        path: exposure
+        for path in uses.frames.paths.values()
+        if isinstance(exposure := known[path], Exposure)
+    }
+    lines += doubts(taken)
+    lights = [*taken.values()]
     many = [light.n_images for light in lights if light.n_images > 1]
     if many:
         lines.append(
