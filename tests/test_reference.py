@@ -89,7 +89,7 @@ def test_a_good_night_is_aligned_once_and_a_mixed_folder_a_few_times() -> None:
         ({"shape": (300, 400)}, "other_shape"),
         ({"shape": (SHAPE[0] // 2, SHAPE[1] // 2)}, "other_shape"),
         ({"exptime": 5.0}, "other_exposure"),
-        ({"exptime": None}, "other_exposure"),
+        ({"exptime": None}, "exposure_unknown"),
     ],
 )
 def test_a_frame_that_is_not_as_most_are_is_no_reference(

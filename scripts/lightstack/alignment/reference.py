@@ -85,7 +85,9 @@ def first(frames: Mapping[str, Taken], align: Align, min_transparency: float) ->
     if own.shape != other.shape:
         reason = {"code": "other_shape", "value": own.shape, "limit": other.shape}
     elif not _same_exposure(own.exptime, other.exptime):
-        reason = {"code": "other_exposure", "value": own.exptime, "limit": other.exptime}
+        code = "other_exposure" if other.exptime else "exposure_known"
+        code = code if own.exptime else "exposure_unknown"
+        reason = {"code": code, "value": own.exptime, "limit": other.exptime}
     elif foremost not in entries:
         reason = {"code": "apart", "value": len(entries), "limit": len(frames)}
     elif foremost in odd:

@@ -37,6 +37,8 @@ SENTENCES = {
         "it has {value[1]} x {value[0]} pixels and not {limit[1]} x {limit[0]}, as most have"
     ),
     "other_exposure": "it was exposed {value} s and not {limit} s, as most were",
+    "exposure_known": "its header states an exposure, and most do not",
+    "exposure_unknown": "its header states no exposure, and most do",
     "apart": "it is none of the {value} of {limit} frames that align on each other",
     "alone": "nothing to stack it with",
 }
