@@ -36,10 +36,10 @@ NOTICE_PX, NOTICE_COLUMNS = 900, 70
 
 
 def mosaic(pictures: dict[str, NDArray[np.uint8]]) -> Image.Image:
-    """Set labelled pictures of one size in rows of three."""
+    """Set labelled pictures of one size in rows of three, or four of them in a square."""
     first = next(iter(pictures.values()))
     height, width = first.shape[:2]
-    columns = min(COLUMNS, len(pictures))
+    columns = 2 if len(pictures) == 4 else min(COLUMNS, len(pictures))
     rows = -(-len(pictures) // columns)
     font = ImageFont.load_default(size=22)
     widest = max(width, *(LABEL_INDENT_PX + math.ceil(font.getlength(each)) for each in pictures))

@@ -16,7 +16,7 @@ from benchmarks.seeing_table import changes, nights
 from scripts.lightstack.stacking.combining import SIX, Combined, combine
 from scripts.lightstack.stacking.modes import CLIP_MODES, MODES
 from scripts.lightstack.stacking.noise_clip import MARGIN
-from scripts.lightstack.stacking.rejection import smallest_stack
+from scripts.lightstack.stacking.rejection import blindness, smallest_stack
 from scripts.lightstack.stacking.sorting import sorting_network
 
 Cube = NDArray[np.float32]
@@ -210,6 +210,12 @@ def test_sigma_clip_is_blind_below_its_smallest_stack(sigma: float, n: int) -> N
         cube[0] = 1e6
         result = combine(cube, ["sigma_clip"], sigma_clip=sigma)
         assert result.rejected["sigma_clip"].item() == rejected
+
+
+def test_blind_stacks_are_told_with_their_frames() -> None:
+    assert "blind with 4 frames: " in blindness(2.5, 4)
+    assert "blind with 4 to 7 frames: " in blindness(2.5, 7, 4, 5)
+    assert blindness(2.5, 8) == ""
 
 
 @pytest.mark.parametrize(

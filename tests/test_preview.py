@@ -107,3 +107,10 @@ def test_labels_of_small_stacks_are_whole() -> None:
         drawn = draw_preview.mosaic(dict.fromkeys(labels, picture))
         ink.append(np.asarray(drawn, int).sum())
     assert ink[0] == ink[1] > 0
+
+
+@pytest.mark.parametrize(("n", "across"), [(1, 1), (3, 3), (4, 2), (6, 3), (7, 3)])
+def test_panels_fill_their_rows(n: int, across: int) -> None:
+    picture = np.full((60, 300), 255, np.uint8)
+    drawn = np.asarray(draw_preview.mosaic({str(k): picture for k in range(n)}))
+    assert np.count_nonzero((drawn == 255).sum(axis=0) >= 60) == 300 * across

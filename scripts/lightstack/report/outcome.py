@@ -131,10 +131,11 @@ def _of_groups(
 def _blind(rows: list[Row], groups: list[str], settings: dict[str, Any]) -> list[str]:
     """Tell in which groups no value can be clipped."""
     counts = Counter(row.group for row in rows if row.is_stacked)
-    blind = [name for name in groups if blindness(counts[name], settings["sigma_clip"])]
+    sigma = settings["sigma_clip"]
+    blind = [name for name in groups if blindness(sigma, counts[name])]
     if not blind:
         return []
-    told = blindness(min(counts[name] for name in blind), settings["sigma_clip"])
+    told = blindness(sigma, *(counts[name] for name in blind))
     return [f"{listed(blind, MOST_NAMED)}: {told}" if any(blind) else told]
 
 

@@ -379,7 +379,7 @@ def make_stacks(
         skies=skies,
         threads=threads,
     )
-    if "sigma_clip" in stacks and (blind := blindness(len(stacked.frames), sigma_clip)):
+    if "sigma_clip" in stacks and (blind := blindness(sigma_clip, len(stacked.frames))):
         log.warning("%s", blind)
     measured = measured_of(stacked)
     headers = stacked.headers(stacks, measured)

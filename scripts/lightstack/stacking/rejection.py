@@ -23,26 +23,27 @@ def smallest_stack(sigma: float) -> int:
     return floor(sigma**2) + 2
 
 
-def blindness(n_frames: int, sigma: float) -> str:
-    """Say that "sigma_clip" cannot reject anything in a stack, if that is so.
+def blindness(sigma: float, *n_frames: int) -> str:
+    """Say that "sigma_clip" cannot reject anything in one or more stacks, if that is so.
 
     Parameters
     ----------
-    n_frames : int
-        Frames in the stack.
     sigma : float
         The limit [standard deviations].
+    *n_frames : int
+        Frames in each stack.
 
     Returns
     -------
     str
         A sentence, or an empty string.
     """
-    needed = smallest_stack(sigma)
-    if n_frames >= needed:
+    needed, (fewest, most) = smallest_stack(sigma), (min(n_frames), max(n_frames))
+    if most >= needed:
         return ""
+    few = f"{fewest}" if fewest == most else f"{fewest} to {most}"
     return (
-        f"sigma_clip is blind with {n_frames} frames: no value can be further than {sigma:g} "
+        f"sigma_clip is blind with {few} frames: no value can be further than {sigma:g} "
         f"standard deviations from the mean of fewer than {needed}, so nothing was rejected. "
         "The modes winsorized and noise_clip work with fewer frames."
     )
