@@ -13,7 +13,7 @@ from PIL import Image
 from scipy import ndimage
 
 from scripts.lightstack.raw.images import read_image
-from scripts.lightstack.raw.no_data import BLURRED_EDGE, blank_blocks
+from scripts.lightstack.raw.no_data import BLURRED_EDGE, blank_blocks, blank_repeats
 
 SHAPE = (200, 300)
 ROWS, COLUMNS = np.mgrid[: SHAPE[0], : SHAPE[1]]
@@ -62,6 +62,45 @@ def test_blocks_at_the_border_and_whole_lines_are_no_data(
     # No more than the edge that interpolation may have touched, and zeros of the sky beside it.
     near = ndimage.maximum_filter(lost, 2 * BLURRED_EDGE + 5)
     assert not np.isnan(data[~near]).any()
+
+
+def stuck_rows(data: NDArray[np.float32]) -> Mask:
+    data[80:120] = data[79]
+    return only(slice(80, 120))
+
+
+def a_block_sent_twice(data: NDArray[np.float32]) -> Mask:
+    data[150:170] = data[20:40]
+    return only(slice(150, 170))
+
+
+def stuck_columns(data: NDArray[np.float32]) -> Mask:
+    data[:, 297:] = data[:, 296:297]
+    return only(slice(None), slice(297, None))
+
+
+@pytest.mark.parametrize("repeat", [stuck_rows, a_block_sent_twice, stuck_columns])
+def test_lines_that_repeat_others_are_no_data(
+    repeat: Callable[[NDArray[np.float32]], Mask],
+) -> None:
+    data = sky(1000, 20)
+    data[:, :2] = np.nan
+    lost = repeat(data)
+    blank_repeats(data)
+    lost[:, :2] = True
+    np.testing.assert_array_equal(np.isnan(data), lost)
+
+
+def test_pictures_that_were_enlarged_or_have_no_noise_stay_data() -> None:
+    for data in (
+        np.repeat(np.repeat(sky(1000, 20), 2, axis=0), 2, axis=1),
+        np.repeat(sky(1000, 20), 3, axis=1),
+        sky(1000, 20)[np.arange(240) * 5 // 6],
+        np.broadcast_to(np.arange(300, dtype=np.float32), SHAPE).copy(),
+        (sky(0, 0.1) > 1).astype(np.float32),
+    ):
+        blank_repeats(data)
+        assert not np.isnan(data).any()
 
 
 def as_jpeg(data: NDArray[np.float32]) -> NDArray[np.float32]:

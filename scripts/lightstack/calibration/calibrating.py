@@ -31,7 +31,7 @@ from scripts.lightstack.raw.image import (
     check_usable,
 )
 from scripts.lightstack.raw.images import read_image
-from scripts.lightstack.raw.no_data import blank_blocks
+from scripts.lightstack.raw.no_data import blank_blocks, blank_repeats
 from scripts.lightstack.raw.overscan import let_follow, without_overscan
 from scripts.lightstack.raw.saturation import pile_up
 from scripts.lightstack.raw.sections import HEADER, Asked
@@ -242,6 +242,7 @@ def _read(
         pixels_sha256 = hashlib.sha256(np.ascontiguousarray(image.data).data).hexdigest()
     saturation = _saturation(image, saturation_limit)
     blank_blocks(image.data, saturation)
+    blank_repeats(image.data)
     image, level = without_overscan(image)
     if level:
         image.header["OSCANADU"] = (level, "[ADU] level of the overscan")

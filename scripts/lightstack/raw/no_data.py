@@ -43,6 +43,15 @@ at zero, a picture of 8 bits or a JPEG, a block of one value proves nothing."""
 UNWRITTEN_RUN = 128
 """Zeros of a file in a row, at least: a sector of a disk has 256 of 16 bits."""
 
+COMPARED = 16
+"""Pixels of each line by which those are found that may be the same."""
+
+FEWEST_VALUES = 16
+"""Different values in a line that proves something: black sky of a picture repeats itself."""
+
+MOST_REPEATED = 0.4
+"""Share of the lines: enlarged pictures have each line twice, or more often."""
+
 BLURRED_EDGE = 2
 """Pixels about a block that interpolation has mixed with it."""
 
@@ -117,6 +126,37 @@ def blank_blocks(data: NDArray[np.float32], saturation: float) -> None:
             of_value = [at for at in lines if data[at].flat[0] == value]
             no_data |= _blocks(data, value, of_value)
     data[no_data] = np.nan
+
+
+def blank_repeats(data: NDArray[np.float32]) -> None:
+    """Put NaN where rows or columns are others of the image once more, in place.
+
+    So look frames of a readout that got stuck, or that sent a part of its memory twice. Noise does
+    not repeat itself.
+
+    Parameters
+    ----------
+    data : (ny, nx) ndarray of float32
+        Pixels [ADU], NaN where there is no data.
+    """
+    for lines in (data, data.T):
+        repeated = _repeated(lines)
+        if np.mean(repeated) < MOST_REPEATED:
+            lines[repeated] = np.nan
+
+
+def _repeated(lines: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Find the lines that are earlier ones once more, and lie side by side."""
+    some = np.linspace(0, lines.shape[1] - 1, COMPARED).astype(int)
+    seen: dict[bytes, int] = {}
+    first = [seen.setdefault(key.tobytes(), at) for at, key in enumerate(lines[:, some])]
+    repeated = np.array(first) < np.arange(len(lines))
+    for at in np.flatnonzero(repeated).tolist():
+        line = lines[at]
+        is_same = np.array_equal(line, lines[first[at]], equal_nan=True)
+        repeated[at] = is_same and np.unique(line).size >= FEWEST_VALUES
+    beside = np.pad(repeated, 1)
+    return repeated & (beside[2:] | beside[:-2])
 
 
 def _constant_lines(data: NDArray[np.float32]) -> list[tuple[slice, slice]]:
