@@ -15,6 +15,7 @@ from scripts.lightstack.job import job_log
 from scripts.lightstack.raw.colour import LUMA, Weights
 from scripts.lightstack.raw.exposure import exposure_of
 from scripts.lightstack.raw.image import FIRST, RawImage, UnusableFrameError
+from scripts.lightstack.raw.saturation import cut_off
 from scripts.lightstack.raw.sections import HEADER, Asked
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ def _normalized(
     """
     for path, image in flats:
         shares = is_in_shares(image.data / np.float32(image.header.get("ADUSCALE", 1)))
-        saturated = (image.peak >= min(saturation_limit, image.ceiling)) & (not shares)
+        limit = min(saturation_limit, image.ceiling, cut_off(image.peak, image.step) or np.inf)
+        saturated = (image.peak >= limit) & (not shares)
         taken = exposure_of(image.header, (image.data.shape[0], image.data.shape[1]))
         try:
             if dark is not None and not shares:

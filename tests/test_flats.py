@@ -157,6 +157,16 @@ PLAIN = Exposure(SHAPE, exptime=60.0, filter="L", gain=100.0)
 FLAT = replace(PLAIN, exptime=2.0)
 
 
+def test_a_flat_of_a_camera_of_fewer_bits_that_is_full_is_left_out(tmp_path: Path) -> None:
+    for name, level in (("full", 20000), ("good", 9000)):
+        exposed = light_of(level).round().clip(0, 16383).astype(np.uint16)
+        fits.writeto(tmp_path / f"{name}.fits", exposed)
+    flats = [tmp_path / "full.fits", tmp_path / "good.fits"]
+    combine_flats.run(flats, None, tmp_path / "flat.fits", saturation_limit=65535)
+    told = read_header(tmp_path / "flat.fits")["MASTER"]
+    assert told == "master of 1 of 2: 60 x 40; full.fits: 100% of its pixels are saturated"
+
+
 def test_each_frame_gets_the_flats_of_its_filter() -> None:
     flats = {"l1": FLAT, "l2": replace(FLAT, exptime=3.0), "r": replace(FLAT, filter="R")}
     lights = {"a": PLAIN, "b": replace(PLAIN, filter="R"), "c": replace(PLAIN, filter="Ha")}

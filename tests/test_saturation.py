@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scripts.lightstack.raw.saturation import pile_up
+from scripts.lightstack.raw.saturation import cut_off, pile_up
 
 ROWS, COLUMNS = np.mgrid[:300, :400]
 
@@ -48,3 +48,27 @@ def test_pixels_without_data_do_not_count() -> None:
     image = field(100_000).clip(None, 16383)
     image[:20] = np.nan
     assert pile_up(image, 1.0) == 16383
+
+
+def flat(level: float, *, noise: float = 1.0) -> NDArray[np.float32]:
+    """Vignetting and photon noise [ADU]."""
+    light = level * (1 - 0.4 * ((ROWS / 300 - 0.5) ** 2 + (COLUMNS / 400 - 0.5) ** 2))
+    scatter = np.random.default_rng(5).normal(0, noise * np.sqrt(light))
+    return np.asarray(np.round(light + scatter), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("level", "top"), [(16_600, 16383), (20_000, 16383), (40_000, 16383), (20_000, 16000)]
+)
+def test_an_overexposed_flat_is_cut_off(level: float, top: float) -> None:
+    assert cut_off(flat(level).clip(None, top), 1.0) == top
+
+
+def test_a_good_flat_is_not_cut_off() -> None:
+    for level in (200, 4000, 16_000, 60_000):
+        assert cut_off(flat(level), 1.0) is None
+        assert cut_off(4 * (flat(level) // 4), 1.0) is None
+        assert cut_off(flat(level) / np.float32(level), 1e-7) is None
+    # As those of 8 bits, without noise.
+    assert cut_off(flat(200, noise=0), 1.0) is None
+    assert cut_off(np.full((9, 9), 200, np.float32), 1.0) is None

@@ -63,6 +63,13 @@ def test_a_pedestal_left_in_the_frame_is_told() -> None:
     assert 15 < float(told.split("shows ")[1].split("%")[0]) < 40
 
 
+def test_a_flat_of_little_light_is_told() -> None:
+    light = response()
+    noise = np.random.default_rng(3).normal(1, 0.2, SHAPE).astype(np.float32)
+    told = doubt(frame_of(light), flat_of(light) * noise)
+    assert told.startswith("too little light in it: noise grew from 2")
+
+
 def test_nothing_is_said_where_nothing_can_be_seen() -> None:
     light, clean = response(), response(n_dust=0)
     assert not doubt(frame_of(light, sky=2), flat_of(light)[::-1])

@@ -5,13 +5,16 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.calibration.shadows import ENOUGH, doubt_of_flat
 from scripts.lightstack.calibration.subtraction import BAND_ROWS, Region, Rows
-from scripts.lightstack.calibration.suspicions import sampling
+from scripts.lightstack.calibration.suspicions import NOISE_GREW, noise_of, sampling
+
+ROWS = 100
+"""Rows that are looked at for their noise, or some more."""
 
 
 def divide(
     data: NDArray[np.float32], flat: Rows, region: Region, *, is_turned: bool = False
 ) -> str:
-    """Divide by a flat, in place, and tell whether the frame has other shadows.
+    """Divide by a flat, in place, and tell whether it is the frame's, and has light enough.
 
     Parameters
     ----------
@@ -27,7 +30,8 @@ def divide(
     Returns
     -------
     str
-        As `shadows.doubt_of_flat`.
+        Parts of a sentence: `shadows.doubt_of_flat`, and what noise the flat adds; empty where
+        nothing speaks against it.
     """
     rows, columns = region
     ny = flat.shape[0]
@@ -46,4 +50,9 @@ def divide(
         of_band = shares[-first % step :: step, ::step]
         begin = -(-first // step)
         seen[begin : begin + len(of_band)] = of_band
-    return doubt_of_flat(before, seen)
+    doubts = [doubt_of_flat(before, seen)]
+    some = np.s_[:: max(1, len(before) // ROWS)]
+    old, new = noise_of(before[some]), noise_of(before[some] / seen[some])
+    if new > NOISE_GREW * old > 0:
+        doubts.append(f"too little light in it: noise grew from {old:.1f} to {new:.1f} ADU")
+    return "; ".join(filter(None, doubts))

@@ -16,6 +16,12 @@ FEWEST_OF_BITS = 4
 """As many are enough at the top of a converter: a single star may saturate. The same tests hold
 with half as many, and not with 6."""
 
+CUT_BENEATH = 0.002
+"""As `BENEATH`, of a flat: it is bright all over, up to its highest values."""
+
+CUT_RISE = 4
+"""As `RISE`, of a flat: in one that is not cut off the highest value is the rarest."""
+
 BITS = range(8, 16)
 """Of converters whose numbers are kept in 16."""
 
@@ -57,6 +63,34 @@ def pile_up(peak: NDArray[np.float32], step: float) -> float | None:
         return None
     n_beneath = int(np.count_nonzero(peak >= top - beneath)) - count
     return top if count >= RISE * n_beneath else None
+
+
+def cut_off(peak: NDArray[np.float32], step: float) -> float | None:
+    """Find the value at which a flat is cut off.
+
+    Parameters
+    ----------
+    peak : (ny, nx) ndarray of float32
+        Pixels as they were recorded, NaN where there is no data [ADU].
+    step : float
+        Smallest difference of two values [ADU].
+
+    Returns
+    -------
+    float or None
+        The highest value of the flat, if its pixels are saturated there [ADU].
+    """
+    top = float(np.fmax.reduce(peak, axis=None))
+    beneath = max(CUT_BENEATH * top, LEAST_BENEATH * step)
+    if not beneath < top < np.inf:
+        return None
+    count = int(np.count_nonzero(peak == top))
+    n_beneath = int(np.count_nonzero(peak >= top - beneath)) - count
+    if n_beneath == 0:
+        # Noise leaves a gap beneath the top of no flat but one that is saturated nearly all over.
+        is_full = 2 * count > peak.size and (count < peak.size or _is_top_of_converter(top))
+        return top if is_full else None
+    return top if count >= max(FEWEST, CUT_RISE * n_beneath) else None
 
 
 def _is_top_of_converter(value: float) -> bool:
