@@ -125,3 +125,19 @@ def test_the_wish_of_the_user_comes_first(package: Path, tmp_path: Path) -> None
 def test_without_any_place_it_still_runs(package: Path) -> None:
     (package / "__pycache__").write_text("no folder can be made here")
     assert run(package, HOME="/dev/null") == ["11", "0"]
+
+
+def test_a_number_in_the_code_of_the_caller_is_compiled_as_any_other() -> None:
+    @compiling.compiled
+    def next_to(place: int) -> int:
+        return place + 1
+
+    @compiling.compiled
+    def walk(last: int) -> int:
+        place, far = 0, next_to(7)
+        while place < last:
+            place = next_to(place)
+        return place + far
+
+    assert walk(3) == 11
+    assert len(next_to.signatures) == 1  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from numba import config, njit
+from numba import config, njit, types
 
 from scripts.lightstack.caches import places
 from scripts.lightstack.modules import code_of
@@ -29,12 +29,28 @@ def compiled(function: Function) -> Function:
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     folder = _folder_for(Path(function.__code__.co_filename))
     if folder is None:
-        return cast("Function", njit(**options)(function))
+        return cast("Function", _for_any_number(njit(**options)(function)))
     before, config.CACHE_DIR = config.CACHE_DIR, str(folder)  # type: ignore[attr-defined]
     try:
-        return cast("Function", njit(cache=True, **options)(function))
+        return cast("Function", _for_any_number(njit(cache=True, **options)(function)))
     finally:
         config.CACHE_DIR = before  # type: ignore[attr-defined]
+
+
+def _for_any_number(dispatcher: Any) -> Any:
+    """Take a number in a compiled caller's code for what a variable holds.
+
+    Numba would compile the function once for ``f(0)``, also where a loop begins with 0, and once
+    more for other numbers.
+    """
+    resolve = dispatcher.get_call_template
+    of_any: Callable[[Any], Any] = types.unliteral
+
+    def resolve_for_any(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
+        return resolve(tuple(map(of_any, args)), {k: of_any(kws[k]) for k in kws})
+
+    dispatcher.get_call_template = resolve_for_any
+    return dispatcher
 
 
 def inlined(function: Function) -> Function:

@@ -130,7 +130,7 @@ def _find_around(
             left, right = columns[row - start]
             if left < right:
                 first, last = min(first, left - REACH), max(last, right + REACH)
-        around[k] = max(first, 0), min(last, nx)
+        around[k, 0], around[k, 1] = max(first, 0), min(last, nx)
 
 
 @cache

@@ -146,7 +146,7 @@ def noise_in_cells(
             return places[known], sigma / np.float32(of_fine)
     coarse = contrasts(COARSE)
     first = _of_darkest(coarse, darkest, n_darkest)
-    return places[known], _of_light_below(coarse, light, limit, first, SIDE)
+    return places[known], _of_light_below(coarse, light, limit, first, float(SIDE))
 
 
 def _ratio(finest: Floats, fine: Floats) -> float:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.compiling import compiled, inlined
+from scripts.lightstack.compiling import compiled, copy_line, inlined
 from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.blocks import WIDTH, average, counts, standard_error
 from scripts.lightstack.stacking.centres import Light
@@ -433,9 +433,9 @@ def _moved(
     responses = np.empty((N_TERMS, chosen.size))
     of_pixel = np.empty(N_TERMS)
     for j, k in enumerate(chosen):
-        respond(middles, pixels.y, pixels.columns[k], TERMS, of_pixel)
+        respond(middles, pixels.y, pixels.columns[k], of_pixel)
         detail[j] = np.sqrt((of_pixel[:N_FINE] ** 2).sum())
-        responses[:, j] = of_pixel
+        copy_line(of_pixel, responses[:, j])
     for i in range(kernels.shape[0]):
         for term in range(N_TERMS):
             for j in range(chosen.size):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.compiling import compiled
+from scripts.lightstack.compiling import compiled, copy_line
 from scripts.lightstack.stacking import noise_clip
 from scripts.lightstack.stacking.aligned import weights_by_noise
 from scripts.lightstack.stacking.blocks import WIDTH, put
@@ -27,7 +27,6 @@ from scripts.lightstack.stacking.noise_clip import (
 )
 from scripts.lightstack.stacking.proper_kernels import REACH, kernels_of
 from scripts.lightstack.stacking.psf_matching import (
-    TERMS,
     brightest_of_row,
     heights_of_row,
     respond,
@@ -97,7 +96,8 @@ def _coadd_rows(
             row = y - start + REACH
             raw = cube[:, y, first:last].copy()
             left_out = _fill_in(raw, light, y, first, model, covered[row, columns])
-            values[:, row, columns] = raw
+            for i in range(n):
+                copy_line(raw[i], values[i, row, columns])
             if start <= y < stop:
                 put(left_out[x - first :], x, outputs.rejected[y - start])
         for y in range(start, stop):
@@ -135,7 +135,9 @@ def _fill_in(
     if doubtful.columns.size:
         of_doubtful, within = kept[:, doubtful.columns - x], count[doubtful.columns - x]
         clip_pixels(of_doubtful, within, light, doubtful, model)
-        kept[:, doubtful.columns - x] = of_doubtful
+        for i in range(n):
+            for k, column in enumerate(doubtful.columns):
+                kept[i, column - x] = of_doubtful[i, k]
     left = _counts(kept)
     if left.min() < n:
         heights, brightest = np.zeros(width), np.full(width, np.inf)
@@ -148,7 +150,7 @@ def _fill_in(
             if left[k] < n:
                 moved[:] = 0.0
                 if heights[k] > least and brightest[k] < model.linear_below:
-                    respond(light.middles, y, x + k, TERMS, responses)
+                    respond(light.middles, y, x + k, responses)
                     for i in range(n):
                         for term in range(N_TERMS):
                             moved[i] += model.kernels[i, term] * responses[term]

@@ -184,7 +184,7 @@ def starlight(
     rows, columns = np.divmod(lit, nx)
     responses = np.empty((lit.size, TERMS.shape[1]))
     for pixel, (y, x) in enumerate(zip(rows, columns, strict=True)):
-        respond(middles, y, x, TERMS, responses[pixel])
+        respond(middles, y, x, responses[pixel])
     return Starlight(cube[:, rows, columns], middles[rows, columns].astype(float), responses.T)
 
 
@@ -379,8 +379,8 @@ def _fetch_line(row: Image, start: int, line: Image) -> None:
 
 
 @compiled
-def respond(middles: Image, y: int, x: int, terms: Floats, responses: Floats) -> None:
-    """Compute what each of a kernel's terms makes of the light around a pixel.
+def respond(middles: Image, y: int, x: int, responses: Floats) -> None:
+    """Compute what each of `TERMS` makes of the light around a pixel.
 
     What is missing there counts as light of the pixel itself, which the terms do not move.
     """
@@ -393,4 +393,4 @@ def respond(middles: Image, y: int, x: int, terms: Floats, responses: Floats) ->
             if not np.isnan(value):
                 place = (j + REACH) * (2 * REACH + 1) + i + REACH
                 for term in range(responses.size):
-                    responses[term] += value * terms[place, term]
+                    responses[term] += value * TERMS[place, term]
