@@ -155,7 +155,8 @@ def test_three_planes_of_a_fits_file_become_grey_as_a_picture_does(
 def test_a_cube_that_is_no_colour_image_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
     fits.writeto(tmp_path / "a.fits", np.arange(np.prod(shape), dtype=np.int16).reshape(shape))
     sizes = " x ".join(map(str, shape[::-1]))
-    with pytest.raises(UnusableFrameError, match=f"no 2-D image in the file; it holds {sizes} "):
+    told = f"no 2-D image in the file; it holds {sizes} pixels: write each image to a file of"
+    with pytest.raises(UnusableFrameError, match=told):
         read_image(tmp_path / "a.fits")
 
 

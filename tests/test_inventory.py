@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from astropy.io import fits
 
 from scripts.lightstack.planning import inventory as inventory_module
@@ -158,6 +159,19 @@ def test_names_cannot_write_to_the_terminal(tmp_path: Path) -> None:
     told = overview(uses, known, choice, groups)
     assert "FLAT/x\\u202ey.fits" in told[1]
     assert all(line.isprintable() for line in told)
+
+
+def test_files_of_several_images_are_told_of_with_what_is_used(tmp_path: Path) -> None:
+    write(tmp_path / "data" / "a.fits", 1)
+    pages = np.arange(2 * 30 * 40, dtype=np.uint16).reshape(2, 30, 40)
+    hdus = [fits.PrimaryHDU(), *map(fits.ImageHDU, pages)]
+    fits.HDUList(hdus).writeto(tmp_path / "data" / "b.fits")
+    tifffile.imwrite(tmp_path / "data" / "c.tif", pages)
+    uses, known, _, choice, groups = take(tmp_path)
+    told = overview(uses, known, choice, groups)
+    several = "1 light with several images in a file: one of them is used, "
+    assert f"{several}which fits_extension chooses." in told
+    assert f"{several}the first." in told
 
 
 def test_frames_that_are_mixed_are_told_of(tmp_path: Path) -> None:

@@ -75,14 +75,16 @@ def without_offset(counts: NDArray[np.uint16]) -> NDArray[np.int16]:
         (without_offset, 800, 200_000),
     ],
 )
+@pytest.mark.parametrize("kind", ["fits", "tif"])
 def test_counts_are_read_again_where_the_card_of_their_offset_is_lost(
     tmp_path: Path,
+    kind: str,
     as_stored: Callable[[NDArray[np.uint16]], NDArray[np.int16]],
     sky: float,
     peak: float,
 ) -> None:
     counts = stars(sky, peak)
-    image = read(tmp_path / "a.fits", as_stored(counts))
+    image = read(tmp_path / f"a.{kind}", as_stored(counts))
     np.testing.assert_array_equal(image.data, counts)
     assert image.ceiling == 65535
 

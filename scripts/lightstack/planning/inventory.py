@@ -346,12 +346,13 @@ def overview(
     }
     lines += doubts(taken)
     lights = [*taken.values()]
-    many = [light.n_images for light in lights if light.n_images > 1]
-    if many:
-        lines.append(
-            f"{_some(len(many), 'light')} with several images in a file: one of them is used, "
-            "which fits_extension chooses."
-        )
+    many = [light.picture for light in lights if light.n_images > 1]
+    for is_picture, choice in ((False, "which fits_extension chooses"), (True, "the first")):
+        if count := many.count(is_picture):
+            lines.append(
+                f"{_some(count, 'light')} with several images in a file: one of them is used, "
+                f"{choice}."
+            )
     lines += _overscans(known)
     mosaics = Counter(light.bayer for light in lights if light.bayer)
     for pattern, count in sorted(mosaics.items()):

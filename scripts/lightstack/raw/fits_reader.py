@@ -215,8 +215,15 @@ def _read_image(
         if shape:
             seen.append(" x ".join(map(str, shape[::-1])))
         file.seek(end + -end % FITS_BLOCK)
+    raise _no_image(seen)
+
+
+def _no_image(seen: list[str]) -> UnusableFrameError:
+    """Say what is in a file that has no image."""
     found = f"; it holds {', '.join(seen)} pixels" if seen else ""
-    raise UnusableFrameError(f"no 2-D image in the file{found}.")
+    if any(sides.count(" x ") > 1 for sides in seen):
+        found += ": write each image to a file of its own"
+    return UnusableFrameError(f"no 2-D image in the file{found}.")
 
 
 def _in_counts(

@@ -29,7 +29,7 @@ from scripts.lightstack.raw.image import (
     without_data,
 )
 from scripts.lightstack.raw.no_data import blank_sentinels
-from scripts.lightstack.raw.scale import in_counts
+from scripts.lightstack.raw.scale import FULL_SCALE_ADU, in_counts, restore_unsigned
 from scripts.lightstack.text import printable
 
 if TYPE_CHECKING:
@@ -324,6 +324,8 @@ def _grey(
     is_integer = pixels.dtype.kind in "iu"
     ceiling = float(np.iinfo(pixels.dtype).max) if is_integer else np.inf
     step = 0.0 if pixels.dtype.kind == "f" else 1.0
+    if pixels.dtype == np.int16 and peak is grey and restore_unsigned(grey):
+        ceiling = float(FULL_SCALE_ADU)
     image = RawImage(grey, peak, ceiling, step, header)
     blank_sentinels(image)
     return in_counts(image, is_wide=is_integer and pixels.dtype.itemsize == 4)
