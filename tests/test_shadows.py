@@ -63,6 +63,26 @@ def test_a_pedestal_left_in_the_frame_is_told() -> None:
     assert 15 < float(told.split("shows ")[1].split("%")[0]) < 40
 
 
+def test_a_frame_that_was_divided_before_is_told() -> None:
+    y, x = (np.linspace(-1, 1, n) for n in SHAPE)
+    light = (1 - 0.2 * (x**2 + y[:, np.newaxis] ** 2)).astype(np.float32)
+    scene = SKY * (1 + 0.3 * x) + np.zeros(SHAPE)
+    scene[np.random.default_rng(6).random(SHAPE) < 0.02] += 4000
+
+    def exposed(light: Image | float, pedestal: float = 0, dimmed: float = 1) -> Image:
+        rng = np.random.default_rng(2)
+        image: Image = (rng.poisson(light * scene * dimmed) + pedestal).astype(np.float32)
+        return image
+
+    told = doubt(exposed(1.0), flat_of(light))
+    after, before = (float(part.split()[0]) for part in told.split(" by ")[1:])
+    assert after > 10 * before
+    assert "the sky is uneven" in doubt(exposed(light, pedestal=3000), flat_of(light))
+    assert not doubt(exposed(light), flat_of(light))
+    # A little of the bias that is left is less than the noise where the sky is dark.
+    assert not doubt(exposed(light, pedestal=3, dimmed=0.005), flat_of(light))
+
+
 def test_a_flat_of_little_light_is_told() -> None:
     light = response()
     noise = np.random.default_rng(3).normal(1, 0.2, SHAPE).astype(np.float32)

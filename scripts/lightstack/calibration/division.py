@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.calibration.shadows import ENOUGH, doubt_of_flat
+from scripts.lightstack.calibration.shadows import ENOUGH, doubt_of_even_sky, doubt_of_flat
 from scripts.lightstack.calibration.subtraction import BAND_ROWS, Region, Rows
 from scripts.lightstack.calibration.suspicions import NOISE_GREW, noise_of, sampling
 
@@ -50,7 +50,7 @@ def divide(
         of_band = shares[-first % step :: step, ::step]
         begin = -(-first // step)
         seen[begin : begin + len(of_band)] = of_band
-    doubts = [doubt_of_flat(before, seen)]
+    doubts = [doubt_of_flat(before, seen), doubt_of_even_sky(before, seen)]
     some = np.s_[:: max(1, len(before) // ROWS)]
     old, new = noise_of(before[some]), noise_of(before[some] / seen[some])
     if new > NOISE_GREW * old > 0:
