@@ -50,7 +50,7 @@ WORKERS = $(shell expr `getconf _NPROCESSORS_ONLN` + 1)
 
 # All checks and tests: those that leave a processor idle side by side.
 test: $(DEVELOPING)
-	$(MAKE) --jobs 2 --output-sync test-executor $(COMPILED) checks test-logger
+	$(MAKE) --jobs 3 --output-sync test-executor $(COMPILED) checks test-logger
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
 
 # Machine code that processes would else compile each by itself.
