@@ -62,7 +62,7 @@ def make_frames(folder: Path, shape: tuple[int, int], count: int) -> None:
         table["flux"], table["fwhm"] = sky.flux[inside], 3.0
         write_table(folder / "sources" / f"{name}.fits", table, {})
         record = {"n_stars": len(table), "fwhm_px": 3.0, "star_fwhm_px": [2.0, 4.0]}
-        record["bright_fwhm_ratio"] = None
+        record |= {"bright_fwhm_ratio": None, "doubled": None}
         # Copies of a file would count once.
         record |= {"pixels_sha256": name, "date_obs": None, "exptime_s": 60.0, "dark": "none"}
         record |= {"filter": None, "gain": None, "egain": None, "noise_adu": 10.0}

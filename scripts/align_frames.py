@@ -103,8 +103,14 @@ def run(
                 made_by=[code_digest("scripts/align_frames.py"), VERSIONS],
                 threads=threads,
             )
-            frames = {name: taken(each, groups[name]) for name, each in accepted.items()}
+            doubled = _doubled(accepted, reference)
+            frames = {
+                name: taken(each, groups[name])
+                for name, each in accepted.items()
+                if name not in doubled
+            }
             record |= _aligned(frames, found, reference, min_transparency)
+            record["unaligned"] |= doubled
             found.keep()
             if normalize == "none":
                 for entry in record["frames"].values():
@@ -127,6 +133,16 @@ def _aligned(
     if choice.passed_over:
         record["passed_over"] = {"frame": next(iter(frames)), "reason": choice.passed_over}
     return record | judge(outcomes, frames, choice.name, min_transparency=min_transparency)
+
+
+def _doubled(accepted: dict[str, dict[str, Any]], reference: str) -> dict[str, Any]:
+    """Tell which frames show their stars twice; if most seem to, it is the stars' own pattern."""
+    found = {
+        name: record["doubled"]
+        for name, record in accepted.items()
+        if record["doubled"] and name != reference
+    }
+    return found if 2 * len(found) < len(accepted) else {}
 
 
 def _stretched(records: list[dict[str, Any]]) -> dict[str, float]:

@@ -42,6 +42,7 @@ def write_frame(folder: Path, name: str, stars: Stars, **facts: Any) -> None:
         "fwhm_px": 3.0,
         "star_fwhm_px": [1.0, 6.0],
         "bright_fwhm_ratio": None,
+        "doubled": None,
         "shape": list(stars.shape),
         **facts,
     }

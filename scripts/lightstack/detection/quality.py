@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.detection.doubling import doubling
 from scripts.lightstack.detection.sharpness import sharpest_star
 from scripts.lightstack.reason import Reason
 
@@ -43,6 +44,8 @@ class Quality:
     bright_fwhm_ratio : float or None
         FWHM of the bright over that of fainter stars: 1 in a frame whose numbers are in proportion
         to the light. None of few stars.
+    doubled : dict or None
+        The `Reason` to leave a frame out whose stars are there twice.
     reasons : list of dict
         Every `Reason` to reject the frame.
     """
@@ -54,6 +57,7 @@ class Quality:
     saturated_fraction: float | None
     star_fwhm_px: tuple[float, float] | None
     bright_fwhm_ratio: float | None
+    doubled: Reason | None
     reasons: list[Reason]
 
 
@@ -113,7 +117,7 @@ def grade(sources: NDArray[Any], limits: Limits) -> Quality:
     too_few = {"code": "too_few_stars", "value": n_stars, "limit": limits.min_star_count}
     reasons = [too_few] if n_stars < limits.min_star_count else []
     if n_stars == 0:
-        return Quality(len(sources), 0, None, None, None, None, None, reasons)
+        return Quality(len(sources), 0, None, None, None, None, None, None, reasons)
     fwhm = float(np.median(chosen["fwhm"]))
     ellipticity = float(np.median(chosen["ellipticity"]))
     saturated = float(np.mean(chosen["saturated"]))
@@ -135,6 +139,7 @@ def grade(sources: NDArray[Any], limits: Limits) -> Quality:
         saturated,
         (float(chosen["fwhm"].min()), float(chosen["fwhm"].max())),
         _bright_fwhm_ratio(chosen[~chosen["saturated"].astype(bool)]),
+        doubling(np.column_stack([chosen["x"], chosen["y"]]), chosen["flux"]),
         reasons,
     )
 

@@ -24,6 +24,10 @@ SENTENCES = {
         "torn: {value:.0%} of the bright stars match in {axis} {first:.0f} to {last:.0f}, "
         "nearly all outside of them"
     ),
+    "doubled": (
+        "its stars are there twice, {distance:.0f} px apart ({value} pairs among the {limit} "
+        "brightest): the mount jumped during the exposure"
+    ),
     "too_opaque": "{value:.0%} of the light of a clear frame < min_transparency {limit:g}",
     "out_of_proportion": (
         "its bright stars have {value:.0%} of the light that its faint ones let expect: "
