@@ -30,9 +30,9 @@ CRITERIA = {
 """What to change if no frame is accepted, by the codes of the reasons."""
 
 STRETCHED = 1.05
-"""FWHM of bright stars over that of fainter ones in half of the frames: of ten real nights it is
-1.02 at most, of pictures with the gamma of screens 1.06, of pictures that were stretched to show a
-nebula 1.18."""
+"""FWHM of bright stars over that of fainter ones in half of the frames: of five real nights it is
+1.02 at most, of pictures with the gamma of screens 1.06, and of pictures that were stretched to
+show a nebula 1.18."""
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scripts.lightstack.reason import Reason
 
 N_BRIGHT = 60
-"""Stars that are looked at: those of 200 real frames have one vector twice at most."""
+"""Stars that are looked at: those of 73 real frames have one vector twice at most."""
 
 FARTHEST_PX = 100.0
 """Longest jump that is looked for [pixels]."""
