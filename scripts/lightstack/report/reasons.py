@@ -26,7 +26,7 @@ SENTENCES = {
     ),
     "doubled": (
         "its stars are there twice, {distance:.0f} px apart ({value} pairs among the {limit} "
-        "brightest): the mount jumped during the exposure"
+        "brightest): the mount jumped, or exposures were added up that were not aligned"
     ),
     "too_opaque": "{value:.0%} of the light of a clear frame < min_transparency {limit:g}",
     "out_of_proportion": (
