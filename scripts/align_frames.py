@@ -195,7 +195,9 @@ def _none_accepted(records: list[dict[str, Any]]) -> str:
         return "None of the files offered could be opened: the ledger says why."
     counts = Counter(reason["code"] for record in records for reason in record["reasons"])
     parts = [f"{counts[code]} {text}" for code, text in CRITERIA.items() if counts[code]]
-    return f"None of the {len(records)} frames was accepted: {'; '.join(parts)}."
+    n = len(records)
+    none = f"None of the {n} frames was" if n > 1 else "The only frame was not"
+    return f"{none} accepted: {'; '.join(parts)}."
 
 
 def _too_few(records: list[dict[str, Any]], aligned: list[str], found: dict[str, Any]) -> str:
