@@ -66,7 +66,7 @@ checks: $(DEVELOPING)
 	for plugin in $(PLUGINS) executor/slurm; do (cd $$plugin && $(CURDIR)/$(BIN)/mypy) || exit; done
 
 test-executor test-logger: test-%: $(DEVELOPING)
-	$(BIN)/pytest $*
+	$(BIN)/pytest $* --numprocesses 2 --dist worksteal
 
 # What `make` made; your own data and results stay.
 clean:
