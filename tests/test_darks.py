@@ -427,6 +427,17 @@ def test_it_is_told_why_frames_and_darks_stay_alone(tmp_path: Path) -> None:
     }
 
 
+def test_bias_frames_among_darks_are_told(tmp_path: Path) -> None:
+    write(tmp_path / "data" / "a.fits", 60, 1000)
+    for name, exptime in (("b1", 0), ("b2", 0), ("long", 300)):
+        write(tmp_path / "darkfield" / f"{name}.fits", exptime, 100)
+    *_, told = choose(tmp_path).told
+    assert told.startswith("2 of the darks, such as ")
+    assert "b1.fits, were exposed for 0 s: those are bias frames" in told
+    write(tmp_path / "data" / "a.fits", 0, 1000)
+    assert not any("bias" in line for line in choose(tmp_path).told)
+
+
 def test_calibrated_frames_and_what_is_left_open_are_told(tmp_path: Path) -> None:
     write(tmp_path / "data" / "a.fits", 60, 1)
     write(tmp_path / "darkfield" / "d.fits", 60, 2)

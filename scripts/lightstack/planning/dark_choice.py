@@ -135,6 +135,11 @@ def choose_darks(
         f"{count} {NOUNS['dark'][count > 1]} not used: {why}."
         for why, count in Counter(idle.values()).items()
     ]
+    if none_s := [path for path in shared if path in choice.idle and shared[path].exptime == 0]:
+        choice.told.append(
+            f"{len(none_s)} of the darks, such as {none_s[0]}, were exposed for 0 s: those are "
+            "bias frames, which belong in the folder bias_dir (bias)."
+        )
     choice.told[:0] = lines
     inherited = {each.name: getattr(choice, each.name) for each in fields(choice)}
     return DarkChoice(
