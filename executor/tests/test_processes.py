@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -168,6 +169,7 @@ MODULES = {
     "modules/deadly.py": "import os\nos._exit(1)",
     "modules/threaded.py": """
         import threading, time
+        from functools import partial
         threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
     """,
     "modules/forkless.py": """
@@ -286,6 +288,38 @@ def test_ctrl_c_during_the_imports(folder: Path) -> None:
     with running(workflow, "--warm-preload", "slow", jobs=2) as process:
         process.send_signal(signal.SIGINT)
         assert nothing_is_left(process, 8)
+    assert not list(folder.glob("out/*.json"))
+
+
+@pytest.mark.parametrize("action", ['script: "job.py"', 'shell: "touch {output}"'])
+def test_ctrl_c_while_the_thread_of_a_job_starts(folder: Path, action: str) -> None:
+    """A thread that is interrupted there runs, and the pool of threads does not wait for it."""
+    snakefile = MANY.format(count=2).replace('script: "job.py"', action)
+    interrupted = """
+        import threading, time
+        from functools import partial
+        start = threading.Thread.start
+        def late(run):
+            time.sleep(1)
+            run()
+        def interrupted(thread):
+            if thread.name.startswith("ThreadPool"):
+                threading.Thread.start = start
+                thread.run = partial(late, thread.run)
+                start(thread)
+                raise KeyboardInterrupt
+            start(thread)
+        threading.Thread.start = interrupted
+    """
+    workflow = Workflow(
+        folder,
+        {
+            "Snakefile": textwrap.dedent(interrupted) + snakefile,
+            "job.py": REPORT,
+            "out/.keep": "",
+        },
+    )
+    assert workflow.run().status == 1
     assert not list(folder.glob("out/*.json"))
 
 

@@ -141,6 +141,8 @@ class Executor(LocalExecutor):
 
     def cached_or_run(self, job: Any, run_func: Any, *args: Any) -> None:
         """Run a job in the current thread, or take its results from the cache."""
+        if self._cancelled:
+            raise KeyboardInterrupt
         if self._nursery is None or not job.is_script:
             super().cached_or_run(job, run_func, *args)
             return
@@ -165,20 +167,22 @@ class Executor(LocalExecutor):
     def shutdown(self) -> None:
         """Wait for the running jobs and end what was started for scripts."""
         super().shutdown()
-        self._dismiss(orderly=True)
+        if self._nursery is not None:
+            self._diversion.remove()
+            self._nursery.close(orderly=True)
 
     def cancel(self) -> None:
-        """End the running scripts, wait for the other jobs, and leave nothing behind."""
+        """End the running scripts, wait for the other jobs, and leave nothing behind.
+
+        A thread that was just being started is not waited for: the pool does not know it yet. The
+        diversion hence stays, which lets no script of this run begin any more and others pass.
+        """
         self._cancelled = True
         if self._nursery is not None:
             self._nursery.end_children()
         super().cancel()
-        self._dismiss(orderly=False)
+        if self._nursery is not None:
+            self._nursery.close(orderly=False)
 
     def _warn(self, sentence: str) -> None:
         self.logger.warning(sentence)
-
-    def _dismiss(self, *, orderly: bool) -> None:
-        if self._nursery is not None:
-            self._diversion.remove()
-            self._nursery.close(orderly=orderly)
