@@ -1,13 +1,20 @@
 """Workflows in temporary folders, run by Snakemake as a user runs it."""
 
+import atexit
+import multiprocessing
 import os
 import re
-import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["snakemake.cli"])
+"""Forks Snakemakes, as importing it takes longer than most workflows here."""
 
 SNAKEMAKE = (sys.executable, "-m", "snakemake")
 
@@ -111,18 +118,42 @@ class Workflow:
         variables
             Further environment variables.
         """
-        command = list(self.command(*options, executor=executor, cores=cores))
-        if program is not None:
-            start = "import sys; from snakemake.cli import main; main(sys.argv[1:])"
-            command[1:3] = ["-c", f"{program}\n{start}"]
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.environment(**(variables or {})),
-            timeout=600,
-            capture_output=True,
-            text=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
+        arguments = self.command(*options, executor=executor, cores=cores)[len(SNAKEMAKE) :]
+        environment = self.environment(**(variables or {}))
+        printed = [Path(f"{self.folder}.{name}") for name in ("stdout", "stderr")]
+        process = SERVER.Process(
+            target=be_snakemake, args=(arguments, self.folder, environment, printed, program)
         )
-        return Result(self.folder, done.returncode, done.stderr, done.stdout)
+        process.start()
+        process.join(600)
+        if process.exitcode is None:
+            process.kill()
+            raise TimeoutError("Snakemake runs for ever.")
+        stdout, stderr = (path.read_text() for path in printed)
+        return Result(self.folder, process.exitcode, stderr, stdout)
+
+
+def be_snakemake(
+    arguments: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    printed: Sequence[Path],
+    program: str | None,
+) -> None:
+    """Be ``python -m snakemake`` in this process, with its standard streams in files."""
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path.insert(0, str(folder))  # as -m has it
+    sys.argv[1:] = arguments
+    for descriptor, path in enumerate(printed, start=1):
+        with path.open("wb") as file:
+            os.dup2(file.fileno(), descriptor)
+    if program is not None:
+        exec(program, {"__name__": "__main__"})  # noqa: S102 - it is written in these tests
+    try:
+        import_module("snakemake.cli").main()
+    finally:
+        # The end of an interpreter, which processes of multiprocessing do without.
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()

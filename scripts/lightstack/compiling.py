@@ -30,11 +30,11 @@ def compiled(function: Function) -> Function:
     folder = _folder_for(Path(function.__code__.co_filename))
     if folder is None:
         return cast("Function", _for_any_number(njit(**options)(function)))
-    before, config.CACHE_DIR = config.CACHE_DIR, str(folder)  # type: ignore[attr-defined]
+    before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
     try:
         return cast("Function", _for_any_number(njit(cache=True, **options)(function)))
     finally:
-        config.CACHE_DIR = before  # type: ignore[attr-defined]
+        config.CACHE_DIR = before
 
 
 def _for_any_number(dispatcher: Any) -> Any:
