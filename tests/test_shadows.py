@@ -83,6 +83,21 @@ def test_a_frame_that_was_divided_before_is_told() -> None:
     assert not doubt(exposed(light, pedestal=3, dimmed=0.005), flat_of(light))
 
 
+@pytest.mark.parametrize(
+    ("offset", "why"), [(0.5, "were left in the frame"), (-0.4, "had been taken off twice")]
+)
+def test_a_wrong_offset_is_told_by_the_vignetting(offset: float, why: str) -> None:
+    light = response(n_dust=0)
+    x, y = np.meshgrid(np.linspace(-1, 1, SHAPE[1]), np.linspace(-1, 1, SHAPE[0]))
+    glow = 1 + 0.3 * x + 0.05 * (x**2 + y**2)
+    rng = np.random.default_rng(2)
+    frame = rng.poisson(light * glow * SKY).astype(np.float32)
+    assert not doubt(frame, flat_of(light))
+    told = doubt(frame + np.float32(offset * SKY), flat_of(light))
+    assert told.endswith(f" ADU {why}")
+    assert float(told.split("as if ")[1].split()[0]) == pytest.approx(abs(offset) * SKY, rel=0.3)
+
+
 def test_a_flat_of_little_light_is_told() -> None:
     light = response()
     noise = np.random.default_rng(3).normal(1, 0.2, SHAPE).astype(np.float32)
