@@ -81,8 +81,3 @@ def draw_check(rows: Sequence[dict[str, Any]], title: str) -> Image.Image:
     told = "magnitude (25 is 1 ADU of the reference); squares: the disc"
     draw.text((SIZE[0] - MARGIN, SIZE[1] - 38), told, BLACK, fonts[14], anchor="ra")
     return canvas
-
-
-def _up(floor: int, bottom: float, top: float, value: float) -> float:
-    """Place of a value in a panel, from the upper edge of the picture [pixels]."""
-    return floor - PANEL * (min(max(value, bottom), top) - bottom) / (top - bottom)
