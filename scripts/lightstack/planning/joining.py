@@ -15,16 +15,17 @@ from scripts.lightstack.planning.groups import Groups, cards_of, group_frames, t
 from scripts.lightstack.planning.inventory import Looks
 from scripts.lightstack.planning.layout import CLEANED, EXPOSURES, filled
 from scripts.lightstack.planning.nights import (
+    MOST_NAMED,
     NEEDED,
     Night,
     common_settings,
-    listed,
     read_nights,
 )
 from scripts.lightstack.planning.plan import Plan
 from scripts.lightstack.planning.recipes import PER_FRAME, RULES, Recipes, code_of_frames
 from scripts.lightstack.planning.settings import check_reference, complete_settings
 from scripts.lightstack.raw.exposure import Exposure
+from scripts.lightstack.telling import listed
 
 
 def join_nights(config: dict[str, Any]) -> tuple[Plan, list[str], dict[str, str]]:
@@ -177,8 +178,8 @@ def _warnings(nights: Sequence[Night], known: Mapping[str, Exposure | str]) -> l
     lines = []
     if others := [night.folder for night in nights if night.code != code_of_frames()]:
         lines.append(
-            f"{listed(others)}: made by another version of lightstack or of its libraries, and "
-            "used as it is. To have it made anew, run it again."
+            f"{listed(others, MOST_NAMED)}: made by another version of lightstack or of its "
+            "libraries, and used as it is. To have it made anew, run it again."
         )
     orders = {
         night.folder: seen.orientation
@@ -190,7 +191,8 @@ def _warnings(nights: Sequence[Night], known: Mapping[str, Exposure | str]) -> l
         most = counts.most_common(1)[0][0]
         turned = [folder for folder, order in orders.items() if order != most]
         lines.append(
-            f"{listed(turned)}: by ROWORDER, rows run the other way than those of most nights; "
-            "mirrored frames cannot be aligned. Stack all frames in one run, which turns them."
+            f"{listed(turned, MOST_NAMED)}: by ROWORDER, rows run the other way than those of "
+            "most nights; mirrored frames cannot be aligned. Stack all frames in one run, which "
+            "turns them."
         )
     return lines

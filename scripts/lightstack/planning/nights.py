@@ -25,6 +25,7 @@ from scripts.lightstack.planning.layout import (
 from scripts.lightstack.planning.recipes import PER_FRAME, settings_of_frames
 from scripts.lightstack.planning.recovery import has_stopped, is_locked, is_made_by
 from scripts.lightstack.planning.settings import SettingsError, check_apart
+from scripts.lightstack.telling import listed
 
 NEEDED = {CLEANED: "subtract_background", SOURCES: "detect_sources", QUALITY: "grade_frame"}
 """What is read of each frame of a night, and the rule that has made it."""
@@ -135,7 +136,9 @@ def common_settings(nights: Sequence[Night], given: Mapping[str, Any]) -> dict[s
             else:
                 same.append(where)
         if len(values) > 1:
-            told = "; ".join(f"{value} in {listed(places)}" for value, places in values)
+            told = "; ".join(
+                f"{value} in {listed(places, MOST_NAMED)}" for value, places in values
+            )
             problems.append(
                 f"{key}: {told}. Frames are joined if they were made alike: run those nights "
                 "again that differ" + (", or leave the setting out here." if key in given else ".")
@@ -171,8 +174,8 @@ def run_meanwhile(runs: Mapping[str, str]) -> str:
     if not again:
         return ""
     return (
-        f"{listed(again)}: run again while its frames were stacked, which may be of either run. "
-        "Run this again when it is done."
+        f"{listed(again, MOST_NAMED)}: run again while its frames were stacked, which may be of "
+        "either run. Run this again when it is done."
     )
 
 
@@ -312,9 +315,3 @@ def _texts(value: object) -> dict[str, str]:
     if not isinstance(value, dict):
         raise TypeError
     return {key: _text(text) for key, text in value.items()}
-
-
-def listed(names: Sequence[str]) -> str:
-    """Name some nights, and count the others."""
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f"{', '.join(names[:MOST_NAMED])}{more}"
