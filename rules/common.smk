@@ -4,7 +4,7 @@ import math
 import os
 
 from scripts.lightstack.planning.groups import Groups
-from scripts.lightstack.planning.inside_snakemake import group_frames
+from scripts.lightstack.planning.inside_snakemake import submit_together
 from scripts.lightstack.planning.layout import (
     ALIGNMENT,
     ALIGNMENTS,
@@ -332,4 +332,4 @@ def parts_of_frames(number):
     return max(spread, math.ceil(minutes_of_frames(number) / LONGEST_MINUTES))
 
 
-group_frames("frames", parts_of_frames, minutes_of_frames)
+submit_together("frames", parts_of_frames, minutes_of_frames)

@@ -143,7 +143,9 @@ def try_once(is_in_vain: Callable[[Any], bool]) -> None:
     Job.restart_times = property(lambda job: 0 if is_in_vain(job) else allowed(job))
 
 
-def group_frames(group: str, parts: Callable[[int], int], minutes: Callable[[int], float]) -> None:
+def submit_together(
+    group: str, parts: Callable[[int], int], minutes: Callable[[int], float]
+) -> None:
     """Submit the steps of many frames at once to a cluster, and all else of one group together.
 
     Snakemake would have one submission for each frame, or a fixed number of frames; it compares
