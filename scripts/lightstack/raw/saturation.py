@@ -54,15 +54,9 @@ def pile_up(peak: NDArray[np.float32], step: float) -> float | None:
     float or None
         The highest value of the image, if its pixels are saturated there [ADU].
     """
-    top = float(np.fmax.reduce(peak, axis=None))
-    beneath = max(BENEATH * top, LEAST_BENEATH * step)
-    if not 0 < beneath < top < np.inf:
-        return None
-    count = int(np.count_nonzero(peak == top))
-    if count < (FEWEST_OF_BITS if _is_top_of_converter(top) else FEWEST):
-        return None
-    n_beneath = int(np.count_nonzero(peak >= top - beneath)) - count
-    return top if count >= RISE * n_beneath else None
+    top, count, n_beneath = _highest(peak, step, BENEATH)
+    fewest = FEWEST_OF_BITS if _is_top_of_converter(top) else FEWEST
+    return top if count >= max(fewest, RISE * n_beneath) else None
 
 
 def cut_off(peak: NDArray[np.float32], step: float) -> float | None:
@@ -80,17 +74,22 @@ def cut_off(peak: NDArray[np.float32], step: float) -> float | None:
     float or None
         The highest value of the flat, if its pixels are saturated there [ADU].
     """
-    top = float(np.fmax.reduce(peak, axis=None))
-    beneath = max(CUT_BENEATH * top, LEAST_BENEATH * step)
-    if not beneath < top < np.inf:
-        return None
-    count = int(np.count_nonzero(peak == top))
-    n_beneath = int(np.count_nonzero(peak >= top - beneath)) - count
+    top, count, n_beneath = _highest(peak, step, CUT_BENEATH)
     if n_beneath == 0:
         # Noise leaves a gap beneath the top of no flat but one that is saturated nearly all over.
         is_full = 2 * count > peak.size and (count < peak.size or _is_top_of_converter(top))
         return top if is_full else None
     return top if count >= max(FEWEST, CUT_RISE * n_beneath) else None
+
+
+def _highest(peak: NDArray[np.float32], step: float, share: float) -> tuple[float, int, int]:
+    """Tell the highest value [ADU], and how many pixels have it and a value shortly beneath."""
+    top = float(np.fmax.reduce(peak, axis=None))
+    beneath = max(share * top, LEAST_BENEATH * step)
+    if not beneath < top < np.inf:
+        return top, 0, 0
+    count = int(np.count_nonzero(peak == top))
+    return top, count, int(np.count_nonzero(peak >= top - beneath)) - count
 
 
 def _is_top_of_converter(value: float) -> bool:
