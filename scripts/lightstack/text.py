@@ -1,15 +1,16 @@
 """Text for people and files: what is not printable, as escapes."""
 
 DOUBT = "; "
-"""Stands in the cards and the ledger between a dark's name and what speaks against it."""
+"""Stands in the cards and the ledger between the name of a dark, bias or flat and what speaks
+against it."""
 
-NO_DARK = "none"
-"""Stands there for a dark's name where none was subtracted."""
+NOTHING_USED = "none"
+"""Stands there for the name where none was used."""
 
 
 def has_dark(text: str) -> bool:
     """Whether a dark was subtracted, by what the cards or the ledger say of it."""
-    return text.partition(DOUBT)[0] != NO_DARK
+    return text.partition(DOUBT)[0] != NOTHING_USED
 
 
 def on_one_line(text: str) -> str:

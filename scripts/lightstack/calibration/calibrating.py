@@ -35,7 +35,7 @@ from scripts.lightstack.raw.no_data import blank_blocks, blank_repeats
 from scripts.lightstack.raw.overscan import let_follow, without_overscan
 from scripts.lightstack.raw.saturation import pile_up
 from scripts.lightstack.raw.sections import HEADER, Asked
-from scripts.lightstack.text import DOUBT, NO_DARK, printable
+from scripts.lightstack.text import DOUBT, NOTHING_USED, printable
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -144,12 +144,16 @@ def calibrate(
         Which image of a FITS file to read: see `lightstack.raw.fits_reader.read_fits`.
     overscan_section, trim_section : str, optional
         What was not exposed and what was: see `lightstack.raw.sections.Asked`.
+    weights : (float, float, float), optional
+        Of red, green and blue where pixels have all three.
     unread : Path, optional
         Folder for notes of files that cannot be read.
     identified : bool, optional
         Whether to tell the digest of the raw pixels, which takes as long as reading them.
-    weights : (float, float, float), optional
-        Of red, green and blue where pixels have all three.
+
+    Returns
+    -------
+    Calibrated
 
     Raises
     ------
@@ -190,7 +194,7 @@ def calibrate(
             parts = [flat.name, unstated.get("flat", ""), doubt]
             names["flat"] = DOUBT.join(filter(None, parts))
         elif "flat" in masters:
-            names["flat"] = DOUBT.join([NO_DARK, why_unusable(masters["flat"])])
+            names["flat"] = DOUBT.join([NOTHING_USED, why_unusable(masters["flat"])])
         no_data_share = np.count_nonzero(np.isnan(data)) / data.size
         bad: NDArray[np.bool_] | None = None
         if finds_sharp_pixels and not taken.is_dark:

@@ -14,7 +14,7 @@ from scripts.lightstack.calibration.subtraction import (
     subtract,
     subtract_if_it_suits,
 )
-from scripts.lightstack.text import DOUBT, NO_DARK
+from scripts.lightstack.text import DOUBT, NOTHING_USED
 
 NO_BIAS = "there is no bias to scale it with"
 
@@ -75,7 +75,7 @@ class TakenOff:
         By which the dark was scaled, if it was.
     """
 
-    names: dict[str, str] = field(default_factory=lambda: {"dark": NO_DARK})
+    names: dict[str, str] = field(default_factory=lambda: {"dark": NOTHING_USED})
     used: Opened | None = None
     is_dark: bool = False
     level: float = 0.0
@@ -157,7 +157,7 @@ def take_off(
             names = {"dark": told, **(of_bias if factor is not None else {})}
             return TakenOff(names, dark, True, done.level, factor)
         refused.append([dark.name, *done.doubts])
-    names = {"dark": _told(NO_DARK, *(part for each in refused for part in each)), **of_bias}
+    names = {"dark": _told(NOTHING_USED, *(part for each in refused for part in each)), **of_bias}
     if bias is None:
         return TakenOff(names)
     level = subtract(data, bias.pixels, region, is_turned=bias.is_turned)

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from scripts.lightstack.files.records import read_csv
-from scripts.lightstack.text import DOUBT, NO_DARK, has_dark, on_one_line
+from scripts.lightstack.text import DOUBT, NOTHING_USED, has_dark, on_one_line
 
 COLUMNS = (
     "frame",
@@ -99,7 +99,7 @@ def _about_darks(rows: list[dict[str, str]]) -> list[str]:
     ):
         meant = [row for row in rows if DOUBT in row["dark"] and is_meant(row["dark"])]
         if meant:
-            dark = on_one_line(meant[0]["dark"].removeprefix(f"{NO_DARK}{DOUBT}"))
+            dark = on_one_line(meant[0]["dark"].removeprefix(f"{NOTHING_USED}{DOUBT}"))
             name, _, why = dark.partition(DOUBT)
             frame = on_one_line(meant[0]["frame"])
             lines.append(f"{what}: {len(meant)}, such as that of {frame} ({name}): {why}")
