@@ -25,12 +25,14 @@ def run(
 
     Parameters
     ----------
-    alignment, cleaned, stacks, thumbnails
+    alignment, cleaned
         As in `products.make_stacks`. Of the frames, only the headers are read.
     seeing : Path or None
         As in `stack_band`.
     bands : list of Path
         What `stack_band` wrote, from the first row of the image on.
+    stacks, thumbnails
+        As in `products.make_stacks`.
     what
         What is stacked, and how: see `products.make_stacks`.
 

@@ -27,11 +27,13 @@ def run(
 
     Parameters
     ----------
-    alignment, cleaned, stacks, thumbnails, threads
+    alignment, cleaned, stacks, thumbnails
         As in `products.make_stacks`.
     stack_memory_mb : int
         Memory to use for pixels [MB]; it sets how many rows are stacked at a time, and nothing
         else.
+    threads : int
+        As in `products.make_stacks`.
     what
         What is stacked, and how: see `products.make_stacks`.
 

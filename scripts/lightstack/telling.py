@@ -57,6 +57,11 @@ def complaints(
         How a line begins for one file, and for several, of which the number stands before it.
     complaint : str
         How it goes on.
+
+    Returns
+    -------
+    list of str
+        The lines.
     """
     return [
         f"{subject[0]} {complaint}: {words}"

@@ -138,6 +138,10 @@ def bend(model: Model, own: Transform, xy: Floats, target: Floats, weight: Float
         Its fit.
     xy, target, weight
         As in `fit`.
+
+    Returns
+    -------
+    Bend
     """
     terms = cubic_terms(xy, own.frame_shape)
     straight = _fit_terms(0, terms, target, weight)

@@ -36,6 +36,10 @@ def is_in_shares(data: NDArray[np.float32]) -> bool:
     ----------
     data : (ny, nx) ndarray of float32
         Numbers as the file has them; NaN is no data.
+
+    Returns
+    -------
+    bool
     """
     known = data[np.isfinite(data)]
     if not known.size or abs(float(np.median(known)) - 1) > MOST_FROM_ONE:

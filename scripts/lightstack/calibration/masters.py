@@ -167,7 +167,7 @@ def why_unusable(path: Path) -> str:
 
 
 def open_master(path: Path, weights: Weights = LUMA) -> Master | None:
-    """Open a master; None if there is no image in it.
+    """Open a master.
 
     Parameters
     ----------
@@ -175,6 +175,11 @@ def open_master(path: Path, weights: Weights = LUMA) -> Master | None:
     weights : (float, float, float), optional
         Of red, green and blue in what it is for: one of `raw.colour.ALONE` opens that colour, if
         the master has colours.
+
+    Returns
+    -------
+    Master or None
+        None if there is no image in it.
     """
     header = read_header(path)
     if FAILURE in header:

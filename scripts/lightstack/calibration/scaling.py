@@ -170,10 +170,12 @@ def factor_of_hot_pixels(
 
     Parameters
     ----------
-    data, dark, bias, region, period, saturation
+    data, dark, bias, region
         As in `scale`.
     current : ndarray of float32
         Some pixels of what the dark has beyond the bias [ADU].
+    period, saturation
+        As in `scale`.
 
     Returns
     -------

@@ -60,6 +60,11 @@ def sampling(shape: tuple[int, int], period: int = 1, enough: int = SAMPLED_PIXE
         What the distance is a multiple of: 2 for a Bayer mosaic, of which one colour is looked at.
     enough : int, optional
         Most pixels to look at.
+
+    Returns
+    -------
+    int
+        Rows, and columns, from one to the next [pixels].
     """
     step = max(1, math.ceil(math.sqrt(shape[0] * shape[1] / enough)))
     return -(-step // period) * period

@@ -135,6 +135,10 @@ def place(
     psfs : sequence of (41, 41) ndarray of float64
         Of the frames, on the pixels of the stack.
     rng : numpy.random.Generator
+
+    Returns
+    -------
+    Truth
     """
     ny, nx = stack.shape
     scale = min(SCALE, min(ny, nx) / 16)

@@ -65,6 +65,10 @@ def recover(
     noise : float
         Of the stacks [ADU].
     truth : Truth
+
+    Returns
+    -------
+    Recovery
     """
     gained = np.where(np.isfinite(before) & np.isfinite(after), after - before, 0).astype(float)
     there = seen(after, noise)

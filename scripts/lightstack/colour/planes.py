@@ -166,6 +166,10 @@ def colour_file(path: Path, header: Cards, colour: int) -> ColourFile:
         Its cards.
     colour : {0, 1, 2}
         Red, green or blue.
+
+    Returns
+    -------
+    ColourFile
     """
     pattern = header.get(MOSAIC)
     return ColourFile(path, pattern if isinstance(pattern, str) else None, colour)

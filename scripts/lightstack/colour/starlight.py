@@ -21,6 +21,13 @@ def brightest_stars(sources: NDArray[Any]) -> tuple[NDArray[Any], float]:
     ----------
     sources : structured ndarray
         Of the dtype `lightstack.detection.sources.SOURCE`, brightest first.
+
+    Returns
+    -------
+    structured ndarray
+        Those to measure.
+    float
+        The radius [pixels].
     """
     chosen = sources[sources["saturated"] == 0][:MOST_STARS]
     return chosen, APERTURE * float(np.median(chosen["fwhm"])) if len(chosen) else 1.0

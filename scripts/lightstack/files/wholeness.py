@@ -37,6 +37,10 @@ def is_whole(path: str) -> bool:
         FITS, JSON, CSV, PNG or HTML file that exists. A FITS file that ends where one of its
         parts ends passes for whole, and a CSV file where one of its lines ends: write these
         durably.
+
+    Returns
+    -------
+    bool
     """
     file = os.open(path, os.O_RDONLY)
     try:

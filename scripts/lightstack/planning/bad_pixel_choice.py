@@ -45,10 +45,12 @@ def choose_maps(
     ----------
     lights : mapping of str to Exposure
         How the frames were taken, by name, in the order of the frames.
-    paths, contents : mapping of str to str
-        Paths of the frames by name, and fingerprints by path.
+    paths : mapping of str to str
+        Paths of the frames by name.
     darks : DarkChoice
         The darks of the frames.
+    contents : mapping of str to str
+        Fingerprints by path.
     bad_pixels : str
         "auto": of the frames themselves where there is no dark; "all": also of the darks; "none".
 

@@ -84,10 +84,12 @@ def made_files(
 
     Parameters
     ----------
-    frames, modes : iterable of str
-        Frames and modes of stacking of a run.
+    frames : iterable of str
+        Frames of a run.
     kinds : mapping of str to iterable of str
         Kinds of which masters are made, by their noun as in `MASTERS`.
+    modes : iterable of str
+        Modes of stacking.
     n_bands : int
         How many jobs make a stack.
     results : str
@@ -95,6 +97,10 @@ def made_files(
     aligned, stacked : iterable of str
         Groups that share a reference, and groups with stacks. Of named groups, the stacks are not
         listed: no job is bound to make them, for a group may have too few good frames.
+
+    Returns
+    -------
+    list of str
     """
     paths = [filled(MASTERS[noun], kind=kind) for noun in kinds for kind in kinds[noun]]
     paths += [filled(pattern, frame=frame) for frame in frames for pattern in OF_EACH_FRAME]

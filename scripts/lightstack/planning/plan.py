@@ -116,6 +116,10 @@ class Plan:
         run : str or None
             The run to which the process belongs, if that is known.
 
+        Returns
+        -------
+        Plan
+
         Raises
         ------
         NoPlanError

@@ -30,6 +30,10 @@ def files_to_make_again(made: Iterable[str], selection: str, output: Path) -> li
         The file among them by which the job is known that fills the output folder.
     output : Path
         Folder of the accepted frames.
+
+    Returns
+    -------
+    list of str
     """
     # Without the folder, Snakemake has not run yet, or keeps its records in a database.
     in_files = RECORDS.is_dir()
@@ -54,6 +58,10 @@ def has_lost_stacks(thumbnails: str, alignment: str, group: str, stacks: Iterabl
         Its name.
     stacks : iterable of str
         Paths of its stacks.
+
+    Returns
+    -------
+    bool
     """
     if not (os.path.exists(thumbnails) and os.path.exists(alignment) and is_whole(alignment)):
         return False
@@ -85,6 +93,10 @@ def is_made_by(folder: str, path: str, recipe: str) -> bool:
         The file, as the run names it.
     recipe : str
         As in `recipes`.
+
+    Returns
+    -------
+    bool
     """
     try:
         record = read_json(Path(folder, record_of(path, folder)))

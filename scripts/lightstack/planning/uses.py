@@ -56,7 +56,7 @@ class Uses:
     ----------
     frames : Frames
         The lights.
-    darks, bias, flats : Frames
+    darks : Frames
         Those of all folders.
     offered : dict of str to str
         Path of each light or stack among the lights by its frame's name, used or not.
@@ -65,6 +65,8 @@ class Uses:
     left_out : dict of str to (str, str)
         Why a file is not used, by its path: one of `CAUSES`, and the file that is used instead,
         or nothing.
+    bias, flats : Frames
+        Those of all folders.
     astray : dict of str to str
         What the folder of a file was meant for, by the file's path, where it is used as something
         else because its header says so.

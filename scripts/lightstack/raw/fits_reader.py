@@ -82,6 +82,10 @@ def read_fits(
     weights : (float, float, float), optional
         Of red, green and blue in a grey.
 
+    Returns
+    -------
+    RawImage
+
     Raises
     ------
     UnusableFrameError

@@ -48,6 +48,10 @@ def computed_apart(
     n_bytes : int
         Size of the file.
 
+    Returns
+    -------
+    ndarray of float32
+
     Raises
     ------
     UnusableFrameError
@@ -71,6 +75,10 @@ def told_apart(look: Callable[[], dict[str, Any]], n_bytes: int) -> dict[str, An
         Its result is what JSON can hold, in fewer than 64 kB.
     n_bytes : int
         Size of the file.
+
+    Returns
+    -------
+    dict
 
     Raises
     ------

@@ -64,6 +64,10 @@ def linear_axis(low: float, high: float, most: int = 5, *, from_zero: bool = Fal
         Ticks at most, or one more.
     from_zero : bool
         Whether the scale begins at zero and not somewhat below `low`.
+
+    Returns
+    -------
+    Axis
     """
     span = (high - low) or abs(high) or 1.0
     low, high = (0.0 if from_zero else low - MARGIN * span), high + MARGIN * span
@@ -98,6 +102,10 @@ def robust_range(
         into a line.
     limit : float, optional
         Held in any case, too.
+
+    Returns
+    -------
+    low, high : float
     """
     ordered = sorted(others)
     quarter = len(ordered) // 4

@@ -37,11 +37,13 @@ def outcome(
 
     Parameters
     ----------
-    ledger, report : str
-        Paths of these results.
+    ledger : str
+        Path of this result.
     groups : dict of str to dict
         Paths of each group's ``alignment`` and ``preview``, and of its ``stacks`` by mode; one
         group without a name where frames are not grouped.
+    report : str
+        Path of this result.
     current : collection of str
         Those of the paths that are there and of the run's frames, settings and code.
     settings : dict

@@ -98,6 +98,10 @@ def section_of(
         What `subtract_background` wrote, by frame.
     settings : dict
         All settings.
+
+    Returns
+    -------
+    Section
     """
     alignment = read_json(files.alignment)
     problem, reference = problem_of(alignment, name), alignment["reference"]

@@ -23,6 +23,11 @@ def advice_of(set_now: Trial, chosen: Trial | None, min_star_count: int) -> list
         What is found with the settings as they are, and with those that are suggested.
     min_star_count : int
         Stars that every frame must show.
+
+    Returns
+    -------
+    list of str
+        Lines to print.
     """
     own = f"threshold_sigma={set_now.threshold_sigma:g} minarea={set_now.minarea}"
     lines = [f"As set, {own}: {set_now.n_stars:.0f} stars"]
@@ -52,6 +57,11 @@ def tuning(table: str, picture: str, settings: Mapping[str, Any]) -> list[str]:
         What `tune` wrote.
     settings : mapping of str to object
         All settings.
+
+    Returns
+    -------
+    list of str
+        Lines to print.
     """
     rows = read_csv(Path(table))
     own = (settings["threshold_sigma"], settings["minarea"])

@@ -105,6 +105,11 @@ def cards_of_colours(header: Any, reference: Path) -> dict[str, tuple[Any, str]]
         Cards of a frame.
     reference : Path
         What `clean_colours` wrote of the reference.
+
+    Returns
+    -------
+    dict of str to (object, str)
+        Value and comment of each card, by its keyword.
     """
     cards: dict[str, tuple[Any, str]] = {
         "PLANES": (COLOURS, "colours along the third axis"),

@@ -130,6 +130,10 @@ class Stacked:
             What `measure_frames` wrote of the skies, where they are matched already.
         threads : int
             How many threads to use; they change nothing but the time.
+
+        Returns
+        -------
+        Stacked
         """
         members, reference = set(members), alignment["reference"]
         wanted = {name: cleaned[name] for name in {*members, reference}}
@@ -225,6 +229,10 @@ class Stacked:
             What `measuring.measure` has found of each plane.
         rows : (int, int), optional
             The first row of each plane to make and the one after the last; default: all.
+
+        Yields
+        ------
+        Band
         """
         first, last = rows or (0, self.shape[-2])
         options = [

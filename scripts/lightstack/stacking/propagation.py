@@ -88,6 +88,10 @@ class Propagation:
         n : int
             Number of frames.
 
+        Returns
+        -------
+        float
+
         Notes
         -----
         What is no sum follows only in part what neighbouring values share: the part of its

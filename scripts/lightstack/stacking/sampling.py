@@ -35,12 +35,14 @@ def fill_with_nearest(
 
     Parameters
     ----------
-    planes, threads
+    planes
         As in `aligned.fill`.
     bands : sequence of (int, int)
         The first row of each and the one after the last, from the top down.
     cubes : sequence of (n, n_rows, nx) ndarrays of float32, C-contiguous
         As in `aligned.fill`; the rows of the bands follow each other.
+    threads : int
+        As in `aligned.fill`.
     """
     colours, out = zip(*planes, strict=True), zip(*cubes, strict=True)
     with ThreadPoolExecutor(threads) as pool:
