@@ -14,7 +14,8 @@ from scripts.lightstack.sky.surface import Surface
 from scripts.lightstack.stacking import gradients
 from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.bands import Bands
-from scripts.lightstack.stacking.gradients import match_skies
+from scripts.lightstack.stacking.gradients import match_skies, read_skies, write_skies
+from scripts.lightstack.stacking.odd_skies import note_odd_skies, told_of_odd_skies
 
 SHAPE = (420, 640)
 
@@ -27,15 +28,25 @@ def nebula() -> np.ndarray:
 
 
 def night(
-    folder: Path, light: np.ndarray, count: int = 6, shift: int = 9, uneven: float = 1.0
+    folder: Path,
+    light: np.ndarray,
+    count: int = 6,
+    shift: int = 9,
+    uneven: float = 1.0,
+    lost: float = 0.0,
 ) -> list[AlignedFrame]:
-    """Frames of the same light under uneven skies of their own, shifted by whole pixels."""
+    """Frames of the same light under uneven skies of their own, shifted by whole pixels.
+
+    On its left side the first has lost some light.
+    """
     rng, frames = np.random.default_rng(3), []
     for number in range(count):
         step = (number - count // 2) * shift
         scale = uneven * np.array([20, 40, 40, 15, 15, 15, 5, 5, 5, 5])
         sky = Surface(SHAPE, rng.normal(0, scale)).rows(0, SHAPE[0])
         data = np.roll(light, step, axis=1) + sky + rng.normal(0, NOISE, SHAPE)
+        if number == 0:
+            data[:, : SHAPE[1] // 3] -= lost
         header = fits.Header([("NOISEADU", NOISE), ("SATURATE", 6e4)])
         path = folder / f"{number}.fits"
         write_frame(path, Frame(data.astype(np.float32), header, np.zeros(SHAPE, bool)))
@@ -109,6 +120,27 @@ def test_no_step_is_left_where_frames_end(tmp_path: Path) -> None:
     assert known.sum() >= 13
     error = NOISE * np.sqrt(2 / (20 * SHAPE[0]))  # of a single frame
     assert np.abs(steps)[known].max() < 3 * error
+
+
+@pytest.mark.parametrize("count", [3, 6])
+def test_a_sky_that_is_unlike_the_others_is_told(tmp_path: Path, count: int) -> None:
+    """As where a dome covers a part of the sky, or an amplifier has another offset."""
+    frames = night(tmp_path, nebula(), count)
+    header = fits.Header()
+    note_odd_skies(header, [matched(frames)])
+    assert not told_of_odd_skies(header)
+    assert len(header) == 0
+    covered = matched(night(tmp_path, nebula(), count, lost=10 * NOISE))
+    note_odd_skies(header, [covered])
+    assert header["NSKYODD"] == 1
+    assert "the other frames, beside any gradient: 0 (by" in told_of_odd_skies(header)
+    skies = tmp_path / "skies.fits"
+    write_skies(skies, [[frame.sky for frame in covered]])
+    for read, frame in zip(read_skies(skies, SHAPE, 1)[0], covered, strict=True):
+        assert read is not None
+        assert frame.sky is not None
+        assert read.unlike == frame.sky.unlike
+        assert read.coefficients.tobytes() == frame.sky.coefficients.tobytes()
 
 
 def test_matched_stacks_are_the_same_for_any_threads_and_memory(tmp_path: Path) -> None:

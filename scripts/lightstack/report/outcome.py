@@ -15,8 +15,10 @@ from scripts.lightstack.report.criteria import criteria
 from scripts.lightstack.report.notes import notes
 from scripts.lightstack.report.rows import Row, rows_of
 from scripts.lightstack.report.verdicts import advice, verdicts
-from scripts.lightstack.stacking.dark_limit import CARDS, limited_by_darks
+from scripts.lightstack.stacking import dark_limit, odd_skies
+from scripts.lightstack.stacking.dark_limit import limited_by_darks
 from scripts.lightstack.stacking.modes import AVERAGES
+from scripts.lightstack.stacking.odd_skies import told_of_odd_skies
 from scripts.lightstack.stacking.rejection import blindness
 from scripts.lightstack.telling import listed
 
@@ -84,7 +86,7 @@ def outcome(
         lines += advice(rows, settings)
         if "sigma_clip" in settings["modes"]:
             lines += _blind(rows, [name for name in groups if stacked[name]], settings)
-        lines += _limited([files for name, files in groups.items() if stacked[name]])
+        lines += _told_by([files for name, files in groups.items() if stacked[name]])
     wanted = {ledger: True}
     for name, files in groups.items():
         is_due = name not in problems
@@ -141,16 +143,16 @@ def _blind(rows: list[Row], groups: list[str], settings: dict[str, Any]) -> list
     return [f"{listed(blind, MOST_NAMED)}: {told}" if any(blind) else told]
 
 
-def _limited(groups: list[Mapping[str, Any]]) -> list[str]:
-    """Tell in which groups the darks are too few."""
+def _told_by(groups: list[Mapping[str, Any]]) -> list[str]:
+    """Tell what the headers of the groups' stacks tell: too few darks, and odd skies."""
     lines: list[str] = []
     for files in groups:
         averages = [path for mode, path in files["stacks"].items() if mode in AVERAGES]
         if averages:
             path = Path(averages[0])
             # astropy would take most of the time of a run that has nothing to do.
-            header = first_cards(path, CARDS) or read_header(path)
-            lines += filter(None, [limited_by_darks(header)])
+            header = first_cards(path, (*dark_limit.CARDS, *odd_skies.CARDS)) or read_header(path)
+            lines += filter(None, [limited_by_darks(header), told_of_odd_skies(header)])
     return lines
 
 

@@ -64,6 +64,20 @@ class Surface:
         return lines.astype(np.float32), columns.astype(np.float32)
 
 
+@dataclass(frozen=True)
+class SkyOfFrame(Surface):
+    """What a frame's sky has beside that of the others.
+
+    Parameters
+    ----------
+    unlike : float
+        How far its levels lie from those of the others without this surface, in nine tenths of
+        the image at most [ADU].
+    """
+
+    unlike: float
+
+
 @compiled
 def _rows(lines: NDArray[np.float32], columns: NDArray[np.float32]) -> NDArray[np.float32]:
     """Add up the products of lines along x and along y: (ny, nx)."""

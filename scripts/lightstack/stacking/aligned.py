@@ -23,7 +23,7 @@ from scripts.lightstack.resampling.backward_map import columns_of_any, source_co
 from scripts.lightstack.resampling.colours import resample_colours
 from scripts.lightstack.resampling.plane import resample
 from scripts.lightstack.sky.noise_map import NOISE_MAP, noise_map_in
-from scripts.lightstack.sky.surface import Surface
+from scripts.lightstack.sky.surface import SkyOfFrame, Surface
 from scripts.lightstack.text import text_of
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class AlignedFrame:
         What brings its fluxes to the reference's, in the middle of the reference's image.
     lean : (float, float), optional
         How that factor leans to the last column and the last row.
-    sky : Surface, optional
+    sky : SkyOfFrame, optional
         What is left of its sky, over the grid of the stack [ADU of the stack].
     colour : str, optional
         "R", "G" or "B", if it is one colour of a frame.
@@ -85,7 +85,7 @@ class AlignedFrame:
     transform: Transform
     flux_scale: float
     lean: tuple[float, float] = (0.0, 0.0)
-    sky: Surface | None = None
+    sky: SkyOfFrame | None = None
     colour: str = ""
     share: float = 1.0
 

@@ -20,7 +20,7 @@ from scripts.lightstack.linear import least_squares
 from scripts.lightstack.sky.cells import MEDIAN_ERROR, Cells
 from scripts.lightstack.sky.masks import grown
 from scripts.lightstack.sky.model import fit_sky
-from scripts.lightstack.sky.surface import HIGHEST_DEGREE, N_TERMS, Surface, terms
+from scripts.lightstack.sky.surface import HIGHEST_DEGREE, N_TERMS, SkyOfFrame, terms
 from scripts.lightstack.stacking.aligned import AlignedFrame, weights_by_noise
 from scripts.lightstack.stacking.sampling import fill_with_nearest
 
@@ -62,12 +62,15 @@ CELLS_PER_TERM = 4
 ROUNDS = 200
 """Most rounds of the fit."""
 
+MOST_OF_IT = 90
+"""Percentage of the cells in which a frame is no more unlike the others than it is said to be."""
+
 log = logging.getLogger(__name__)
 
 
 def match_skies(
     planes: Sequence[Sequence[AlignedFrame]], threads: int = 1
-) -> list[list[Surface | None]]:
+) -> list[list[SkyOfFrame | None]]:
     """Model the sky that each frame has left.
 
     Parameters
@@ -79,7 +82,7 @@ def match_skies(
 
     Returns
     -------
-    list of lists of Surface or None
+    list of lists of SkyOfFrame or None
         Of each plane, those of its frames, over the grid of the stack [ADU of the stack]; None
         where there is nothing to fit it to.
     """
@@ -89,7 +92,9 @@ def match_skies(
     ]
 
 
-def _skies(frames: Sequence[AlignedFrame], levels: Floats, cells: Cells) -> list[Surface | None]:
+def _skies(
+    frames: Sequence[AlignedFrame], levels: Floats, cells: Cells
+) -> list[SkyOfFrame | None]:
     """Model what is left of the skies of a plane, from their levels (n, k) in cells."""
     shape = frames[0].transform.reference_shape
     noise = np.array([frame.noise for frame in frames])
@@ -103,24 +108,46 @@ def _skies(frames: Sequence[AlignedFrame], levels: Floats, cells: Cells) -> list
     mean[: len(model.surface.coefficients)] = model.surface.coefficients
     size = np.sqrt((own**2).sum(axis=1)).max()
     log.info("Skies differ by %.3g ADU; their mean has degree %d.", size, model.surface.degree)
-    return [Surface(shape, coefficients + mean) for coefficients in own]
+    return [
+        SkyOfFrame(shape, coefficients + mean, rest)
+        for coefficients, rest in zip(own, _unlike(levels, columns, own), strict=True)
+    ]
 
 
-def write_skies(path: Path, planes: Sequence[Sequence[Surface | None]]) -> None:
+def _unlike(levels: Floats, columns: Floats, own: Floats) -> list[float]:
+    """Tell how far each frame's levels lie from those of most, all without their surfaces."""
+    rest = levels - np.stack([(columns * one).sum(axis=1) for one in own])
+    reached = np.isfinite(rest).any(axis=0)
+    away = np.abs(rest[:, reached] - np.nanmedian(rest[:, reached], axis=0))
+    return [
+        float(np.percentile(of_frame[np.isfinite(of_frame)], MOST_OF_IT))
+        if np.isfinite(of_frame).any()
+        else 0.0
+        for of_frame in away
+    ]
+
+
+def write_skies(path: Path, planes: Sequence[Sequence[SkyOfFrame | None]]) -> None:
     """Write what `match_skies` found for the frames of each plane, as a FITS table."""
     skies = [sky for plane in planes for sky in plane]
-    table = np.full(len(skies), np.nan, [("SKY", ">f8", (N_TERMS[HIGHEST_DEGREE],))])
+    columns = [("SKY", ">f8", (N_TERMS[HIGHEST_DEGREE],)), ("UNLIKE", ">f8")]
+    table = np.full(len(skies), np.nan, columns)
     for row, sky in zip(table, skies, strict=True):
         if sky is not None:
-            row["SKY"] = sky.coefficients
+            row["SKY"], row["UNLIKE"] = sky.coefficients, sky.unlike
     write_table(path, table, {})
 
 
-def read_skies(path: Path, shape: tuple[int, int], n_planes: int) -> list[list[Surface | None]]:
+def read_skies(path: Path, shape: tuple[int, int], n_planes: int) -> list[list[SkyOfFrame | None]]:
     """Read what `write_skies` wrote of so many planes, over the grid of the stack."""
     return [
-        [None if np.isnan(one).any() else Surface(shape, one) for one in plane]
-        for plane in np.split(read_table(path)["SKY"], n_planes)
+        [
+            None
+            if np.isnan(row["UNLIKE"])
+            else SkyOfFrame(shape, row["SKY"], float(row["UNLIKE"]))
+            for row in plane
+        ]
+        for plane in np.split(read_table(path), n_planes)
     ]
 
 

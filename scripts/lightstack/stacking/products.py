@@ -30,7 +30,7 @@ from scripts.lightstack.files.stack_file import (
 from scripts.lightstack.job import JobError
 from scripts.lightstack.raw.halving import halve_header
 from scripts.lightstack.raw.image import UnusableFrameError
-from scripts.lightstack.sky.surface import Surface
+from scripts.lightstack.sky.surface import SkyOfFrame
 from scripts.lightstack.stacking.aligned import (
     AlignedFrame,
     aligned_frames,
@@ -50,6 +50,7 @@ from scripts.lightstack.stacking.modes import (
     WITH_PSF,
     own_psf,
 )
+from scripts.lightstack.stacking.odd_skies import note_odd_skies
 from scripts.lightstack.stacking.propagation import propagate
 from scripts.lightstack.stacking.rejection import blindness
 from scripts.lightstack.stacking.thumbnails import COVERAGE, Thumbnail, write_thumbnails
@@ -287,6 +288,7 @@ class Stacked:
             self.alignment["normalize"],
             "how frames were scaled to the reference",
         )
+        note_odd_skies(common, self.planes)
         return {"": common} | {
             mode: mode_header(
                 common,
@@ -308,7 +310,7 @@ def _weights(plane: Sequence[AlignedFrame], by: str) -> NDArray[np.float64]:
 
 
 def _beneath(
-    plane: Sequence[AlignedFrame], skies: Sequence[Surface | None]
+    plane: Sequence[AlignedFrame], skies: Sequence[SkyOfFrame | None]
 ) -> Sequence[AlignedFrame]:
     """Give each frame of a plane its sky."""
     return [replace(frame, sky=sky) for frame, sky in zip(plane, skies, strict=True)]
