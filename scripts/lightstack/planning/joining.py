@@ -1,10 +1,8 @@
 """How the plan of a run over nights is made: all frames are there, and only stacked together."""
 
 import os
-import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from scripts.lightstack.planning.nights import (
     read_nights,
 )
 from scripts.lightstack.planning.plan import Plan
-from scripts.lightstack.planning.recipes import PER_FRAME, RULES, Recipes, code_of_frames
+from scripts.lightstack.planning.recipes import PER_FRAME, Recipes, code_of_frames
 from scripts.lightstack.planning.settings import check_reference, complete_settings
 from scripts.lightstack.raw.exposure import Exposure
 from scripts.lightstack.telling import listed
@@ -86,44 +84,20 @@ def join_nights(config: dict[str, Any]) -> tuple[Plan, list[str], dict[str, str]
         align_by=settings["align_by"],
     )
     looks.keep()
-    left_out = _of_all(nights, "left_out")
-    rows, ledger = _inventory(nights, groups), _ledger(nights, groups)
     recipes = Recipes(
         settings,
         frames,
-        left_out,
+        _of_all(nights, "left_out"),
         {},
         Calibration(),
         set(),
-        rows,
+        _inventory(nights, groups),
         groups,
-        ledger,
+        _ledger(nights, groups),
         recipes_of,
     )
-    plan = Plan(
-        run=secrets.token_hex(8),
-        code=code_of_frames(),
-        settings=settings,
-        frames=frames.paths,
-        joined=joined,
-        contents={},
-        facts={},
-        frame_mb=[Path(path).stat().st_size / 1e6 for path in frames.paths.values()],
-        refused=frames.refused,
-        left_out=left_out,
-        own_darks={},
-        kinds={},
-        raw_files={},
-        darks_of_maps={},
-        pedestals={},
-        facts_of_flats={},
-        inventory=rows,
-        rule_settings={rule: recipes.settings_of(rule) for rule in RULES},
-        facts_of_report=recipes.facts_of_report,
-        ledger=ledger,
-        groups=asdict(groups),
-        recipes={rule: recipes.of_all(rule) for rule in RULES},
-    )
+    sizes = [Path(path).stat().st_size / 1e6 for path in frames.paths.values()]
+    plan = recipes.plan(sizes, joined=joined)
     lines = [
         f"Found {len(frames.names)} lights of {len(nights)} nights, as their own runs left them.",
         *told(groups, frames.paths, known),

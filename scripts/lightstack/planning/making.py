@@ -1,22 +1,21 @@
 """How a plan is made: all that the main process looks at, in its order."""
 
-import secrets
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from scripts.lightstack.files.unread import NOTES, Unread, as_tried, noted
-from scripts.lightstack.planning.calibration_choice import choose_calibration
+from scripts.lightstack.planning.calibration_choice import Calibration, choose_calibration
 from scripts.lightstack.planning.fingerprints import fingerprints
 from scripts.lightstack.planning.frames import find_frames
-from scripts.lightstack.planning.groups import cards_of, group_frames
+from scripts.lightstack.planning.groups import Groups, cards_of, group_frames
 from scripts.lightstack.planning.inventory import Looks, inventory, ledger_facts, overview
 from scripts.lightstack.planning.joining import join_nights
 from scripts.lightstack.planning.layout import EXPOSURES, FINGERPRINTS, MASTERS, filled
 from scripts.lightstack.planning.master_choice import NOUNS
 from scripts.lightstack.planning.plan import Plan
-from scripts.lightstack.planning.recipes import RULES, Recipes, code_of_frames
+from scripts.lightstack.planning.recipes import Recipes
 from scripts.lightstack.planning.recovery import frame_mb
 from scripts.lightstack.planning.settings import (
     RAW_FOLDERS,
@@ -25,7 +24,8 @@ from scripts.lightstack.planning.settings import (
     check_reference,
     complete_settings,
 )
-from scripts.lightstack.planning.uses import frames_to_turn, sort_files, without_colours
+from scripts.lightstack.planning.uses import Uses, frames_to_turn, sort_files, without_colours
+from scripts.lightstack.raw.exposure import Exposure
 from scripts.lightstack.raw.sections import Asked
 from scripts.lightstack.telling import complaints
 
@@ -85,6 +85,38 @@ def make_plan(
     if settings["nights"]:
         plan, lines, runs = join_nights(config)
         return plan, Told(lines, nights=runs)
+    looked = _look(settings, threads, say)
+    unread = noted(NOTES)
+    return _plan(settings, looked, unread), _told(settings, looked, unread)
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """What was found in the raw files of a run, and decided on each.
+
+    Parameters
+    ----------
+    contents : dict of str to str
+        SHA-256 of each file, by its path.
+    known : dict of str to Exposure or str
+        How each was taken, or why that cannot be told, by its path.
+    uses : Uses
+        What each is used as.
+    calibration : Calibration
+        What each frame is calibrated with.
+    groups : Groups
+        Which frames are stacked together.
+    """
+
+    contents: dict[str, str]
+    known: dict[str, Exposure | str]
+    uses: Uses
+    calibration: Calibration
+    groups: Groups
+
+
+def _look(settings: dict[str, Any], threads: int, say: Callable[[str], None]) -> _Looked:
+    """Find and read the raw files, and decide what is done with each."""
     found = {key: find_frames(settings[key]) for key in RAW_FOLDERS}
     check_folders(settings, found["input_dir"])
     raw = fingerprints(
@@ -109,7 +141,6 @@ def make_plan(
         uses = sort_files(lights, darks, known, contents, bias=bias, flats=flats)
         if settings["color"] != "gray":
             uses = replace(uses, frames=uses.frames.without(without_colours(uses.frames, known)))
-        frames = uses.frames.paths
         check_lights(settings, uses)
         check_reference(settings["reference"], uses.frames)
         calibration = choose_calibration(
@@ -122,37 +153,34 @@ def make_plan(
             settings["dark_scaling"],
         )
         groups = group_frames(
-            frames,
+            uses.frames.paths,
             known,
             looks.cards,
             group_by=settings["group_by"],
             align_by=settings["align_by"],
         )
-    rows = inventory(uses, known, contents, calibration, groups)
-    ledger = ledger_facts(uses, known, groups)
-    unread = noted(NOTES)
+    return _Looked(contents, known, uses, calibration, groups)
+
+
+def _plan(settings: dict[str, Any], looked: _Looked, unread: dict[str, Unread]) -> Plan:
+    """Write down what the rules need to know."""
+    contents, uses, calibration = looked.contents, looked.uses, looked.calibration
+    frames = uses.frames.paths
     recipes = Recipes(
         settings,
         uses.frames,
         uses.lights_left_out(),
         as_tried(contents, unread),
         calibration,
-        frames_to_turn(uses.frames, known),
-        rows,
-        groups,
-        ledger,
+        frames_to_turn(uses.frames, looked.known),
+        inventory(uses, looked.known, contents, calibration, looked.groups),
+        looked.groups,
+        ledger_facts(uses, looked.known, looked.groups),
     )
-    plan = Plan(
-        run=secrets.token_hex(8),
-        code=code_of_frames(),
-        settings=settings,
-        frames=frames,
-        joined={},
+    return recipes.plan(
+        [frame_mb(Path(path)) for path in frames.values()],
         contents={frame: contents[path] for frame, path in frames.items()},
         facts={frame: recipes.facts_of(frame) for frame in frames},
-        frame_mb=[frame_mb(Path(path)) for path in frames.values()],
-        refused=uses.frames.refused,
-        left_out=uses.lights_left_out(),
         own_darks=calibration.darks.own,
         kinds=calibration.kinds,
         raw_files=calibration.files,
@@ -166,27 +194,22 @@ def make_plan(
             if each.noun
         },
         facts_of_flats={kind: recipes.facts_of_flats(kind) for kind in calibration.pedestals},
-        inventory=rows,
-        rule_settings={rule: recipes.settings_of(rule) for rule in RULES},
-        facts_of_report=recipes.facts_of_report,
-        ledger=ledger,
-        groups=asdict(groups),
-        recipes={rule: recipes.of_all(rule) for rule in RULES},
     )
-    told = Told(
-        overview(uses, known, calibration, groups, in_colour=settings["color"] != "gray"),
-        [
-            *complaints(uses.frames.refused.items(), ("this frame is", "frames are"), "left out"),
-            *(
-                line
-                for noun, choice in calibration.masters.items()
-                for line in complaints(
-                    ((sentence.partition(":")[0], sentence) for sentence in choice.unused),
-                    (f"this {NOUNS[noun][0]} is", f"{NOUNS[noun][1]} are"),
-                    "not used",
-                )
-            ),
-        ],
+
+
+def _told(settings: dict[str, Any], looked: _Looked, unread: dict[str, Unread]) -> Told:
+    """Tell a person what there is, and what is left out."""
+    uses, calibration, groups = looked.uses, looked.calibration, looked.groups
+    refused, subject = uses.frames.refused.items(), ("this frame is", "frames are")
+    warnings = complaints(refused, subject, "left out")
+    for noun, choice in calibration.masters.items():
+        one, several = NOUNS[noun]
+        unused = ((sentence.partition(":")[0], sentence) for sentence in choice.unused)
+        warnings += complaints(unused, (f"this {one} is", f"{several} are"), "not used")
+    in_colour = settings["color"] != "gray"
+    return Told(
+        overview(uses, looked.known, calibration, groups, in_colour=in_colour),
+        warnings,
         {
             path: noun
             for noun, files in (("dark", uses.darks), ("bias", uses.bias), ("flat", uses.flats))
@@ -194,4 +217,3 @@ def make_plan(
         },
         unread,
     )
-    return plan, told

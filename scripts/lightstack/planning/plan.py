@@ -13,7 +13,7 @@ is told belongs to `making.Told`, and what the main process does before and afte
 keys, for they go through JSON.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,9 @@ class NoPlanError(Exception):
     """A job was started without the plan of a main process."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What the rules need to know of a run.
+    """What the rules need to know of a run: of raw files nothing, if it is one over nights.
 
     Parameters
     ----------
@@ -82,18 +82,18 @@ class Plan:
     code: str
     settings: dict[str, Any]
     frames: dict[str, str]
-    joined: dict[str, list[str]]
-    contents: dict[str, str]
-    facts: dict[str, dict[str, Any]]
+    joined: dict[str, list[str]] = field(default_factory=dict)
+    contents: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     frame_mb: list[float]
     refused: dict[str, str]
     left_out: dict[str, str]
-    own_darks: dict[str, str]
-    kinds: dict[str, dict[str, str]]
-    raw_files: dict[str, dict[str, list[str]]]
-    darks_of_maps: dict[str, str]
-    pedestals: dict[str, str]
-    facts_of_flats: dict[str, dict[str, Any]]
+    own_darks: dict[str, str] = field(default_factory=dict)
+    kinds: dict[str, dict[str, str]] = field(default_factory=dict)
+    raw_files: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    darks_of_maps: dict[str, str] = field(default_factory=dict)
+    pedestals: dict[str, str] = field(default_factory=dict)
+    facts_of_flats: dict[str, dict[str, Any]] = field(default_factory=dict)
     inventory: list[dict[str, Any]]
     rule_settings: dict[str, dict[str, Any]]
     facts_of_report: dict[str, Any]

@@ -34,8 +34,9 @@ Whole files
 
 import hashlib
 import json
+import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ from scripts.lightstack.planning.calibration_choice import RULES as MASTER_RULES
 from scripts.lightstack.planning.calibration_choice import Calibration
 from scripts.lightstack.planning.frames import Frames
 from scripts.lightstack.planning.groups import Groups
+from scripts.lightstack.planning.plan import Plan
 from scripts.lightstack.planning.settings import FOLDERS, complete_settings
 from scripts.lightstack.stacking import modes
 
@@ -292,6 +294,37 @@ class Recipes:
             "run": [""],
         }
         return {name: self.of(rule, name) for name in names[RULES[rule].per]}
+
+    def plan(self, frame_mb: list[float], **raw: Any) -> Plan:
+        """Write down what the rules need to know of a run that has these recipes.
+
+        Parameters
+        ----------
+        frame_mb : list of float
+            As in `plan.Plan`.
+        raw
+            Those fields of `plan.Plan` that tell of raw files, or of frames of other runs.
+
+        Returns
+        -------
+        Plan
+        """
+        return Plan(
+            run=secrets.token_hex(8),
+            code=code_of_frames(),
+            settings=self._settings,
+            frames=self._frames.paths,
+            frame_mb=frame_mb,
+            refused=self._frames.refused,
+            left_out=self._left_out,
+            inventory=self._inventory,
+            rule_settings={rule: self.settings_of(rule) for rule in RULES},
+            facts_of_report=self.facts_of_report,
+            ledger=self._facts,
+            groups=asdict(self._groups),
+            recipes={rule: self.of_all(rule) for rule in RULES},
+            **raw,
+        )
 
     def _of(self, rule: str, name: str = "") -> str:
         """Recipe of a job.
