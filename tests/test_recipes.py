@@ -130,9 +130,8 @@ def test_the_page_on_reruns_names_tests_that_exist() -> None:
     assert set(named) <= known
 
 
-def test_the_readme_tells_of_each_setting_what_runs_again() -> None:
-    _, _, told = (ROOT / "README.md").read_text().partition("## What runs again\n")
-    told, _, _ = told.partition("\n## ")
+def test_of_each_setting_it_is_told_what_runs_again() -> None:
+    told, _, _ = (ROOT / "docs" / "reruns.md").read_text().partition("\n## ")
     assert [name for name in complete_settings({}) if f"`{name}`" not in told] == []
 
 

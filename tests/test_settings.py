@@ -1,6 +1,7 @@
 """Settings are checked before any job, all mistakes at once."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -31,14 +32,17 @@ def test_configuration_file_states_the_defaults() -> None:
     assert stated == complete_settings({})
 
 
-def test_readme_has_the_table_of_settings() -> None:
-    readme = (ROOT / "README.md").read_text()
+def test_the_table_of_settings_is_that_of_the_schema() -> None:
+    table = (ROOT / "config" / "README.md").read_text()
     for key, rules in schema()["properties"].items():
         default = rules["default"]
         shown = ", ".join(default) or "[]" if isinstance(default, list) else default
         if default is None or isinstance(default, bool):
             shown = yaml.safe_dump(default).split()[0]
-        assert f"| `{key}` | {shown} | {rules['description']} |" in readme
+        assert f"| `{key}` | {shown} | {rules['description']} |\n" in table
+    rows = re.findall(r"^\| `\w+` .*\n", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(rows) == 10
+    assert [row for row in rows if row not in table] == []
 
 
 def test_given_values_win_over_defaults() -> None:

@@ -183,8 +183,8 @@ def test_a_disturbed_run_gives_the_bytes_of_a_local_one(
     refused = end(start(folder, site, slurm), folder)
     assert refused.returncode == 1
     assert f"scancel {number}" in refused.output
-    readme = (ROOT / "README.md").read_text().splitlines()
-    (cancel,) = (line for line in readme if line.startswith("squeue --me"))
+    told = (ROOT / "profiles" / "README.md").read_text().splitlines()
+    (cancel,) = (line for line in told if line.startswith("squeue --me"))
     act(slurm, "bash", "-c", cancel, cwd=folder)
     for _ in range(100):
         if not queue(folder, slurm):

@@ -156,7 +156,7 @@ def complete_settings(given: dict[str, Any]) -> dict[str, Any]:
     for key, value in given.items():
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else "README.md lists them all."
+            hint = f"did you mean {near[0]}?" if near else "config/README.md lists them all."
             problems.append(f"{_shown(key).strip(QUOTES)}: there is no such setting; {hint}")
         elif known[key].get("type") == "number" and _is_nan(value):
             problems.append(f"{key}: not a number.")
