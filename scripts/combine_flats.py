@@ -3,20 +3,19 @@
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scripts.lightstack.calibration.flats import clipped_mean, guard, is_in_shares, normalize
 from scripts.lightstack.calibration.masters import Image, open_master, readable, write_master
+from scripts.lightstack.calibration.reading import Reading
 from scripts.lightstack.calibration.subtraction import Rows, subtract
-from scripts.lightstack.files.unread import NOTES
 from scripts.lightstack.job import job_log
 from scripts.lightstack.raw.colour import LUMA, Weights
 from scripts.lightstack.raw.exposure import exposure_of
-from scripts.lightstack.raw.image import FIRST, RawImage, UnusableFrameError
+from scripts.lightstack.raw.image import RawImage, UnusableFrameError
 from scripts.lightstack.raw.saturation import cut_off
-from scripts.lightstack.raw.sections import HEADER, Asked
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -34,11 +33,8 @@ def run(
     turned: bool = False,
     freed: bool = True,
     saturation_limit: float,
-    fits_extension: str | int = FIRST,
-    overscan_section: str = HEADER,
-    trim_section: str = HEADER,
-    unread: Path = NOTES,
     threads: int = 1,
+    **reading: Any,
 ) -> None:
     """Write a master flat, of those flats that can be used.
 
@@ -57,22 +53,18 @@ def run(
         Whether the flats had their bias taken off before, if there is no pedestal.
     saturation_limit : float
         Raw value from which a pixel is saturated [ADU].
-    fits_extension : str or int, optional
-        Which image of a FITS file to read: see `lightstack.raw.fits_reader.read_fits`.
-    overscan_section, trim_section : str, optional
-        What was not exposed and what was: see `lightstack.raw.sections.Asked`.
-    unread : Path, optional
-        Folder for notes of files that cannot be read.
     threads : int, optional
         How many threads to use; they change nothing but the time.
+    **reading
+        How raw files are read: see `lightstack.calibration.reading.Reading`.
     """
     left_out: list[str] = []
-    sections = Asked(overscan_section, trim_section)
+    how = Reading(**reading)
 
     def images(weights: Weights) -> Iterator[Image]:
         opened = open_master(pedestal, weights) if pedestal else None
         return _normalized(
-            readable(flats, fits_extension, unread, sections, weights),
+            readable(flats, how, weights),
             opened.pixels if opened else None,
             left_out if weights == LUMA else [],
             turned=turned,

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from scripts.lightstack.calibration.bad_pixels import find_bad_pixels
 from scripts.lightstack.calibration.masters import Image, open_master, readable, write_master
 from scripts.lightstack.calibration.median import median
-from scripts.lightstack.files.unread import NOTES
+from scripts.lightstack.calibration.reading import Reading
 from scripts.lightstack.job import job_log
 from scripts.lightstack.raw.exposure import Exposure
-from scripts.lightstack.raw.image import FIRST, PLANES, RawImage
-from scripts.lightstack.raw.sections import HEADER, Asked
+from scripts.lightstack.raw.image import PLANES, RawImage
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -28,11 +27,8 @@ def run(
     dark: Path | None,
     bad: Path,
     *,
-    fits_extension: str | int = FIRST,
-    overscan_section: str = HEADER,
-    trim_section: str = HEADER,
-    unread: Path = NOTES,
     threads: int = 1,
+    **reading: Any,
 ) -> None:
     """Write a map of bad pixels.
 
@@ -45,17 +41,12 @@ def run(
     bad : Path
         FITS file to write, as `lightstack.calibration.masters` writes them: 1 where a pixel is
         bad, else 0.
-    fits_extension : str or int, optional
-        Which image of a FITS file to read: see `lightstack.raw.fits_reader.read_fits`.
-    overscan_section, trim_section : str, optional
-        What was not exposed and what was: see `lightstack.raw.sections.Asked`.
-    unread : Path, optional
-        Folder for notes of files that cannot be read.
     threads : int, optional
         How many threads to use; they change nothing but the time.
+    **reading
+        How raw files are read: see `lightstack.calibration.reading.Reading`.
     """
-    sections = Asked(overscan_section, trim_section)
-    read = readable(frames, fits_extension, unread, sections)
+    read = readable(frames, Reading(**reading))
     images = _of_dark(dark) if dark is not None else _even(read)
     offered = 1 if dark is not None else len(frames)
     write_master(

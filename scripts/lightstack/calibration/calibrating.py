@@ -2,11 +2,12 @@
 
 import hashlib
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,26 +16,24 @@ from scripts.lightstack.calibration.bad_pixels import find_bad_pixels
 from scripts.lightstack.calibration.cosmic_rays import find_cosmic_rays
 from scripts.lightstack.calibration.division import divide
 from scripts.lightstack.calibration.masters import open_master, why_unusable
-from scripts.lightstack.calibration.subtraction import Region, Rows, RowsInMemory
+from scripts.lightstack.calibration.reading import Reading
+from scripts.lightstack.calibration.subtraction import Region, RowsInMemory
 from scripts.lightstack.calibration.taken_off import Opened, Scaling, TakenOff, take_off
-from scripts.lightstack.files.unread import NOTES, note
+from scripts.lightstack.files.unread import note
 from scripts.lightstack.job import JobError
 from scripts.lightstack.raw.bayer import bayer_pattern
 from scripts.lightstack.raw.colour import LUMA, Weights
 from scripts.lightstack.raw.exposure import exposure_of
 from scripts.lightstack.raw.image import (
-    FIRST,
     RawImage,
     UnreadableFileError,
     UnusableFrameError,
     central_region,
     check_usable,
 )
-from scripts.lightstack.raw.images import read_image
 from scripts.lightstack.raw.no_data import blank_blocks, blank_repeats
 from scripts.lightstack.raw.overscan import let_follow, without_overscan
 from scripts.lightstack.raw.saturation import pile_up
-from scripts.lightstack.raw.sections import HEADER, Asked
 from scripts.lightstack.text import DOUBT, NOTHING_USED, printable
 
 if TYPE_CHECKING:
@@ -101,12 +100,9 @@ def calibrate(
     doubtful_darks: str,
     cosmic_rays: str = "none",
     debug_region: int,
-    fits_extension: str | int = FIRST,
-    overscan_section: str = HEADER,
-    trim_section: str = HEADER,
     weights: Weights = LUMA,
-    unread: Path = NOTES,
     identified: bool = True,
+    **reading: Any,
 ) -> Calibrated:
     """Free a raw frame of dark, bias and flat.
 
@@ -140,16 +136,12 @@ def calibrate(
         their pixels.
     debug_region : int
         Side of the central square to keep [pixels]; 0 keeps all.
-    fits_extension : str or int, optional
-        Which image of a FITS file to read: see `lightstack.raw.fits_reader.read_fits`.
-    overscan_section, trim_section : str, optional
-        What was not exposed and what was: see `lightstack.raw.sections.Asked`.
     weights : (float, float, float), optional
         Of red, green and blue where pixels have all three.
-    unread : Path, optional
-        Folder for notes of files that cannot be read.
     identified : bool, optional
         Whether to tell the digest of the raw pixels, which takes as long as reading them.
+    **reading
+        How raw files are read: see `lightstack.calibration.reading.Reading`.
 
     Returns
     -------
@@ -160,10 +152,10 @@ def calibrate(
     UnusableFrameError
         If there is no usable image in the file; the sentence names it and the cause.
     """
-    sections = Asked(overscan_section, trim_section)
-    try:
+    how = Reading(**reading)
+    with _telling_of(raw, how.unread):
         image, level, overscan, pixels_sha256 = _read(
-            raw, fits_extension, sections, weights, saturation_limit, identified=identified
+            raw, how, weights, saturation_limit, identified=identified
         )
         header = image.header
         region = central_region(image.data.shape, debug_region)
@@ -172,7 +164,7 @@ def calibrate(
         saturated = image.peak[region] >= level
         if image.peak is not image.data:
             saturated &= ~np.isnan(data)
-        opened = _opened(masters, mirrored, fits_extension, sections, weights, unread)
+        opened = _opened(masters, mirrored, how, weights)
         if any(each.pixels.shape != image.data.shape for each in opened.values()):
             raise JobError(f"{raw}: it had another shape when the run began: run again.")
         is_mosaic = bayer_pattern(header) is not None
@@ -187,24 +179,13 @@ def calibrate(
             period=2 if is_mosaic else 1,
             at_any_price=doubtful_darks == "use",
         )
-        names = dict(taken.names)
-        if "flat" in opened:
-            flat = opened["flat"]
-            doubt = divide(data, flat.pixels, region, is_turned=flat.is_turned)
-            parts = [flat.name, unstated.get("flat", ""), doubt]
-            names["flat"] = DOUBT.join(filter(None, parts))
-        elif "flat" in masters:
-            names["flat"] = DOUBT.join([NOTHING_USED, why_unusable(masters["flat"])])
+        of_flat = _divide(data, region, opened, masters, unstated)
         no_data_share = np.count_nonzero(np.isnan(data)) / data.size
-        bad: NDArray[np.bool_] | None = None
-        if finds_sharp_pixels and not taken.is_dark:
-            # A map that is made of the dark tells of another sensor's pixels.
-            bad = find_bad_pixels(data, is_mosaic=is_mosaic)
-        elif "bad_pixels" in opened:
-            bad = _marked(opened["bad_pixels"].in_order, region)
-        if bad is not None:
-            data[bad], saturated[bad] = np.nan, False
-            header["BADPIX"] = (int(np.count_nonzero(bad)), "pixels that are known to be bad")
+        # A map that is made of the dark tells of another sensor's pixels.
+        looks_itself = finds_sharp_pixels and not taken.is_dark
+        marks = None if looks_itself else opened.get("bad_pixels")
+        if looks_itself or marks is not None:
+            _blank_bad_pixels(data, saturated, header, marks, region)
         if cosmic_rays == "lacosmic":
             _blank_cosmic_rays(data, saturated, header)
         _tell_of_masters(header, taken, opened.get("flat"))
@@ -212,11 +193,6 @@ def calibrate(
             check_usable(data)
         if not {"own", "dark"} & set(opened):
             log.warning("There is no dark for %s: it goes on without.", raw)
-    except UnusableFrameError as error:
-        if isinstance(error, UnreadableFileError):
-            note(unread, raw, error)
-        told = str(error).removeprefix(f"{raw.name}: ")
-        raise UnusableFrameError(f"{raw.name}: {told}") from error
     let_follow(header, region[1].start or 0, region[0].start or 0)
     return Calibrated(
         data,
@@ -224,23 +200,34 @@ def calibrate(
         saturated,
         saturation - taken.level,
         image.step,
-        names,
+        {**taken.names, **of_flat},
         no_data_share,
         pixels_sha256,
     )
 
 
+@contextmanager
+def _telling_of(raw: Path, unread: Path) -> Iterator[None]:
+    """Let the sentence of an error name the frame; note a file that cannot be read."""
+    try:
+        yield
+    except UnusableFrameError as error:
+        if isinstance(error, UnreadableFileError):
+            note(unread, raw, error)
+        told = str(error).removeprefix(f"{raw.name}: ")
+        raise UnusableFrameError(f"{raw.name}: {told}") from error
+
+
 def _read(
     raw: Path,
-    extension: str | int,
-    sections: Asked,
+    reading: Reading,
     weights: Weights,
     saturation_limit: float,
     *,
     identified: bool,
 ) -> tuple[RawImage, float, float, str]:
     """Read a frame's data; tell its saturation and overscan [ADU], and the pixels' digest."""
-    image = read_image(raw, extension, sections, weights)
+    image = reading.read(raw, weights)
     pixels_sha256 = ""
     if identified:
         pixels_sha256 = hashlib.sha256(np.ascontiguousarray(image.data).data).hexdigest()
@@ -266,10 +253,8 @@ def _saturation(image: RawImage, limit: float) -> float:
 def _opened(
     masters: Mapping[str, Path],
     mirrored: Collection[str],
-    extension: str | int,
-    sections: Asked,
+    reading: Reading,
     weights: Weights,
-    unread: Path,
 ) -> dict[str, Opened]:
     """Open what is there and can be read."""
     found = {}
@@ -279,11 +264,28 @@ def _opened(
     if "own" in masters:
         own = masters["own"]
         try:
-            image, _ = without_overscan(read_image(own, extension, sections, weights))
+            image, _ = without_overscan(reading.read(own, weights))
             found["own"] = Opened(own.name, RowsInMemory(image.data))
         except UnusableFrameError as error:
-            note(unread, own, error)
+            note(reading.unread, own, error)
     return {noun: replace(each, is_turned=noun in mirrored) for noun, each in found.items()}
+
+
+def _divide(
+    data: NDArray[np.float32],
+    region: Region,
+    opened: Mapping[str, Opened],
+    masters: Mapping[str, Path],
+    unstated: Mapping[str, str],
+) -> dict[str, str]:
+    """Divide by the flat, in place; give what the ledger tells of it, if there is one."""
+    if "flat" not in masters:
+        return {}
+    if "flat" not in opened:
+        return {"flat": DOUBT.join([NOTHING_USED, why_unusable(masters["flat"])])}
+    flat = opened["flat"]
+    doubt = divide(data, flat.pixels, region, is_turned=flat.is_turned)
+    return {"flat": DOUBT.join(filter(None, [flat.name, unstated.get("flat", ""), doubt]))}
 
 
 def _tell_of_masters(header: "fits.Header", taken: TakenOff, flat: Opened | None) -> None:
@@ -297,9 +299,21 @@ def _tell_of_masters(header: "fits.Header", taken: TakenOff, flat: Opened | None
         header["FLATNOIS"] = (flat.noise, "noise of the master flat, share of the light")
 
 
-def _marked(marks: Rows, region: Region) -> NDArray[np.bool_]:
-    """Read where a map has bad pixels."""
-    return np.asarray((marks.read_rows(0, marks.shape[0]) > 0)[region])
+def _blank_bad_pixels(
+    data: NDArray[np.float32],
+    saturated: NDArray[np.bool_],
+    header: "fits.Header",
+    marks: Opened | None,
+    region: Region,
+) -> None:
+    """Put NaN, in place, where a map has bad pixels or, without one, the frame itself."""
+    if marks is None:
+        bad = find_bad_pixels(data, is_mosaic=bayer_pattern(header) is not None)
+    else:
+        rows = marks.in_order
+        bad = (rows.read_rows(0, rows.shape[0]) > 0)[region]
+    data[bad], saturated[bad] = np.nan, False
+    header["BADPIX"] = (int(np.count_nonzero(bad)), "pixels that are known to be bad")
 
 
 def _blank_cosmic_rays(

@@ -19,16 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.calibration.noise import noise_of_master
+from scripts.lightstack.calibration.reading import Reading
 from scripts.lightstack.files.atomic import atomic_write
 from scripts.lightstack.files.colour_file import COLOURS, colour_card
 from scripts.lightstack.files.frame_file import FAILURE, PixelFile, read_header
-from scripts.lightstack.files.unread import NOTES, note
+from scripts.lightstack.files.unread import note
 from scripts.lightstack.raw.colour import ALONE, LUMA, Weights
 from scripts.lightstack.raw.exposure import Exposure, exposure_of
 from scripts.lightstack.raw.image import PLANES, RawImage, UnusableFrameError
-from scripts.lightstack.raw.images import AS_STATED, read_image
 from scripts.lightstack.raw.overscan import without_overscan
-from scripts.lightstack.raw.sections import Asked
 from scripts.lightstack.text import DOUBT, printable, text_of
 
 if TYPE_CHECKING:
@@ -195,9 +194,7 @@ def _written(form: str, value: float | str | None) -> str:
 
 def readable(
     paths: Sequence[Path],
-    extension: str | int,
-    unread: Path = NOTES,
-    sections: Asked = AS_STATED,
+    reading: Reading,
     weights: Weights = LUMA,
 ) -> Iterator[tuple[Path, RawImage]]:
     """Read raw frames; note those that cannot be read, and leave them out.
@@ -206,12 +203,8 @@ def readable(
     ----------
     paths : sequence of Path
         Raw frames of one kind.
-    extension : str or int
-        Which image of a FITS file to read: see `lightstack.raw.fits_reader.read_fits`.
-    unread : Path, optional
-        Folder for notes of files that cannot be read.
-    sections : Asked, optional
-        What the settings say of the part that was exposed.
+    reading : Reading
+        How they are read.
     weights : (float, float, float), optional
         Of red, green and blue in a grey.
 
@@ -223,9 +216,9 @@ def readable(
     shape: tuple[int, ...] | None = None
     for path in paths:
         try:
-            image = _read(path, extension, sections, weights, shape)
+            image = _read(path, reading, weights, shape)
         except UnusableFrameError as error:
-            note(unread, path, error)
+            note(reading.unread, path, error)
             continue
         shape = image.data.shape
         log.info("Read: %s", path)
@@ -235,13 +228,9 @@ def readable(
 
 
 def _read(
-    path: Path,
-    extension: str | int,
-    sections: Asked,
-    weights: Weights,
-    shape: tuple[int, ...] | None,
+    path: Path, reading: Reading, weights: Weights, shape: tuple[int, ...] | None
 ) -> RawImage:
-    raw = read_image(path, extension, sections, weights)
+    raw = reading.read(path, weights)
     if raw.peak is not raw.data:
         raw.header[PLANES] = len(COLOURS)
     image, _ = without_overscan(raw)
