@@ -30,7 +30,7 @@ from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.bands import Bands
 from scripts.lightstack.stacking.measuring import measure
 from scripts.lightstack.stacking.modes import WITH_ERROR
-from scripts.lightstack.stacking.products import Stacked
+from scripts.lightstack.stacking.stacked import Stacked
 
 SHAPE = (300, 360)
 GAIN, READ_NOISE_E, SKY_ADU = 1.5, 6.0, 300.0

@@ -11,7 +11,7 @@ from scripts.lightstack.job import job_log
 from scripts.lightstack.stacking.gradients import write_skies
 from scripts.lightstack.stacking.measuring import measure
 from scripts.lightstack.stacking.modes import MEASURING, measuring_mode
-from scripts.lightstack.stacking.products import Stacked
+from scripts.lightstack.stacking.stacked import Stacked
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -44,7 +44,7 @@ def run(
     threads : int
         How many threads to use; they change nothing but the time.
     what
-        What is stacked, and how: see `products.make_stacks`.
+        What is stacked, and how: see `stacked.Stacked.read`.
     """
     stacked = Stacked.read(alignment, cleaned, threads=threads, **what)
     if stacked is None:

@@ -9,7 +9,7 @@ from scripts.lightstack.job import job_log
 from scripts.lightstack.stacking.bands import rows_of_band
 from scripts.lightstack.stacking.joining import as_images
 from scripts.lightstack.stacking.measuring import read_measured
-from scripts.lightstack.stacking.products import Stacked
+from scripts.lightstack.stacking.stacked import Stacked
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -48,7 +48,7 @@ def run(
     stack_memory_mb, threads
         As in `stack_frames`.
     what
-        What is stacked, and how: see `products.make_stacks`.
+        What is stacked, and how: see `stacked.Stacked.read`.
     """
     stacked = Stacked.read(alignment, cleaned, threads=threads, **what)
     if stacked is None:

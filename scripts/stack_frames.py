@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from scripts.lightstack.job import job_log
 from scripts.lightstack.stacking.bands import Band
 from scripts.lightstack.stacking.measuring import measure
-from scripts.lightstack.stacking.products import Measured, Stacked, make_stacks
+from scripts.lightstack.stacking.products import make_stacks
+from scripts.lightstack.stacking.stacked import Measured, Stacked
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

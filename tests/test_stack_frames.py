@@ -22,7 +22,7 @@ from scripts.lightstack.planning.recipes import Recipes
 from scripts.lightstack.planning.stack_memory import stack_memory
 from scripts.lightstack.resampling.plane import resample
 from scripts.lightstack.simulator import Night
-from scripts.lightstack.stacking import bands, products
+from scripts.lightstack.stacking import bands, stacked
 from scripts.lightstack.stacking.aligned import AlignedFrame, aligned_frames, weights_by_noise
 from scripts.lightstack.stacking.bands import Bands
 from scripts.lightstack.stacking.combining import combine
@@ -69,7 +69,7 @@ def test_bands_of_several_jobs_give_the_bytes_of_one(
 ) -> None:
     """And none of them matches the skies again."""
     matched = Mock(wraps=match_skies)
-    monkeypatch.setattr(products, "match_skies", matched)
+    monkeypatch.setattr(stacked, "match_skies", matched)
     stack_in_bands(corner, tmp_path, count)
     assert_same_products(corner_stacks, tmp_path)
     assert matched.call_count == 1

@@ -33,9 +33,9 @@ from scripts.lightstack.stacking.blocks import WIDTH
 from scripts.lightstack.stacking.combining import combine
 from scripts.lightstack.stacking.measuring import measure
 from scripts.lightstack.stacking.modes import MODES, WITH_ERROR
-from scripts.lightstack.stacking.products import Stacked
 from scripts.lightstack.stacking.propagation import propagate
 from scripts.lightstack.stacking.repeats import PIXELS, repeat, tell_errors
+from scripts.lightstack.stacking.stacked import Stacked
 from scripts.lightstack.stacking.uncertainty import INTERPOLATED, _shot_noise, gains_by_darks
 from tests.conftest import Run
 from tests.stacking import stack, stack_in_bands
