@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scripts.lightstack.raw.values import Cards
-from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.text import printable
 
 if TYPE_CHECKING:
     from astropy.io import fits
+
+    from scripts.lightstack.stacking.aligned import AlignedFrame
 
 CARDS = ("NSKYODD", "SKYODD", "SKYODDBY")
 """What is read of a stack's header."""
@@ -27,7 +28,7 @@ MOST_TIMES = 5.0
 were taken over weeks, of 560 to 15,000 ADU, it is up to 1.5 of the noise, and 3.7 times."""
 
 
-def note_odd_skies(header: "fits.Header", planes: Sequence[Sequence[AlignedFrame]]) -> None:
+def note_odd_skies(header: "fits.Header", planes: "Sequence[Sequence[AlignedFrame]]") -> None:
     """Write into the header of a stack how many frames have odd skies, and which the oddest.
 
     Parameters
