@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.calibration.calibrating import calibrate
+from scripts.lightstack.calibration.pattern import doubt_of_pattern
 from scripts.lightstack.calibration.repair import repair, small_gaps
-from scripts.lightstack.colour.pattern import doubt_of_pattern
 from scripts.lightstack.files.frame_file import Frame, write_failure, write_frame
 from scripts.lightstack.job import job_log
 from scripts.lightstack.raw.bayer import (

@@ -14,7 +14,7 @@ from scripts.lightstack.raw.bayer import GREY_OF, PATTERN_DOUBT
 from scripts.lightstack.raw.exposure import exposure_of
 from scripts.lightstack.raw.values import exposure_time
 from scripts.lightstack.reason import Reason
-from scripts.lightstack.text import DOUBT, text_of
+from scripts.lightstack.text import DOUBT, NOTHING_USED, text_of
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -58,7 +58,7 @@ def run(sources: Path, quality: Path, *, frame: str, limits: dict[str, Any]) -> 
         "noise_adu": header["NOISEADU"],
         "sky_light_adu": header.get("SKYLIGHT"),
         **{noun: text_of(header.get(noun.upper(), "none")) for noun in ("dark", "bias", "flat")},
-        "mosaic": DOUBT.join(header[card] for card in (GREY_OF, PATTERN_DOUBT) if card in header),
+        "mosaic": _mosaic(header),
         "exptime_s": exposure_time(header),
         "filter": exposure.filter,
         "gain": exposure.gain,
@@ -66,6 +66,13 @@ def run(sources: Path, quality: Path, *, frame: str, limits: dict[str, Any]) -> 
         "date_obs": date if isinstance(date, str) else None,
     }
     write_json(quality, record)
+
+
+def _mosaic(header: Mapping[str, Any]) -> str:
+    """Name a frame's pattern, with what its pixels say against it."""
+    doubt = header.get(PATTERN_DOUBT)
+    pattern = header.get(GREY_OF, NOTHING_USED if doubt else "")
+    return DOUBT.join(filter(None, [pattern, doubt]))
 
 
 def _unusable(header: Mapping[str, Any]) -> Reason:

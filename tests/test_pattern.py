@@ -7,7 +7,7 @@ import pytest
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from scripts.lightstack.colour.pattern import GREENS_DIFFER, doubt_of_pattern
+from scripts.lightstack.calibration.pattern import GREENS_DIFFER, doubt_of_grey, doubt_of_pattern
 from tests.conftest import Run, snakemake
 from tests.test_colours import bayer_night
 
@@ -70,6 +70,24 @@ def test_what_has_no_data_tells_nothing() -> None:
     assert not doubt_of_pattern(data, "GRBG")
 
 
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize(
+    "sky", [SKY, {"R": 15.0, "G": 40.0, "B": 20.0}, {"R": 200.0, "G": 10.0, "B": 10.0}]
+)
+def test_a_mosaic_without_a_name_is_told(pattern: str, sky: dict[str, float]) -> None:
+    assert "ADU" in doubt_of_grey(mosaic(pattern, sky))
+
+
+@pytest.mark.parametrize("rows", [0, 200])
+@pytest.mark.parametrize("columns", [0, 300])
+def test_lines_of_two_amplifiers_are_no_mosaic(rows: float, columns: float) -> None:
+    grey = mosaic("RGGB", {"R": 800.0, "G": 800.0, "B": 800.0})
+    grey[::2] += np.float32(rows)
+    grey[:, ::2] += np.float32(columns)
+    grey[::2, ::2] += np.float32(5)
+    assert not doubt_of_grey(grey)
+
+
 @pytest.fixture(scope="module")
 def misnamed(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Run the workflow on a night of which some headers tell another pattern."""
@@ -93,8 +111,12 @@ def test_the_run_tells_of_frames_with_colours_in_doubt(misnamed: Run) -> None:
     assert "it may be GRBG or GBRG" in report
 
 
-def test_in_grey_the_pattern_does_not_count(misnamed: Run) -> None:
+def test_in_grey_a_pattern_counts_where_no_header_has_it(misnamed: Run) -> None:
     grey = shutil.copytree(misnamed.folder, misnamed.folder.with_name("grey"))
+    with fits.open(grey / "data" / "light_3.fits", mode="update") as hdus:
+        del hdus[0].header["BAYERPAT"]
     run = snakemake(grey, "--config", "color=gray")
     assert run.returncode == 0
-    assert "in doubt" not in run.output
+    assert "Colours in doubt" not in run.output
+    assert "that no header calls so: 1 of 8 frames, such as light_3: of each 2 x 2" in run.output
+    assert "such as BAYERPAT = 'RGGB'" in run.output

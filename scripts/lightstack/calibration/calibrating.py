@@ -16,12 +16,13 @@ from scripts.lightstack.calibration.bad_pixels import find_bad_pixels
 from scripts.lightstack.calibration.cosmic_rays import find_cosmic_rays
 from scripts.lightstack.calibration.division import divide
 from scripts.lightstack.calibration.masters import open_master, why_unusable
+from scripts.lightstack.calibration.pattern import doubt_of_grey
 from scripts.lightstack.calibration.reading import Reading
 from scripts.lightstack.calibration.subtraction import Region, RowsInMemory
 from scripts.lightstack.calibration.taken_off import Opened, Scaling, TakenOff, take_off
 from scripts.lightstack.files.unread import note
 from scripts.lightstack.job import JobError
-from scripts.lightstack.raw.bayer import bayer_pattern
+from scripts.lightstack.raw.bayer import PATTERN_DOUBT, bayer_pattern
 from scripts.lightstack.raw.colour import LUMA, Weights
 from scripts.lightstack.raw.exposure import exposure_of
 from scripts.lightstack.raw.image import (
@@ -179,6 +180,7 @@ def calibrate(
             period=2 if is_mosaic else 1,
             at_any_price=doubtful_darks == "use",
         )
+        _tell_of_colours(image, data)
         of_flat = _divide(data, region, opened, masters, unstated)
         no_data_share = np.count_nonzero(np.isnan(data)) / data.size
         # A map that is made of the dark tells of another sensor's pixels.
@@ -286,6 +288,13 @@ def _divide(
     flat = opened["flat"]
     doubt = divide(data, flat.pixels, region, is_turned=flat.is_turned)
     return {"flat": DOUBT.join(filter(None, [flat.name, unstated.get("flat", ""), doubt]))}
+
+
+def _tell_of_colours(image: RawImage, data: NDArray[np.float32]) -> None:
+    """Tell of colours in a frame that should have none, before a flat hides them."""
+    is_grey = bayer_pattern(image.header) is None and image.peak is image.data
+    if is_grey and (doubt := doubt_of_grey(data)):
+        image.header[PATTERN_DOUBT] = doubt
 
 
 def _tell_of_masters(header: "fits.Header", taken: TakenOff, flat: Opened | None) -> None:

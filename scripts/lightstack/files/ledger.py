@@ -71,7 +71,7 @@ def summary(ledger: Path, *, stacked: bool = True, in_colour: bool = False) -> l
     lines = (
         _about_darks(rows)
         + _about_other_masters(rows)
-        + (_about_mosaics(rows) if in_colour else [])
+        + _about_mosaics(rows, in_colour=in_colour)
         + _about_pixels(rows)
         + _about_copies(rows)
         + _light_lost(rows)
@@ -125,19 +125,34 @@ def _about_other_masters(rows: list[dict[str, str]]) -> list[str]:
     return lines
 
 
-def _about_mosaics(rows: list[dict[str, str]]) -> list[str]:
+def _about_mosaics(rows: list[dict[str, str]], *, in_colour: bool) -> list[str]:
     """Tell of frames whose colours may be others than their headers say."""
+    lines = []
     doubted = [row for row in rows if DOUBT in row["mosaic"]]
-    if not doubted:
-        return []
-    pattern, _, why = on_one_line(doubted[0]["mosaic"]).partition(DOUBT)
-    frame = on_one_line(doubted[0]["frame"])
-    sentence = (
-        f"Colours in doubt, for pixels speak against the pattern: {len(doubted)} of {len(rows)} "
-        f"frames, such as {frame} ({pattern}): {why}. See to BAYERPAT, XBAYROFF, YBAYROFF and "
-        "ROWORDER in the headers; with `color: gray` the pattern does not count."
-    )
-    return [sentence]
+    unnamed = [row for row in doubted if not has_dark(row["mosaic"])]
+    misnamed = [row for row in doubted if row not in unnamed]
+    if misnamed and in_colour:
+        pattern, frame, why = _first_doubt(misnamed)
+        lines.append(
+            f"Colours in doubt, for pixels speak against the pattern: {len(misnamed)} of "
+            f"{len(rows)} frames, such as {frame} ({pattern}): {why}. See to BAYERPAT, XBAYROFF, "
+            "YBAYROFF and ROWORDER in the headers; with `color: gray` the pattern does not count."
+        )
+    if unnamed:
+        _, frame, why = _first_doubt(unnamed)
+        lines.append(
+            f"Mosaics of a colour camera, it seems, that no header calls so: {len(unnamed)} of "
+            f"{len(rows)} frames, such as {frame}: {why}. Stacked as if they were grey, they have "
+            "stars of wrong light. Write the camera's pattern into the headers of lights, darks "
+            "and flats, such as BAYERPAT = 'RGGB'."
+        )
+    return lines
+
+
+def _first_doubt(rows: list[dict[str, str]]) -> tuple[str, str, str]:
+    """Tell the pattern of the first of these frames, its name, and what speaks against that."""
+    pattern, _, why = on_one_line(rows[0]["mosaic"]).partition(DOUBT)
+    return pattern, on_one_line(rows[0]["frame"]), why
 
 
 def _about_pixels(rows: list[dict[str, str]]) -> list[str]:

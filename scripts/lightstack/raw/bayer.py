@@ -21,7 +21,7 @@ GREY_OF = "GREYOF"
 """Card of a frame that was made grey of a mosaic: its pattern."""
 
 PATTERN_DOUBT = "GREYWHY"
-"""Card of such a frame: what its pixels say against that pattern."""
+"""Card of a frame: what its pixels say against its pattern, or against there being none."""
 
 GREY_NOISE = 0.375
 """Noise of a pixel of such a grey, over that of the mosaic's: of the weights 1, 2, 1 along both

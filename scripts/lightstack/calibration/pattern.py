@@ -27,9 +27,20 @@ ALIKE = 0.01
 several colours even a white sky differs by more."""
 
 
+CHECKERED = 0.3
+"""Share of a pixel's noise by which places along the one diagonal differ from those along the
+other, from which on this is a mosaic: under a sky of 20 ADU greens differ from red and blue by
+half of it, and in 74 real frames without colours they differ by 0.04 at most."""
+
+OF_LINES = 0.5
+"""Share of what odd rows or columns differ by that this is at least: of one colour alone it is as
+much, and two amplifiers make lines differ, and no diagonals."""
+
+
 class _Level(NamedTuple):
     value: float
     error: float
+    scatter: float
 
 
 def doubt_of_pattern(mosaic: NDArray[np.float32], pattern: str, *, is_binned: bool = False) -> str:
@@ -79,6 +90,36 @@ def doubt_of_pattern(mosaic: NDArray[np.float32], pattern: str, *, is_binned: bo
     )
 
 
+def doubt_of_grey(image: NDArray[np.float32]) -> str:
+    """Tell whether an image that is said to have no colours is the mosaic of a colour camera.
+
+    Parameters
+    ----------
+    image : (ny, nx) ndarray of float32
+        A frame before it is divided by a flat, which would hide it [ADU]; NaN where there is no
+        data.
+
+    Returns
+    -------
+    str
+        A sentence's part with numbers; empty where it has no colours, or none that the sky shows.
+    """
+    levels = [_level(image[row::2, column::2]) for row, column in np.ndindex(2, 2)]
+    known = [level for level in levels if level is not None]
+    if len(known) < len(levels):
+        return ""
+    first, second, third, fourth = (level.value for level in known)
+    diagonals = abs(first - second - third + fourth) / 2
+    rows = abs(first + second - third - fourth) / 2
+    columns = abs(first - second + third - fourth) / 2
+    error = math.hypot(*(level.error for level in known)) / 2
+    noise = float(np.median([level.scatter for level in known]))
+    if diagonals < max(N_SIGMA * error, CHECKERED * noise, OF_LINES * max(rows, columns)):
+        return ""
+    values = ", ".join(f"{level.value:.4g}" for level in known)
+    return f"of each 2 x 2 pixels the four see the sky at {values} ADU"
+
+
 def _level(place: NDArray[np.float32]) -> _Level | None:
     """Measure the sky of a place of the pattern; None if it has no data."""
     step = max(1, math.isqrt(4 * place.size // SAMPLED_PIXELS))
@@ -91,4 +132,5 @@ def _level(place: NDArray[np.float32]) -> _Level | None:
     # Medians of whole numbers are whole: a mean tells of less.
     sky = values[np.abs(values - median) <= NEAR * scatter]
     mean = float(sky.mean(dtype=np.float64))
-    return _Level(mean, float(sky.std(dtype=np.float64)) / math.sqrt(sky.size))
+    scatter = float(sky.std(dtype=np.float64))
+    return _Level(mean, scatter / math.sqrt(sky.size), scatter)
