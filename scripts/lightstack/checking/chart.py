@@ -1,10 +1,14 @@
 """The picture of a check: completeness and recovered flux against brightness."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
+
+Colour = tuple[int, int, int]
 
 SIZE, MARGIN, PANEL = (900, 720), 80, 250
 
@@ -28,56 +32,80 @@ def draw_check(rows: Sequence[dict[str, Any]], title: str) -> Image.Image:
     """Draw completeness above, and recovered flux below, for each mode."""
     canvas = Image.new("RGB", SIZE, WHITE)
     draw = ImageDraw.Draw(canvas)
-    fonts = {size: ImageFont.load_default(size=size) for size in (14, 18)}
-    draw.text((MARGIN, 12), title, BLACK, fonts[18])
-    stars = [row for row in rows if row["source"] == "star"]
+    draw.text((MARGIN, 12), title, BLACK, _font(18))
     magnitudes = [float(row["magnitude"]) for row in rows]
     low, high = math.floor(min(magnitudes)), math.ceil(max(magnitudes))
-    panels = (
-        ("stars found [%]", (0.0, 100.0), [100 * row["completeness"] for row in stars]),
-        ("flux recovered [%]", FLUXES, [row["flux_percent"] for row in stars]),
-    )
+    stars, discs = ([row for row in rows if row["source"] == of] for of in ("star", "disc"))
+    colours = dict(zip(dict.fromkeys(row["mode"] for row in rows), COLOURS, strict=False))
+    found = _Panel(draw, 60 + PANEL, (low, high), (0.0, 100.0))
+    found.draw_axes("stars found [%]")
+    flux = _Panel(draw, 110 + 2 * PANEL, (low, high), FLUXES)
+    flux.draw_axes("flux recovered [%]")
+    for mode, colour in colours.items():
+        of_mode = [row for row in stars if row["mode"] == mode]
+        found.draw_line([(row["magnitude"], 100 * row["completeness"]) for row in of_mode], colour)
+        flux.draw_line([(row["magnitude"], row["flux_percent"]) for row in of_mode], colour)
+    for row in discs:
+        if row["mode"] in colours:
+            flux.draw_square(row["magnitude"], row["flux_percent"], colours[row["mode"]])
+    _draw_legend(draw, colours)
+    return canvas
 
-    def across(magnitude: float) -> float:
-        return MARGIN + (SIZE[0] - 2 * MARGIN) * (magnitude - low) / max(high - low, 1)
 
-    modes = list(dict.fromkeys(row["mode"] for row in rows))
-    for number, (name, (bottom, top), values) in enumerate(panels):
-        floor = 60 + (number + 1) * PANEL + number * 50
+@dataclass(frozen=True)
+class _Panel:
+    """A chart of something against magnitude, in a picture."""
 
-        def up(
-            value: float, floor: int = floor, bottom: float = bottom, top: float = top
-        ) -> float:
-            return floor - PANEL * (min(max(value, bottom), top) - bottom) / (top - bottom)
+    draw: ImageDraw.ImageDraw
+    floor: int
+    magnitudes: tuple[int, int]
+    values: tuple[float, float]
 
+    def at(self, magnitude: float, value: float) -> tuple[float, float]:
+        """Find the place of a value, at the edge if it lies beyond [pixels]."""
+        (low, high), (bottom, top) = self.magnitudes, self.values
+        x = MARGIN + (SIZE[0] - 2 * MARGIN) * (magnitude - low) / max(high - low, 1)
+        y = self.floor - PANEL * (min(max(value, bottom), top) - bottom) / (top - bottom)
+        return x, y
+
+    def draw_axes(self, name: str) -> None:
+        """Draw lines of equal value, and ticks of whole magnitudes."""
+        (low, high), (bottom, top) = self.magnitudes, self.values
         for tick in range(5):
             value = bottom + (top - bottom) * tick / 4
-            draw.line((MARGIN, up(value), SIZE[0] - MARGIN, up(value)), GREY)
-            draw.text((MARGIN - 10, up(value)), f"{value:.0f}", BLACK, fonts[14], anchor="rm")
+            _, y = self.at(low, value)
+            self.draw.line((MARGIN, y, SIZE[0] - MARGIN, y), GREY)
+            self.draw.text((MARGIN - 10, y), f"{value:.0f}", BLACK, _font(14), anchor="rm")
         for whole in range(low, high + 1):
-            draw.line((across(whole), floor, across(whole), floor + 5), BLACK)
-            draw.text((across(whole), floor + 8), f"{whole}", BLACK, fonts[14], anchor="mt")
-        draw.text((MARGIN, floor - PANEL - 20), name, BLACK, fonts[14])
-        for mode, colour in zip(modes, COLOURS, strict=False):
-            points = [
-                (across(row["magnitude"]), up(value))
-                for row, value in zip(stars, values, strict=True)
-                if row["mode"] == mode
-            ]
-            draw.line(points, colour, 2)
-            for x, y in points:
-                draw.ellipse((x - 4, y - 4, x + 4, y + 4), colour)
-        if number == 1:
-            for mode, colour in zip(modes, COLOURS, strict=False):
-                for row in rows:
-                    if row["mode"] == mode and row["source"] == "disc":
-                        x, y = across(row["magnitude"]), up(row["flux_percent"])
-                        draw.rectangle((x - 6, y - 6, x + 6, y + 6), outline=colour, width=3)
+            x, _ = self.at(whole, bottom)
+            self.draw.line((x, self.floor, x, self.floor + 5), BLACK)
+            self.draw.text((x, self.floor + 8), f"{whole}", BLACK, _font(14), anchor="mt")
+        self.draw.text((MARGIN, self.floor - PANEL - 20), name, BLACK, _font(14))
+
+    def draw_line(self, values: Sequence[tuple[float, float]], colour: Colour) -> None:
+        """Draw values against magnitudes, with a dot for each."""
+        points = [self.at(*each) for each in values]
+        self.draw.line(points, colour, 2)
+        for x, y in points:
+            self.draw.ellipse((x - 4, y - 4, x + 4, y + 4), colour)
+
+    def draw_square(self, magnitude: float, value: float, colour: Colour) -> None:
+        """Mark a value."""
+        x, y = self.at(magnitude, value)
+        self.draw.rectangle((x - 6, y - 6, x + 6, y + 6), outline=colour, width=3)
+
+
+def _draw_legend(draw: ImageDraw.ImageDraw, colours: Mapping[str, Colour]) -> None:
+    """Name the modes beside their colours, and what the axis and the squares are."""
     x = MARGIN
-    for mode, colour in zip(modes, COLOURS, strict=False):
+    for mode, colour in colours.items():
         draw.rectangle((x, SIZE[1] - 36, x + 12, SIZE[1] - 24), colour)
-        draw.text((x + 18, SIZE[1] - 38), mode, BLACK, fonts[14])
+        draw.text((x + 18, SIZE[1] - 38), mode, BLACK, _font(14))
         x += 40 + 9 * len(mode)
     told = "magnitude (25 is 1 ADU of the reference); squares: the disc"
-    draw.text((SIZE[0] - MARGIN, SIZE[1] - 38), told, BLACK, fonts[14], anchor="ra")
-    return canvas
+    draw.text((SIZE[0] - MARGIN, SIZE[1] - 38), told, BLACK, _font(14), anchor="ra")
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size=size)
