@@ -189,7 +189,7 @@ def combine(
     _check(cube, modes, sigma_clip, noise)
     n, height, nx = cube.shape
     start, stop = rows or (0, height)
-    shape, count = (stop - start, nx), count_type(n)
+    shape = stop - start, nx
     weights = _per_frame("weights", weights, n, default=1.0)
     noise = _per_frame("noise", noise, n, default=1.0)
     gain = _per_frame("gain", gain, n, default=np.inf)
@@ -198,23 +198,26 @@ def combine(
     known = [mode for mode in WITH_ERROR if variances is not None and mode in {*modes, *wanted}]
     of_six = [mode for mode in wanted if mode in known]
     light = room_for_light((height, nx) if by_seeing else (0, 0))
-    outputs = _Outputs(
-        start,
-        _slots(wanted),
-        np.empty((len(wanted), *shape), np.float32),
-        np.empty(shape, count),
-        np.empty(shape if "sigma_clip" in wanted else (0, 0), count),
-        _slots(of_six),
-        np.empty((len(of_six), *shape), np.float32),
-        light,
-    )
-    uneven = np.ones((height, nx), np.float32) if uneven is None else uneven
+    outputs = _room(wanted, of_six, start, shape, count_type(n), light)
     of_median = np.array([1.0, *(k * variance_of_median(k) for k in range(1, n + 1))])
     of_noise = None if variances is None else _Noise(variances, shared_variance, of_median)
-    variances = np.empty((0, 0, 0), np.float32) if variances is None else variances
     errors = dict(zip(of_six, outputs.errors, strict=True))
     images = dict(zip(wanted, outputs.images, strict=True))
     rejected = {"sigma_clip": outputs.rejected} if "sigma_clip" in wanted else {}
+    nothing = np.empty((0, 0), np.float32)
+    inputs = ClipInputs(
+        np.inf,
+        weights,
+        noise,
+        gain,
+        seeing,
+        np.empty((0, 0, 0), np.float32) if variances is None else variances,
+        shared_variance,
+        np.ones((height, nx), np.float32) if uneven is None else uneven,
+        light,
+        images.get("mean", nothing),
+        errors.get("mean", nothing),
+    )
     network = sorting_network(n if by_seeing or {"median", "min", "max"} & set(wanted) else 0)
 
     def combine_rows(first: int, last: int) -> None:
@@ -232,33 +235,46 @@ def combine(
         for mode in OF_THEIR_OWN:
             if mode in modes:
                 module = clip_mode(mode)
-                images[mode], rejected[mode] = np.empty(shape, np.float32), np.empty(shape, count)
                 limit = float(limits.get(mode, module.LIMIT))
-                nothing = np.empty((0, 0), np.float32)
-                error = np.empty(shape, np.float32) if mode in known else nothing
-                inputs = ClipInputs(
-                    limit,
-                    weights,
-                    noise,
-                    gain,
-                    seeing,
-                    variances,
-                    shared_variance,
-                    uneven,
-                    light,
-                    images.get("mean", nothing),
-                    errors.get("mean", nothing),
-                )
-                module.clip_rows(
-                    cube, (start, stop), inputs, images[mode], rejected[mode], error, in_parts
-                )
+                images[mode] = np.empty(shape, np.float32)
+                rejected[mode] = np.empty(shape, outputs.coverage.dtype)
                 if mode in known:
-                    errors[mode] = error
+                    errors[mode] = np.empty(shape, np.float32)
+                module.clip_rows(
+                    cube,
+                    (start, stop),
+                    inputs._replace(limit=limit),
+                    images[mode],
+                    rejected[mode],
+                    errors.get(mode, nothing),
+                    in_parts,
+                )
     return Combined(
         {mode: images[mode] for mode in modes},
         outputs.coverage,
         {mode: rejected[mode] for mode in CLIP_MODES if mode in modes},
         {mode: errors[mode] for mode in known if mode in modes},
+    )
+
+
+def _room(
+    wanted: Sequence[str],
+    with_error: Sequence[str],
+    first_row: int,
+    shape: tuple[int, int],
+    counts_as: type[np.integer],
+    light: Light,
+) -> _Outputs:
+    """Make room for those of `SIX` that are wanted, and for the standard errors of some."""
+    return _Outputs(
+        first_row,
+        _slots(wanted),
+        np.empty((len(wanted), *shape), np.float32),
+        np.empty(shape, counts_as),
+        np.empty(shape if "sigma_clip" in wanted else (0, 0), counts_as),
+        _slots(with_error),
+        np.empty((len(with_error), *shape), np.float32),
+        light,
     )
 
 
