@@ -82,27 +82,8 @@ def choose_darks(
     DarkChoice
         A frame with a dark of its own has a master, too, for the case that its dark does harm.
     """
-    unused = [*darks.refused.values()]
-    idle: dict[str, str] = {}
-    own: dict[str, str] = {}
-    turned: set[str] = set()
-    shared: dict[str, Exposure] = {}
-    strangers: list[tuple[Difference, ...]] = []
-    for name, path in darks.paths.items():
-        dark, frame = known[path], known.get(frames.paths.get(name, ""))
-        if isinstance(dark, str) or (problem := damage(path)):
-            unused.append(dark if isinstance(dark, str) else problem)
-        elif isinstance(frame, str) or name in frames.refused:
-            idle[path] = "the frame of its name cannot be read"
-        elif isinstance(frame, Exposure) and DARKS.come_too_late(frame):
-            idle[path] = "the frame of its name is calibrated already"
-        elif frame is None or (apart := differences(dark, [frame], temperature_tolerance)):
-            shared[path] = dark
-            if frame is not None:
-                strangers.append(apart)
-        else:
-            own[name] = path
-            turned |= {name} if is_turned(frame, dark) else set()
+    offered = _offered(frames, darks, known, temperature_tolerance, damage)
+    own, shared = offered.own, offered.shared
     lights = {
         name: frame
         for name, path in frames.paths.items()
@@ -125,28 +106,83 @@ def choose_darks(
     for name, why in scaling.refused.items():
         choice.without[name] = f"{choice.without[name]}; not scaled, {why}"
     choice.told.extend(scaling.told)
-    choice.unused.extend(unused)
-    choice.idle.update(idle)
-    lines = [
-        f"{count} {NOUNS['dark'][count > 1]} not used for the frame of its name: {why}."
-        for count, why in told(strangers, "its frame")
-    ]
-    lines += [
-        f"{count} {NOUNS['dark'][count > 1]} not used: {why}."
-        for why, count in Counter(idle.values()).items()
-    ]
+    choice.unused.extend(offered.unused)
+    choice.idle.update(offered.idle)
+    choice.told[:0] = offered.told()
     if none_s := [path for path in shared if path in choice.idle and shared[path].exptime == 0]:
         choice.told.append(
             f"{len(none_s)} of the darks, such as {none_s[0]}, were exposed for 0 s: those are "
             "bias frames, which belong in the folder bias_dir (bias)."
         )
-    choice.told[:0] = lines
     inherited = {each.name: getattr(choice, each.name) for each in fields(choice)}
     return DarkChoice(
         **inherited,
         own=own,
         shared=shared,
         of_flats=of_flats,
-        own_turned=turned,
+        own_turned=offered.own_turned,
         factors=scaling.factors,
     )
+
+
+@dataclass(frozen=True)
+class _Offered:
+    """The darks that there are.
+
+    Parameters
+    ----------
+    own, own_turned, shared
+        As in `DarkChoice`.
+    strangers : list of tuple of Difference
+        In what darks differ from the frames of their names, for each such dark.
+    unused : list of str
+        Why darks cannot be read.
+    idle : dict of str to str
+        Why a dark of a frame's name is not used, by path.
+    """
+
+    own: dict[str, str] = field(default_factory=dict)
+    own_turned: set[str] = field(default_factory=set)
+    shared: dict[str, Exposure] = field(default_factory=dict)
+    strangers: list[tuple[Difference, ...]] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    idle: dict[str, str] = field(default_factory=dict)
+
+    def told(self) -> list[str]:
+        """Tell why darks are not used for the frames of their names."""
+        lines = [
+            f"{count} {NOUNS['dark'][count > 1]} not used for the frame of its name: {why}."
+            for count, why in told(self.strangers, "its frame")
+        ]
+        return lines + [
+            f"{count} {NOUNS['dark'][count > 1]} not used: {why}."
+            for why, count in Counter(self.idle.values()).items()
+        ]
+
+
+def _offered(
+    frames: Frames,
+    darks: Frames,
+    known: Known,
+    temperature_tolerance: float,
+    damage: Callable[[str], str],
+) -> _Offered:
+    """Tell the darks of single frames from those that are combined."""
+    found = _Offered(unused=[*darks.refused.values()])
+    for name, path in darks.paths.items():
+        dark, frame = known[path], known.get(frames.paths.get(name, ""))
+        if isinstance(dark, str) or (problem := damage(path)):
+            found.unused.append(dark if isinstance(dark, str) else problem)
+        elif isinstance(frame, str) or name in frames.refused:
+            found.idle[path] = "the frame of its name cannot be read"
+        elif isinstance(frame, Exposure) and DARKS.come_too_late(frame):
+            found.idle[path] = "the frame of its name is calibrated already"
+        elif frame is None or (apart := differences(dark, [frame], temperature_tolerance)):
+            found.shared[path] = dark
+            if frame is not None:
+                found.strangers.append(apart)
+        else:
+            found.own[name] = path
+            if is_turned(frame, dark):
+                found.own_turned.add(name)
+    return found
