@@ -174,19 +174,7 @@ def submit_together(
         @property
         def resources(self) -> Any:
             if self._resources is None:
-                # The jobs of a rule ask for the same, so one of each tells.
-                each = {job.rule: job for job in self.jobs}.values()
-                asked = [dict(job.resources.items()) for job in each]
-                found = dict(asked[0])
-                for name in {name for one in asked for name in one}:
-                    values = [one[name] for one in asked if isinstance(one.get(name), int)]
-                    found[name] = max(values) if values else found.get(name)
-                cores = self.global_resources["_cores"].value or 1
-                n_frames = len(self.jobs) // len(asked)
-                found["_cores"] = min(n_frames, cores)
-                found["mem_mb"] *= found["_cores"]
-                found["runtime"] = round(found["runtime"] + self.attempt * minutes(n_frames))
-                self._resources = found | {"_nodes": 1, "mem": f"{found['mem_mb']} MB"}
+                self._resources = _resources_of_frames(self, minutes)
             return ResourceList(fromdict=self._resources)
 
     def update_groups(dag: Any) -> None:
@@ -205,16 +193,7 @@ def submit_together(
         for name, jobs in members.items():
             kind, shares = GroupJob, [jobs]
             if name == group:
-                frames = defaultdict(list)
-                for job in jobs:
-                    frames[job.wildcards[0]].append(job)
-                steps = list(frames.values())
-                size = -(-len(steps) // parts(len(steps)))
-                shares = [
-                    [job for frame in steps[first : first + size] for job in frame]
-                    for first in range(0, len(steps), size)
-                ]
-                kind = FramesJob
+                kind, shares = FramesJob, _shares_of_frames(jobs, parts)
             for share in shares:
                 job = kind(name, frozenset(share), dag.workflow.global_resources)
                 job.finalize()
@@ -222,3 +201,33 @@ def submit_together(
         dag._group = found
 
     DAG.update_groups = update_groups
+
+
+def _resources_of_frames(together: Any, minutes: Callable[[int], float]) -> dict[str, Any]:
+    """Tell what the steps of some frames need, done side by side on the cores that there are."""
+    # The jobs of a rule ask for the same, so one of each tells.
+    each = {job.rule: job for job in together.jobs}.values()
+    asked = [dict(job.resources.items()) for job in each]
+    found = dict(asked[0])
+    for name in {name for one in asked for name in one}:
+        values = [one[name] for one in asked if isinstance(one.get(name), int)]
+        found[name] = max(values) if values else found.get(name)
+    cores = together.global_resources["_cores"].value or 1
+    n_frames = len(together.jobs) // len(asked)
+    found["_cores"] = min(n_frames, cores)
+    found["mem_mb"] *= found["_cores"]
+    found["runtime"] = round(found["runtime"] + together.attempt * minutes(n_frames))
+    return found | {"_nodes": 1, "mem": f"{found['mem_mb']} MB"}
+
+
+def _shares_of_frames(jobs: list[Any], parts: Callable[[int], int]) -> list[list[Any]]:
+    """Part the steps of frames into submissions, each with all steps of its frames."""
+    frames = defaultdict(list)
+    for job in jobs:
+        frames[job.wildcards[0]].append(job)
+    steps = list(frames.values())
+    size = -(-len(steps) // parts(len(steps)))
+    return [
+        [job for frame in steps[first : first + size] for job in frame]
+        for first in range(0, len(steps), size)
+    ]
