@@ -8,6 +8,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from scripts.lightstack.calibration.pattern import GREENS_DIFFER, doubt_of_grey, doubt_of_pattern
+from scripts.lightstack.stacking.odd_colours import run_against
 from tests.conftest import Run, snakemake
 from tests.test_colours import bayer_night
 
@@ -88,14 +89,24 @@ def test_lines_of_two_amplifiers_are_no_mosaic(rows: float, columns: float) -> N
     assert not doubt_of_grey(grey)
 
 
+def test_only_colours_that_run_against_each_other_are_exchanged() -> None:
+    rng = np.random.default_rng(1)
+    light = rng.uniform(0.4, 1, (60, 3)) * (0.9, 1.0, 0.7) * 10 ** rng.uniform(3, 5, (60, 1))
+    other = rng.uniform(0.4, 1, (60, 3))
+    noisy = light * rng.uniform(0.8, 1.2, light.shape)
+    assert run_against(light, noisy[:, ::-1])
+    assert not any(run_against(light, each) for each in (light, noisy, noisy * (0.5, 1, 2), other))
+    assert not run_against(light[:9], light[:9, ::-1])
+
+
 @pytest.fixture(scope="module")
 def misnamed(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Run the workflow on a night of which some headers tell another pattern."""
+    """Run the workflow on a night of which some headers tell other patterns."""
     folder = tmp_path_factory.mktemp("pattern") / "night"
     bayer_night(folder)
-    for number in (2, 5):
+    for number, pattern in ((2, "RGGB"), (5, "RGGB"), (6, "GBRG"), (7, "GBRG")):
         with fits.open(folder / "data" / f"light_{number}.fits", mode="update") as hdus:
-            hdus[0].header["BAYERPAT"] = "RGGB"
+            hdus[0].header["BAYERPAT"] = pattern
     return snakemake(folder)
 
 
@@ -106,9 +117,13 @@ def test_the_run_tells_of_frames_with_colours_in_doubt(misnamed: Run) -> None:
     told = {name: row["mosaic"] for name, row in misnamed.ledger.items()}
     assert told.pop("light_2").startswith("RGGB; its green pixels differ by 80")
     assert told.pop("light_5").startswith("RGGB; its green pixels differ by 80")
-    assert set(told.values()) == {"GRBG"}
+    assert set(told.values()) == {"GRBG", "GBRG"}
     report = (misnamed.folder / "results" / "report.html").read_text()
     assert "it may be GRBG or GBRG" in report
+
+
+def test_the_run_tells_of_frames_with_red_for_blue(misnamed: Run) -> None:
+    assert "stars that are red in most frames are blue in light_6 and 1 more." in misnamed.output
 
 
 def test_in_grey_a_pattern_counts_where_no_header_has_it(misnamed: Run) -> None:

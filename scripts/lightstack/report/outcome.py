@@ -15,9 +15,10 @@ from scripts.lightstack.report.criteria import criteria
 from scripts.lightstack.report.notes import notes
 from scripts.lightstack.report.rows import Row, rows_of
 from scripts.lightstack.report.verdicts import advice, verdicts
-from scripts.lightstack.stacking import dark_limit, odd_skies
+from scripts.lightstack.stacking import dark_limit, odd_colours, odd_skies
 from scripts.lightstack.stacking.dark_limit import limited_by_darks
 from scripts.lightstack.stacking.modes import AVERAGES
+from scripts.lightstack.stacking.odd_colours import told_of_odd_colours
 from scripts.lightstack.stacking.odd_skies import told_of_odd_skies
 from scripts.lightstack.stacking.rejection import blindness
 from scripts.lightstack.telling import listed
@@ -144,15 +145,17 @@ def _blind(rows: list[Row], groups: list[str], settings: dict[str, Any]) -> list
 
 
 def _told_by(groups: list[Mapping[str, Any]]) -> list[str]:
-    """Tell what the headers of the groups' stacks tell: too few darks, and odd skies."""
+    """Tell what the headers of the groups' stacks tell: too few darks, odd skies and colours."""
     lines: list[str] = []
     for files in groups:
         averages = [path for mode, path in files["stacks"].items() if mode in AVERAGES]
         if averages:
             path = Path(averages[0])
             # astropy would take most of the time of a run that has nothing to do.
-            header = first_cards(path, (*dark_limit.CARDS, *odd_skies.CARDS)) or read_header(path)
-            lines += filter(None, [limited_by_darks(header), told_of_odd_skies(header)])
+            cards = (*dark_limit.CARDS, *odd_skies.CARDS, *odd_colours.CARDS)
+            header = first_cards(path, cards) or read_header(path)
+            told = (limited_by_darks, told_of_odd_skies, told_of_odd_colours)
+            lines += filter(None, (each(header) for each in told))
     return lines
 
 

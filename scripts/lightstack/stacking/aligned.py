@@ -77,6 +77,8 @@ class AlignedFrame:
         "R", "G" or "B", if it is one colour of a frame.
     share : float, optional
         How many pixels of this colour were measured for each pixel of `pixels`.
+    is_exchanged : bool, optional
+        Whether its stars say that its red is the reference's blue.
     """
 
     name: str
@@ -88,6 +90,7 @@ class AlignedFrame:
     sky: SkyOfFrame | None = None
     colour: str = ""
     share: float = 1.0
+    is_exchanged: bool = False
 
     @property
     def noise(self) -> float:

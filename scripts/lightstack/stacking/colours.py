@@ -12,6 +12,7 @@ from scripts.lightstack.colour.planes import MOSAIC, HalvedFile, colour_file
 from scripts.lightstack.files.colour_file import COLOURS, read_stars
 from scripts.lightstack.raw.colour import LUMA
 from scripts.lightstack.stacking.aligned import AlignedFrame
+from scripts.lightstack.stacking.odd_colours import run_against
 
 MOSAIC_GREY = (0.25, 0.5, 0.25)
 """Shares of red, green and blue pixels in a mosaic, and in the grey that is made of it."""
@@ -61,14 +62,18 @@ def planes_of(
     tuple of sequences of AlignedFrame
         Red, green and blue.
     """
-    wanted = read_stars(paths[reference]) if scaled else None
+    wanted = read_stars(paths[reference])
     planes: tuple[list[AlignedFrame], ...] = ([], [], [])
     for frame in frames:
         path = paths[frame.name]
-        scales = _scales(frame, path, wanted)
+        light, light_wanted = _light_of_pairs(frame, read_stars(path), wanted)
+        scales = [1.0] * len(COLOURS)
+        if scaled:
+            scales = _scales(light, light_wanted, grey_weights(frame.header))
+        coloured = replace(frame, is_exchanged=run_against(light, light_wanted))
         for number, plane in enumerate(planes):
             opened = _halved if halved else _whole
-            plane.append(opened(frame, path, number, frame.flux_scale * scales[number]))
+            plane.append(opened(coloured, path, number, frame.flux_scale * scales[number]))
     return planes
 
 
@@ -130,32 +135,36 @@ def grey_weights(header: Any) -> tuple[float, float, float]:
     return MOSAIC_GREY if MOSAIC in header else LUMA
 
 
-def _scales(frame: AlignedFrame, path: Path, wanted: NDArray[Any] | None) -> list[float]:
+def _scales(
+    light: NDArray[np.float64], wanted: NDArray[np.float64], weights: tuple[float, float, float]
+) -> list[float]:
     """Tell what brings each colour to the reference's beside what brings the grey image to it.
 
     Parameters
     ----------
-    frame : AlignedFrame
-    path : Path
-        Its colours.
-    wanted : structured ndarray or None
-        Stars of the reference, if there is anything to be brought to them.
+    light, wanted : (n, 3) ndarray of float64
+        Of stars in the frame and in the reference [ADU].
+    weights : (float, float, float)
+        Of red, green and blue in the grey image.
     """
-    if wanted is None:
-        return [1.0] * len(COLOURS)
-    stars = read_stars(path)
-    weights = grey_weights(frame.header)
-    own, other = _pairs(frame, stars, wanted)
-    light, light_wanted = stars["light"][own], wanted["light"][other]
-    good = (light > 0).all(axis=1) & (light_wanted > 0).all(axis=1)
-    if np.count_nonzero(good) < FEWEST_STARS:
+    if len(light) < FEWEST_STARS:
         return [1.0] * len(COLOURS)
     parts, parts_wanted = (
         each / sum(weight * each[:, k : k + 1] for k, weight in enumerate(weights))
-        for each in (light[good], light_wanted[good])
+        for each in (light, wanted)
     )
     ratio = np.median(parts_wanted / parts, axis=0)
     return [float(value) for value in ratio]
+
+
+def _light_of_pairs(
+    frame: AlignedFrame, stars: NDArray[Any], wanted: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Light (n, 3) of stars of the frame, and of the reference, that have some in all colours."""
+    own, other = _pairs(frame, stars, wanted)
+    light, light_wanted = stars["light"][own], wanted["light"][other]
+    good = (light > 0).all(axis=1) & (light_wanted > 0).all(axis=1)
+    return light[good], light_wanted[good]
 
 
 def _pairs(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scripts.lightstack.raw.values import Cards
-from scripts.lightstack.text import printable
+from scripts.lightstack.text import printable, text_of
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -69,9 +69,10 @@ def told_of_odd_skies(header: Cards) -> str:
     number, name, size = (header.get(card) for card in CARDS)
     if not number:
         return ""
+    odd = text_of(name).rstrip()  # short texts fill their cards
     more = f" and {number - 1} more" if number > 1 else ""
     return (
-        f"Skies unlike those of the other frames, beside any gradient: {name} (by {size:.3g} ADU "
+        f"Skies unlike those of the other frames, beside any gradient: {odd} (by {size:.3g} ADU "
         f"in parts of it){more}. Something was in the way of the light or shone in, or the camera "
         "read a part of the image otherwise: look, and take what shows it out of the folder."
     )

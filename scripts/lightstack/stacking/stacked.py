@@ -19,6 +19,7 @@ from scripts.lightstack.stacking.colours import Planes, cards_of_colours, planes
 from scripts.lightstack.stacking.gradients import match_skies, read_skies
 from scripts.lightstack.stacking.header import Plane, common_header, mode_header
 from scripts.lightstack.stacking.modes import BY_NOISE
+from scripts.lightstack.stacking.odd_colours import note_odd_colours
 from scripts.lightstack.stacking.odd_skies import note_odd_skies
 from scripts.lightstack.stacking.propagation import propagate
 
@@ -251,6 +252,7 @@ class Stacked:
             "how frames were scaled to the reference",
         )
         note_odd_skies(common, self.planes)
+        note_odd_colours(common, self.planes[0], self.reference.name)
         return {"": common} | {
             mode: mode_header(
                 common,
