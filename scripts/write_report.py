@@ -142,7 +142,10 @@ def run(
         "causes": causes(rows, limits),
         "is_grouped": list(groups) != [""],
         "sections": sections,
-        "notes": [note for path in alignments for note in notes(read_json(path))],
+        "notes": [
+            *(note for path in alignments for note in notes(read_json(path))),
+            *dict.fromkeys(note for section in sections for note in section.header["notes"]),
+        ],
         "software": software,
         "axis": axis,
         "places": places,

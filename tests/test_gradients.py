@@ -1,5 +1,6 @@
 """The skies of frames are matched in the stack: gradients go, extended light stays."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.bands import Bands
 from scripts.lightstack.stacking.gradients import match_skies, read_skies, write_skies
 from scripts.lightstack.stacking.odd_skies import note_odd_skies, told_of_odd_skies
+from tests.conftest import snakemake
 
 SHAPE = (420, 640)
 
@@ -141,6 +143,19 @@ def test_a_sky_that_is_unlike_the_others_is_told(tmp_path: Path, count: int) -> 
         assert frame.sky is not None
         assert read.unlike == frame.sky.unlike
         assert read.coefficients.tobytes() == frame.sky.coefficients.tobytes()
+
+
+def test_a_run_and_its_report_tell_of_a_sky_unlike_the_others(
+    small_night: Callable[..., Path],
+) -> None:
+    folder = small_night()
+    with fits.open(folder / "data" / "light_0002.fits", mode="update") as hdus:
+        hdus[0].data[:66] = 0.8 * hdus[0].data[:66]
+    run = snakemake(folder)
+    assert run.returncode == 0, run.output
+    told = "beside any gradient: light_0002 (by "
+    assert told in run.output
+    assert told in (folder / "results" / "report.html").read_text()
 
 
 def test_matched_stacks_are_the_same_for_any_threads_and_memory(tmp_path: Path) -> None:

@@ -1,9 +1,14 @@
-"""What is to be known of an alignment beside its numbers."""
+"""What is to be known of an alignment and of stacks beside their numbers."""
 
 from typing import Any
 
+from scripts.lightstack.raw.values import Cards
 from scripts.lightstack.report.reasons import sentence
+from scripts.lightstack.stacking import dark_limit, odd_colours, odd_skies
 from scripts.lightstack.text import on_one_line
+
+CARDS = (*dark_limit.CARDS, *odd_skies.CARDS, *odd_colours.CARDS)
+"""What `notes_of_stack` looks at in a stack's header."""
 
 
 def notes(alignment: dict[str, Any]) -> list[str]:
@@ -39,6 +44,27 @@ def notes(alignment: dict[str, Any]) -> list[str]:
             "the light. Stack the unstretched frames if you have them."
         )
     return lines
+
+
+def notes_of_stack(header: Cards) -> list[str]:
+    """Say where the darks of a stack are too few, and which frames' skies or colours are odd.
+
+    Parameters
+    ----------
+    header : Cards
+        Of a stack of averages; `CARDS` are enough.
+
+    Returns
+    -------
+    list of str
+        A sentence each.
+    """
+    told = (
+        dark_limit.limited_by_darks(header),
+        odd_skies.told_of_odd_skies(header),
+        odd_colours.told_of_odd_colours(header),
+    )
+    return list(filter(None, told))
 
 
 def _is_mirrored(entry: dict[str, Any]) -> bool:

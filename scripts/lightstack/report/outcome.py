@@ -12,14 +12,10 @@ from scripts.lightstack.files.ledger import summary
 from scripts.lightstack.files.records import read_csv, read_json
 from scripts.lightstack.raw.plain import first_cards
 from scripts.lightstack.report.criteria import criteria
-from scripts.lightstack.report.notes import notes
+from scripts.lightstack.report.notes import CARDS, notes, notes_of_stack
 from scripts.lightstack.report.rows import Row, rows_of
 from scripts.lightstack.report.verdicts import advice, verdicts
-from scripts.lightstack.stacking import dark_limit, odd_colours, odd_skies
-from scripts.lightstack.stacking.dark_limit import limited_by_darks
 from scripts.lightstack.stacking.modes import AVERAGES
-from scripts.lightstack.stacking.odd_colours import told_of_odd_colours
-from scripts.lightstack.stacking.odd_skies import told_of_odd_skies
 from scripts.lightstack.stacking.rejection import blindness
 from scripts.lightstack.telling import listed
 
@@ -87,7 +83,7 @@ def outcome(
         lines += advice(rows, settings)
         if "sigma_clip" in settings["modes"]:
             lines += _blind(rows, [name for name in groups if stacked[name]], settings)
-        lines += _told_by([files for name, files in groups.items() if stacked[name]])
+        lines += _notes_of([files for name, files in groups.items() if stacked[name]])
     wanted = {ledger: True}
     for name, files in groups.items():
         is_due = name not in problems
@@ -144,18 +140,15 @@ def _blind(rows: list[Row], groups: list[str], settings: dict[str, Any]) -> list
     return [f"{listed(blind, MOST_NAMED)}: {told}" if any(blind) else told]
 
 
-def _told_by(groups: list[Mapping[str, Any]]) -> list[str]:
-    """Tell what the headers of the groups' stacks tell: too few darks, odd skies and colours."""
+def _notes_of(groups: list[Mapping[str, Any]]) -> list[str]:
+    """Tell what the headers of the groups' stacks tell."""
     lines: list[str] = []
     for files in groups:
         averages = [path for mode, path in files["stacks"].items() if mode in AVERAGES]
         if averages:
             path = Path(averages[0])
             # astropy would take most of the time of a run that has nothing to do.
-            cards = (*dark_limit.CARDS, *odd_skies.CARDS, *odd_colours.CARDS)
-            header = first_cards(path, cards) or read_header(path)
-            told = (limited_by_darks, told_of_odd_skies, told_of_odd_colours)
-            lines += filter(None, (each(header) for each in told))
+            lines += notes_of_stack(first_cards(path, CARDS) or read_header(path))
     return lines
 
 

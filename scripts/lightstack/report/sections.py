@@ -47,7 +47,7 @@ class Section:
     reference, problem : str or None
         On which frame its own are aligned, and why there are no stacks.
     header : dict
-        ``cards`` of a stack, and the ``software`` that made it.
+        ``cards`` of a stack, the ``software`` that made it, and ``notes`` on it.
     maps : list of Map
     gain : dict or None
         Noise and sharpness beside those of a frame.

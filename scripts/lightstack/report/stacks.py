@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.report import depth
+from scripts.lightstack.report.notes import notes_of_stack
 from scripts.lightstack.report.pictures import Picture, is_top_down, picture_of_counts
 from scripts.lightstack.report.rows import Row
 from scripts.lightstack.stacking.colours import GREY
+from scripts.lightstack.stacking.modes import AVERAGES
 from scripts.lightstack.stacking.thumbnails import Thumbnail
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ CARDS = (
 )
 """Cards of a stack that are shown."""
 
-NO_HEADER: dict[str, Any] = {"cards": {}, "software": []}
+NO_HEADER: dict[str, Any] = {"cards": {}, "software": [], "notes": []}
 """What is known of stacks that are not there."""
 
 CROWDED = 1.07
@@ -112,7 +114,7 @@ def look_at_stacks(
     Returns
     -------
     header : dict
-        ``cards`` of a stack, and the ``software`` that made it.
+        ``cards`` of a stack, the ``software`` that made it, and ``notes`` on it.
     maps : list of Map
     gain : dict or None
         Noise and sharpness beside those of the frames; None without a stack of averages.
@@ -121,6 +123,7 @@ def look_at_stacks(
 
     maps: list[Map] = []
     gain: dict[str, Any] | None = None
+    told: list[str] = []
     header: fits.Header | None = None
     measured = next((mode for mode in MEASURED if mode in stacks), None)
     if settings["color"] == "superpixel":
@@ -133,12 +136,14 @@ def look_at_stacks(
             if "REJECTED" in hdus:
                 title = f"Rejected by {mode}"
                 maps.append(_map(title, hdus["REJECTED"], header))
+            if mode in AVERAGES and not told:
+                told = notes_of_stack(hdus[0].header)
             if mode == measured:
                 gain = _gain(mode, hdus, rows, single, settings)
     texts = {key: str(header[key]).strip() for key in CARDS if header and key in header}
     cards = {key: text for key, text in texts.items() if text}
     software = list(map(str, header["HISTORY"])) if header else []
-    return {"cards": cards, "software": software}, maps, gain
+    return {"cards": cards, "software": software, "notes": told}, maps, gain
 
 
 def _map(title: str, counts: "fits.ImageHDU", header: "fits.Header") -> Map:
