@@ -9,6 +9,7 @@ import numpy as np
 
 from scripts.lightstack.calibration.flats import clipped_mean, guard, is_in_shares, normalize
 from scripts.lightstack.calibration.masters import Image, open_master, readable, write_master
+from scripts.lightstack.calibration.pattern import pattern_of_grey
 from scripts.lightstack.calibration.reading import Reading
 from scripts.lightstack.calibration.subtraction import Rows, subtract
 from scripts.lightstack.job import job_log
@@ -59,6 +60,7 @@ def run(
         How raw files are read: see `lightstack.calibration.reading.Reading`.
     """
     left_out: list[str] = []
+    unnamed: list[str] = []
     how = Reading(**reading)
 
     def images(weights: Weights) -> Iterator[Image]:
@@ -67,6 +69,7 @@ def run(
             readable(flats, how, weights),
             opened.pixels if opened else None,
             left_out if weights == LUMA else [],
+            unnamed,
             turned=turned,
             saturation_limit=saturation_limit,
         )
@@ -80,7 +83,7 @@ def run(
         noun="flats",
         told=("filter", "gain"),
         variance=lambda n: 1 / n,
-        finish=lambda pixels, taken: guard(pixels, taken.bayer),
+        finish=lambda pixels, taken: guard(pixels, next(iter(unnamed), taken.bayer)),
         doubt="" if has_dark or freed else "neither dark nor bias taken off the flats",
         left_out=left_out,
         threads=threads,
@@ -91,13 +94,15 @@ def _normalized(
     flats: Iterator[tuple[Path, RawImage]],
     dark: Rows | None,
     left_out: list[str],
+    unnamed: list[str],
     *,
     turned: bool,
     saturation_limit: float,
 ) -> Iterator[Image]:
     """Bring flats to one scale; leave out those that show no light, and note why.
 
-    In shares of the light, as other programs write master flats, they have no pedestal any more.
+    Of a mosaic whose header has no pattern, where its greens are is noted in `unnamed`. In shares
+    of the light, as other programs write master flats, flats have no pedestal any more.
     """
     for path, image in flats:
         shares = is_in_shares(image.data / np.float32(image.header.get("ADUSCALE", 1)))
@@ -107,7 +112,11 @@ def _normalized(
         try:
             if dark is not None and not shares:
                 subtract(image.data, dark, WHOLE, is_turned=turned)
-            normalize(image.data, saturated, taken.bayer)
+            pattern = taken.bayer
+            if pattern is None and image.peak is image.data:
+                pattern = pattern_of_grey(image.data) or None
+                unnamed += filter(None, [pattern])
+            normalize(image.data, saturated, pattern)
         except UnusableFrameError as error:
             log.warning("Left out: %s: %s", path, error)
             left_out.append(f"{path.name}: {error}".removesuffix("."))

@@ -48,6 +48,25 @@ def test_a_flat_is_scaled_by_its_median_each_colour_by_its_own() -> None:
     np.testing.assert_allclose(plain, data / np.median(data), rtol=1e-6)
 
 
+@pytest.mark.parametrize("greens", ["RGGB", "GRBG"])
+def test_flats_of_a_mosaic_without_a_name_are_scaled_by_colours(
+    greens: str, tmp_path: Path
+) -> None:
+    share = {"R": 0.4, "G": 1.0, "B": 0.6}
+    flats = [tmp_path / f"{number}.fits" for number in range(3)]
+    for seed, path in enumerate(flats):
+        data = light_of(20000, seed)
+        for (row, column), colour in zip(np.ndindex(2, 2), greens, strict=True):
+            data[row::2, column::2] *= share[colour]
+        data[5, 7] *= 0.1
+        fits.writeto(path, data.round().astype(np.uint16))
+    combine_flats.run(flats, None, tmp_path / "flat.fits", saturation_limit=65535)
+    flat = fits.getdata(tmp_path / "flat.fits")
+    assert [*map(tuple, np.argwhere(np.isnan(flat)))] == [(5, 7)]
+    for row, column in np.ndindex(2, 2):
+        np.testing.assert_allclose(np.nanmedian(flat[row::2, column::2]), 1, rtol=2e-3)
+
+
 def test_a_flat_without_light_or_with_too_much_is_refused() -> None:
     with pytest.raises(UnusableFrameError, match="no light"):
         normalize(np.full(SHAPE, -3, np.float32), NOTHING, None)

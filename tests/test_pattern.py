@@ -7,7 +7,12 @@ import pytest
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from scripts.lightstack.calibration.pattern import GREENS_DIFFER, doubt_of_grey, doubt_of_pattern
+from scripts.lightstack.calibration.pattern import (
+    GREENS_DIFFER,
+    doubt_of_grey,
+    doubt_of_pattern,
+    pattern_of_grey,
+)
 from scripts.lightstack.stacking.odd_colours import run_against
 from tests.conftest import Run, snakemake
 from tests.test_colours import bayer_night
@@ -76,7 +81,9 @@ def test_what_has_no_data_tells_nothing() -> None:
     "sky", [SKY, {"R": 15.0, "G": 40.0, "B": 20.0}, {"R": 200.0, "G": 10.0, "B": 10.0}]
 )
 def test_a_mosaic_without_a_name_is_told(pattern: str, sky: dict[str, float]) -> None:
-    assert "ADU" in doubt_of_grey(mosaic(pattern, sky))
+    image = mosaic(pattern, sky)
+    assert "ADU" in doubt_of_grey(image)
+    assert pattern_of_grey(image) in (pattern, pattern[::-1])
 
 
 @pytest.mark.parametrize("rows", [0, 200])

@@ -104,20 +104,50 @@ def doubt_of_grey(image: NDArray[np.float32]) -> str:
     str
         A sentence's part with numbers; empty where it has no colours, or none that the sky shows.
     """
+    levels = _levels(image)
+    if not _pattern(levels):
+        return ""
+    values = ", ".join(f"{level.value:.4g}" for level in levels)
+    return f"of each 2 x 2 pixels the four see the sky at {values} ADU"
+
+
+def pattern_of_grey(image: NDArray[np.float32]) -> str:
+    """Tell where the greens are of an image as for `doubt_of_grey`.
+
+    Returns
+    -------
+    str
+        RGGB or GRBG, where red and blue may be exchanged; empty if there are no colours.
+    """
+    return _pattern(_levels(image))
+
+
+def _levels(image: NDArray[np.float32]) -> list[_Level]:
+    """Measure the sky of all places of the pattern; none if one has no data."""
     levels = [_level(image[row::2, column::2]) for row, column in np.ndindex(2, 2)]
     known = [level for level in levels if level is not None]
-    if len(known) < len(levels):
+    return known if len(known) == len(levels) else []
+
+
+def _pattern(levels: list[_Level]) -> str:
+    """Tell on which diagonal the greens are, by the levels of four places; empty if on none."""
+    if not levels:
         return ""
-    first, second, third, fourth = (level.value for level in known)
+    first, second, third, fourth = (level.value for level in levels)
     diagonals = abs(first - second - third + fourth) / 2
     rows = abs(first + second - third - fourth) / 2
     columns = abs(first - second + third - fourth) / 2
-    error = math.hypot(*(level.error for level in known)) / 2
-    noise = float(np.median([level.scatter for level in known]))
-    if diagonals < max(N_SIGMA * error, CHECKERED * noise, OF_LINES * max(rows, columns)):
+    error = math.hypot(*(level.error for level in levels)) / 2
+    noise = float(np.median([level.scatter for level in levels]))
+    least = max(
+        N_SIGMA * error,
+        CHECKERED * noise,
+        ALIKE * max(level.value for level in levels),
+        OF_LINES * max(rows, columns),
+    )
+    if diagonals < least:
         return ""
-    values = ", ".join(f"{level.value:.4g}" for level in known)
-    return f"of each 2 x 2 pixels the four see the sky at {values} ADU"
+    return "RGGB" if abs(second - third) <= abs(first - fourth) else "GRBG"
 
 
 def _level(place: NDArray[np.float32]) -> _Level | None:
