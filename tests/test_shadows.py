@@ -113,7 +113,7 @@ def test_nothing_is_said_where_nothing_can_be_seen() -> None:
     assert not divide(np.ones((5, 7), np.float32), RowsInMemory(flat_of(light)[:5, :7]), WHOLE)
 
 
-def test_the_run_tells_of_flats_that_do_not_fit(tmp_path: Path) -> None:
+def test_the_run_tells_of_flats_and_darks_that_do_not_fit(tmp_path: Path) -> None:
     tidy = make_night(tmp_path / "other", shape=SHAPE, n_lights=5, n_stars=900, seed=4)
     night = tmp_path / "night"
     camera = replace(tidy.camera, response=response())
@@ -121,9 +121,15 @@ def test_the_run_tells_of_flats_that_do_not_fit(tmp_path: Path) -> None:
     for path in (night / "flats").iterdir():
         with fits.open(path, mode="update") as hdus:
             hdus[0].data = hdus[0].data[:, ::-1].copy()
+    leak = np.zeros(SHAPE, np.uint16)
+    leak[:200, :300] = 150
+    for path in (night / "darkfield").iterdir():
+        with fits.open(path, mode="update") as hdus:
+            hdus[0].data = hdus[0].data + leak
     write_settings(night, **{**SMALL_SETTINGS, "ellip_max": 1.0, "modes": ["mean"]})
     run = snakemake(night)
     assert run.returncode == 0
     assert "Flats in doubt: 5, such as that of light_0001 (master of 3:" in run.output
     for row in run.ledger.values():
         assert "of the depth of its shadows" in row["flat"]
+        assert "that the dark has: light leaked into it" in row["dark"]

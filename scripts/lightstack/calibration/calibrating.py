@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from scripts.lightstack.calibration.bad_pixels import find_bad_pixels
 from scripts.lightstack.calibration.cosmic_rays import find_cosmic_rays
 from scripts.lightstack.calibration.division import divide
+from scripts.lightstack.calibration.glow import doubt_of_glow
 from scripts.lightstack.calibration.masters import open_master, why_unusable
 from scripts.lightstack.calibration.pattern import doubt_of_grey
 from scripts.lightstack.calibration.reading import Reading
-from scripts.lightstack.calibration.subtraction import Region, RowsInMemory
+from scripts.lightstack.calibration.subtraction import Region, RowsInMemory, sample_of_rows
+from scripts.lightstack.calibration.suspicions import sampling
 from scripts.lightstack.calibration.taken_off import Opened, Scaling, TakenOff, take_off
 from scripts.lightstack.files.unread import note
 from scripts.lightstack.job import JobError
@@ -182,6 +184,10 @@ def calibrate(
         )
         _tell_of_colours(image, data)
         of_flat = _divide(data, region, opened, masters, unstated)
+        names = {**taken.names, **of_flat}
+        if taken.used and taken.is_dark and "flat" in opened:
+            doubt = _doubt_of_dark(data, region, taken.used, opened["flat"], is_mosaic=is_mosaic)
+            names["dark"] = DOUBT.join(filter(None, [names["dark"], doubt]))
         no_data_share = np.count_nonzero(np.isnan(data)) / data.size
         # A map that is made of the dark tells of another sensor's pixels.
         looks_itself = finds_sharp_pixels and not taken.is_dark
@@ -202,7 +208,7 @@ def calibrate(
         saturated,
         saturation - taken.level,
         image.step,
-        {**taken.names, **of_flat},
+        names,
         no_data_share,
         pixels_sha256,
     )
@@ -288,6 +294,18 @@ def _divide(
     flat = opened["flat"]
     doubt = divide(data, flat.pixels, region, is_turned=flat.is_turned)
     return {"flat": DOUBT.join(filter(None, [flat.name, unstated.get("flat", ""), doubt]))}
+
+
+def _doubt_of_dark(
+    data: NDArray[np.float32], region: Region, dark: Opened, flat: Opened, *, is_mosaic: bool
+) -> str:
+    """Tell what the sky says of a dark, once the flat has made it even."""
+    step = sampling((data.shape[0], data.shape[1]), 2 if is_mosaic else 1)
+    of_dark, of_flat = (
+        sample_of_rows(each.pixels, region, step, is_turned=each.is_turned)
+        for each in (dark, flat)
+    )
+    return doubt_of_glow(data[::step, ::step], of_dark, of_flat)
 
 
 def _tell_of_colours(image: RawImage, data: NDArray[np.float32]) -> None:

@@ -93,8 +93,8 @@ def doubt_of_flat(before: Floats, flat: Floats) -> str:
         has no shadows or the sky is too dark to show any.
     """
     side = max(SMALLEST_CELL, round(math.sqrt(before.size / CELLS)))
-    of_flat = _standing_out(_levels(flat, side))
-    of_frame = _standing_out(_levels(before, side))
+    of_flat = _standing_out(square_levels(flat, side))
+    of_frame = _standing_out(square_levels(before, side))
     known = np.isfinite(of_flat) & np.isfinite(of_frame)
     if not known.any():
         return ""
@@ -131,7 +131,7 @@ def doubt_of_even_sky(before: Floats, flat: Floats) -> str:
         As `doubt_of_flat`.
     """
     side = max(SMALLEST_CELL, round(math.sqrt(before.size / FIELD_CELLS)))
-    sky, light = _levels(before, side), _levels(flat, side)
+    sky, light = square_levels(before, side), square_levels(flat, side)
     known = np.isfinite(sky) & np.isfinite(light) & (light > 0)
     if np.count_nonzero(known) < FEWEST_CELLS:
         return ""
@@ -174,7 +174,7 @@ def _fitted(levels: Floats, columns: NDArray[np.float64]) -> tuple[NDArray[np.fl
     return factors, 1.4826 * float(np.median(np.abs(values - (columns * factors).sum(axis=1))))
 
 
-def _levels(image: Floats, side: int) -> Floats:
+def square_levels(image: Floats, side: int) -> Floats:
     """Median of each whole square; NaN where half of it has no data."""
     n_y, n_x = image.shape[0] // side, image.shape[1] // side
     squares = image[: n_y * side, : n_x * side].reshape(n_y, side, n_x, side)
