@@ -134,7 +134,7 @@ class Difference:
     Parameters
     ----------
     quantity : str
-        Name of one of `QUANTITIES` and the like.
+        Name of a `Quantity`.
     own : object
         Its value; None if its header lacks it.
     others : tuple

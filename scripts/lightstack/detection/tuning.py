@@ -54,10 +54,10 @@ class Trial:
         return self.n_false <= max(1.0, MOST_FALSE * self.n_stars)
 
 
-def middle(shape: tuple[int, int], side: int = REGION_PX) -> tuple[slice, slice]:
+def middle(shape: tuple[int, int]) -> tuple[slice, slice]:
     """Rows and columns of the square in the middle, or of all if there are fewer."""
-    first = [max(0, (length - side) // 2) for length in shape]
-    rows, columns = (slice(at, at + side) for at in first)
+    first = [max(0, (length - REGION_PX) // 2) for length in shape]
+    rows, columns = (slice(at, at + REGION_PX) for at in first)
     return rows, columns
 
 
