@@ -43,7 +43,7 @@ def test_sentences_that_differ_in_names_and_numbers_alone_share_a_line() -> None
         *({"status": "failed", "reasons": f"f{k}.fits: not a FITS file."} for k in (3, 4)),
     )
     assert verdicts(rows, LIMITS) == [
-        "2 unaligned: … of … stars match: too few: f1, f2",
+        "2 unaligned: … of 40 stars match: too few: f1, f2",
         "2 failed: not a FITS file: f3, f4",
     ]
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 MOST_NAMED = 10
 """Names in a line; of more, only the number is told."""
 
+NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+
 
 def listed(names: Sequence[str], most: int = MOST_NAMED) -> str:
     """List the first names and say how many more there are."""
@@ -14,12 +16,23 @@ def listed(names: Sequence[str], most: int = MOST_NAMED) -> str:
     return ", ".join(names[:most]) + more
 
 
-def shared_words(sentence: str, name: str) -> str:
-    """Take out of a sentence about a file what is its own: its name, and numbers."""
+def without_name(sentence: str, name: str) -> str:
+    """Take a file's name out of a sentence about it."""
     file = re.escape(name.rpartition("/")[2])
     words = re.sub(rf"^{file}(\.\w+)*: ", "", sentence)
-    words = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "…", words)
-    return re.sub(r"[0-9]+(\.[0-9]+)?", "…", words).removesuffix(".")
+    return re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "…", words).removesuffix(".")
+
+
+def without_numbers(words: str) -> str:
+    """Put zeros for numbers: sentences in the same words may differ in them, not in names."""
+    return NUMBER.sub("0", words)
+
+
+def in_common(sentences: Sequence[str]) -> str:
+    """Say once what is said in the same words, with the numbers that all have."""
+    numbers = zip(*map(NUMBER.findall, sentences), strict=True)
+    told = iter([each[0] if len(set(each)) == 1 else "…" for each in numbers])
+    return NUMBER.sub(lambda _: next(told), sentences[0])
 
 
 def gathered(sentences: Iterable[tuple[str, str]]) -> list[tuple[list[str], str]]:
@@ -37,11 +50,15 @@ def gathered(sentences: Iterable[tuple[str, str]]) -> list[tuple[list[str], str]
     """
     shared: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for name, sentence in sentences:
-        shared[shared_words(sentence, name)].append((name, sentence))
-    return [
-        ([name for name, _ in of], words if len(of) > 1 else of[0][1])
-        for words, of in shared.items()
-    ]
+        shared[without_numbers(without_name(sentence, name))].append((name, sentence))
+    return [([name for name, _ in of], _told_of(of)) for of in shared.values()]
+
+
+def _told_of(sentences: list[tuple[str, str]]) -> str:
+    """Say of a file alone its sentence, and of several what is common to theirs."""
+    if len(sentences) == 1:
+        return sentences[0][1]
+    return in_common([without_name(sentence, name) for name, sentence in sentences])
 
 
 def complaints(

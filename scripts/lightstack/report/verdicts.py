@@ -7,7 +7,7 @@ from typing import Any
 
 from scripts.lightstack.report.criteria import Criterion, broken, criteria, limiting
 from scripts.lightstack.report.rows import Row
-from scripts.lightstack.telling import listed, shared_words
+from scripts.lightstack.telling import in_common, listed, without_name, without_numbers
 from scripts.lightstack.text import on_one_line
 
 MOST_LINES = 10
@@ -38,16 +38,17 @@ def verdicts(rows: list[Row], limits: list[Criterion]) -> list[str]:
     groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
         if not row.is_stacked:
-            groups[row.status, _cause(row, limits)].append(row)
+            groups[row.status, without_numbers(_cause(row, limits))].append(row)
     lines = []
     alone: dict[str, int] = defaultdict(int)
-    for (status, cause), group in groups.items():
+    for (status, _), group in groups.items():
         names = [on_one_line(row.name) for row in group]
         if len(group) == 1:
             alone[status] += 1
             if alone[status] <= MOST_LINES:
                 lines.append(f"{names[0]}: {status}: {'; '.join(group[0].reasons)}")
             continue
+        cause = in_common([_cause(row, limits) for row in group])
         lines.append(f"{len(group)} {status}: {cause}: {listed(names)}")
     lines += [
         f"{count - MOST_LINES} more {status}, each for a reason of its own: see the ledger"
@@ -58,11 +59,11 @@ def verdicts(rows: list[Row], limits: list[Criterion]) -> list[str]:
 
 
 def _cause(row: Row, limits: list[Criterion]) -> str:
-    """Say what frames have in common: the limits that they break, or words without numbers."""
+    """Say what a frame may share with others: the limits that it breaks, or its reasons."""
     found = broken(limits, row.values) if row.status == "rejected" else []
     if found:
         return "; ".join(f"{limit.complaint} ({limit.setting} {limit.limit:g})" for limit in found)
-    return "; ".join(shared_words(reason, row.name) for reason in row.reasons)
+    return "; ".join(without_name(reason, row.name) for reason in row.reasons)
 
 
 def advice(rows: list[Row], settings: Mapping[str, Any]) -> list[str]:
