@@ -308,6 +308,7 @@ def test_a_night_without_any_colour_is_told_before_a_job(
     run = snakemake(small_night(color="rgb"))
     assert run.returncode != 0
     assert "color: no light below data has colours" in run.output
+    assert "such as BAYERPAT = 'RGGB'" in run.output
 
 
 def clean(folder: Path, **how: Any) -> fits.Header:

@@ -271,7 +271,9 @@ def check_lights(settings: dict[str, Any], uses: Uses) -> None:
     if settings["color"] != "gray" and not uses.frames.paths:
         raise SettingsError(
             f"color: no light below {settings['input_dir']} has colours (three planes, or "
-            "BAYERPAT in its header). Set color to gray."
+            "BAYERPAT in its header). Set color to gray; or if the camera is a colour camera, "
+            "write its pattern into the headers of lights, darks and flats, such as "
+            "BAYERPAT = 'RGGB'."
         )
 
 
