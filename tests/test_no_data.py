@@ -13,7 +13,7 @@ from PIL import Image
 from scipy import ndimage
 
 from scripts.lightstack.raw.images import read_image
-from scripts.lightstack.raw.no_data import BLURRED_EDGE, blank_blocks, blank_repeats
+from scripts.lightstack.raw.no_data import BLURRED_EDGE, blank_blocks, blank_garbage, blank_repeats
 
 SHAPE = (200, 300)
 ROWS, COLUMNS = np.mgrid[: SHAPE[0], : SHAPE[1]]
@@ -89,6 +89,24 @@ def test_lines_that_repeat_others_are_no_data(
     blank_repeats(data)
     lost[:, :2] = True
     np.testing.assert_array_equal(np.isnan(data), lost)
+
+
+@pytest.mark.parametrize("step", [1, -1])
+@pytest.mark.parametrize("pixels", [256, 2048, 9000])
+def test_a_part_of_another_file_is_no_data(pixels: int, step: int) -> None:
+    shape = (240, 700)
+    data = (1000 + np.random.default_rng(4).normal(0, 20, shape)).astype(np.float32)
+    data[100:130, 200:560] = 65535  # a bright star, and what it leaves in its columns
+    data[40:60, 400:420] = np.random.default_rng(6).uniform(1000, 60000, (20, 20))
+    lost = np.zeros(shape, bool)
+    lost.reshape(-1)[31_111 : 31_111 + pixels] = True
+    clean = data.copy()
+    data[lost] = np.random.default_rng(5).integers(0, 65536, pixels)
+    blank_garbage(data[::step])
+    assert np.isnan(data[lost]).mean() > 0.99
+    assert np.isnan(data[~lost]).sum() < 10 * 128  # runs before it and behind, and ends of rows
+    blank_garbage(clean)
+    assert not np.isnan(clean).any()
 
 
 def test_pictures_that_were_enlarged_or_have_no_noise_stay_data() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from astropy.io import fits
 from scipy import ndimage
 
-from scripts.lightstack.raw.no_data import BLURRED_EDGE
+from scripts.lightstack.raw.no_data import BLURRED_EDGE, GARBAGE_RUN
 from tests.conftest import snakemake
 
 LOST = {
@@ -18,9 +18,20 @@ LOST = {
 
 STUCK = ("light_0002", slice(150, 180))
 
+OVERWRITTEN = ("light_0005", slice(60, 64))
+
 
 def lose(folder: Path, *, as_zeros: bool) -> None:
-    """Write parts of frames as zeros and rows that repeat others, or as floats with NaN there."""
+    """Write parts of frames as zeros, as others and at random, or as floats with NaN there."""
+    path, rows = folder / "data" / f"{OVERWRITTEN[0]}.fits", OVERWRITTEN[1]
+    data, header = fits.getdata(path, header=True)
+    if as_zeros:
+        data[rows] = np.random.default_rng(1).integers(0, 65536, data[rows].shape)
+    else:
+        data = data.astype(np.float32)
+        data[rows] = np.nan
+        data[rows.start - 1, GARBAGE_RUN:] = data[rows.stop, :GARBAGE_RUN] = np.nan
+    fits.writeto(path, data, header, overwrite=True)
     path, rows = folder / "data" / f"{STUCK[0]}.fits", STUCK[1]
     data, header = fits.getdata(path, header=True)
     if not as_zeros:
@@ -40,7 +51,7 @@ def lose(folder: Path, *, as_zeros: bool) -> None:
         fits.writeto(path, data, header, overwrite=True)
 
 
-def test_zeros_at_the_border_and_repeated_rows_are_as_good_as_no_data(
+def test_zeros_and_repeated_and_random_pixels_are_as_good_as_no_data(
     small_night: Callable[..., Path],
 ) -> None:
     folders = [small_night(name, modes=["mean", "min"]) for name in ("zeros", "nan")]
@@ -56,6 +67,10 @@ def test_zeros_at_the_border_and_repeated_rows_are_as_good_as_no_data(
             )
             np.testing.assert_array_equal(one, other)
     shares = {name: float(row["no_data_fraction"]) for name, row in zeros.ledger.items()}
-    assert {name for name, share in shares.items() if share > 0} == {*LOST, STUCK[0]}
+    assert {name for name, share in shares.items() if share > 0} == {
+        *LOST,
+        STUCK[0],
+        OVERWRITTEN[0],
+    }
     assert 0.4 < shares["light_0001"] < 0.42
-    assert "Frames with pixels that are no data: 4, up to 41.0% of one" in zeros.output
+    assert "Frames with pixels that are no data: 5, up to 41.0% of one" in zeros.output

@@ -34,7 +34,7 @@ from scripts.lightstack.raw.image import (
     central_region,
     check_usable,
 )
-from scripts.lightstack.raw.no_data import blank_blocks, blank_repeats
+from scripts.lightstack.raw.no_data import blank_blocks, blank_garbage, blank_repeats
 from scripts.lightstack.raw.overscan import let_follow, without_overscan
 from scripts.lightstack.raw.saturation import pile_up
 from scripts.lightstack.text import DOUBT, NOTHING_USED, printable
@@ -241,6 +241,7 @@ def _read(
         pixels_sha256 = hashlib.sha256(np.ascontiguousarray(image.data).data).hexdigest()
     saturation = _saturation(image, saturation_limit)
     blank_blocks(image.data, saturation)
+    blank_garbage(image.data)
     blank_repeats(image.data)
     image, level = without_overscan(image)
     if level:

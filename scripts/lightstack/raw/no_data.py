@@ -52,6 +52,14 @@ FEWEST_VALUES = 16
 MOST_REPEATED = 0.4
 """Share of the lines: enlarged pictures have each line twice, or more often."""
 
+GARBAGE_RUN, EACH, APART = 128, 8, 2
+"""Pixels of a file that are judged together, less than half a sector of a disk; of so many one is
+looked at, beside the next of its colour."""
+
+JUMP, MOST_JUMPS = 4096, 9
+"""More than so many of the sixteen jumps by more than so much [ADU]: of random 16 bits 14 do, and
+of 290,000 runs in 82 real frames none has more than 4."""
+
 BLURRED_EDGE = 2
 """Pixels about a block that interpolation has mixed with it."""
 
@@ -143,6 +151,30 @@ def blank_repeats(data: NDArray[np.float32]) -> None:
         repeated = _repeated(lines)
         if np.mean(repeated) < MOST_REPEATED:
             lines[repeated] = np.nan
+
+
+def blank_garbage(data: NDArray[np.float32]) -> None:
+    """Put NaN where a part of the file is not the camera's, in place.
+
+    So are sectors of a disk that was about to fail, and blocks of other files after a broken copy:
+    from pixel to pixel their values jump all over what 16 bits can hold.
+
+    Parameters
+    ----------
+    data : (ny, nx) ndarray of float32
+        Pixels [ADU] in the order of the file, NaN where there is no data.
+    """
+    ny, nx = data.shape
+    whole = nx - nx % GARBAGE_RUN
+    runs = data[:, :whole].reshape(ny, -1, GARBAGE_RUN)
+    jumps = np.abs(runs[:, :, APART::EACH] - runs[:, :, ::EACH]) > JUMP
+    garbage = np.count_nonzero(jumps, axis=2) > MOST_JUMPS
+    if garbage.any():
+        # It begins and ends within a run.
+        beside = np.pad(garbage.ravel(), 1)
+        lost = garbage | (beside[2:] | beside[:-2]).reshape(garbage.shape)
+        runs[lost] = np.nan
+        data[lost[:, -1], whole:] = np.nan
 
 
 def _repeated(lines: NDArray[np.float32]) -> NDArray[np.bool_]:
