@@ -109,6 +109,12 @@ def test_a_part_of_another_file_is_no_data(pixels: int, step: int) -> None:
     assert not np.isnan(clean).any()
 
 
+def test_noise_of_large_numbers_is_data() -> None:
+    data = np.random.default_rng(7).normal(1e8, 1e4, (240, 700)).astype(np.float32)
+    blank_garbage(data)
+    assert not np.isnan(data).any()
+
+
 def test_pictures_that_were_enlarged_or_have_no_noise_stay_data() -> None:
     for data in (
         np.repeat(np.repeat(sky(1000, 20), 2, axis=0), 2, axis=1),

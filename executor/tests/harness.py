@@ -120,9 +120,13 @@ class Workflow:
         """
         arguments = self.command(*options, executor=executor, cores=cores)[len(SNAKEMAKE) :]
         environment = self.environment(**(variables or {}))
+        before = []
+        if program is not None:
+            self.write("program.py", program)
+            before.append("program")
         printed = [Path(f"{self.folder}.{name}") for name in ("stdout", "stderr")]
         process = SERVER.Process(
-            target=be_snakemake, args=(arguments, self.folder, environment, printed, program)
+            target=be_snakemake, args=(arguments, self.folder, environment, printed, before)
         )
         process.start()
         process.join(600)
@@ -138,9 +142,9 @@ def be_snakemake(
     folder: Path,
     environment: Mapping[str, str],
     printed: Sequence[Path],
-    program: str | None,
+    before: Sequence[str],
 ) -> None:
-    """Be ``python -m snakemake`` in this process, with its standard streams in files."""
+    """Be ``python -m snakemake``, after some modules, with the standard streams in files."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
@@ -149,11 +153,13 @@ def be_snakemake(
     for descriptor, path in enumerate(printed, start=1):
         with path.open("wb") as file:
             os.dup2(file.fileno(), descriptor)
-    if program is not None:
-        exec(program, {"__name__": "__main__"})  # noqa: S102 - it is written in these tests
+    for name in before:
+        import_module(name)
     try:
         import_module("snakemake.cli").main()
     finally:
-        # The end of an interpreter, which processes of multiprocessing do without.
-        threading._shutdown()  # type: ignore[attr-defined]
+        # What ends an interpreter; processes of multiprocessing do without.
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread() and not thread.daemon:
+                thread.join()
         atexit._run_exitfuncs()

@@ -10,10 +10,14 @@ MOST_NAMED = 10
 NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
+def and_more(number: int) -> str:
+    """Say that there are so many more than those that are named, if there are."""
+    return f" and {number} more" if number > 0 else ""
+
+
 def listed(names: Sequence[str], most: int = MOST_NAMED) -> str:
     """List the first names and say how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(names[:most]) + and_more(len(names) - most)
 
 
 def without_name(sentence: str, name: str) -> str:

@@ -8,8 +8,8 @@ NOTHING_USED = "none"
 """Stands there for the name where none was used."""
 
 
-def has_dark(text: str) -> bool:
-    """Whether a dark was subtracted, by what the cards or the ledger say of it."""
+def is_used(text: str) -> bool:
+    """Whether a dark, bias, flat or pattern was used, by what cards or the ledger say of it."""
     return text.partition(DOUBT)[0] != NOTHING_USED
 
 

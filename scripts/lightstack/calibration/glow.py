@@ -63,10 +63,11 @@ def doubt_of_glow(
     y, x = rows / sky.shape[0] - 0.5, columns / sky.shape[1] - 0.5
     surface = np.stack([np.ones(len(x)), x, y, x * x, x * y, y * y], axis=1)
     values = np.column_stack([sky[known], light[known]]).astype(np.float64)
+    least_glow = OF_CHANCE * _by_chance(glow, side)
     for _ in range(ROUNDS):
         of_sky, of_glow = _beside(values, surface).T
         total = float((of_glow * of_glow).sum())
-        if total / len(of_glow) <= (OF_CHANCE * _by_chance(glow, side)) ** 2:
+        if total / len(of_glow) <= least_glow**2:
             return ""
         share = float((of_sky * of_glow).sum()) / total
         rest = of_sky - share * of_glow

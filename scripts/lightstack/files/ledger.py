@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from scripts.lightstack.files.records import read_csv
-from scripts.lightstack.text import DOUBT, NOTHING_USED, has_dark, on_one_line
+from scripts.lightstack.text import DOUBT, NOTHING_USED, is_used, on_one_line
 
 COLUMNS = (
     "frame",
@@ -80,7 +80,7 @@ def summary(ledger: Path, *, stacked: bool = True, in_colour: bool = False) -> l
         status: sum(row["status"] == status for row in rows)
         for status in ("stacked", "rejected", "unaligned", "failed")
     }
-    undarkened = sum(not has_dark(row["dark"]) and row["status"] == "stacked" for row in rows)
+    undarkened = sum(not is_used(row["dark"]) and row["status"] == "stacked" for row in rows)
     others = [
         f"{count} {status}" for status, count in counts.items() if status != "stacked" and count
     ]
@@ -94,8 +94,8 @@ def _about_darks(rows: list[dict[str, str]]) -> list[str]:
     """Tell of darks that may not belong to their frames, and of those that do not."""
     lines = []
     for what, is_meant in (
-        ("Darks in doubt", has_dark),
-        ("Darks that would make frames worse, and are not used", lambda dark: not has_dark(dark)),
+        ("Darks in doubt", is_used),
+        ("Darks that would make frames worse, and are not used", lambda dark: not is_used(dark)),
     ):
         meant = [row for row in rows if DOUBT in row["dark"] and is_meant(row["dark"])]
         if meant:
@@ -111,7 +111,7 @@ def _about_other_masters(rows: list[dict[str, str]]) -> list[str]:
     lines = []
     for noun, plural in (("bias", "Bias frames"), ("flat", "Flats")):
         told = [row for row in rows if DOUBT in row[noun]]
-        useless = [row for row in told if not has_dark(row[noun])]
+        useless = [row for row in told if not is_used(row[noun])]
         doubted = [row for row in told if row not in useless]
         if doubted:
             name, _, why = on_one_line(doubted[0][noun]).partition(DOUBT)
@@ -129,7 +129,7 @@ def _about_mosaics(rows: list[dict[str, str]], *, in_colour: bool) -> list[str]:
     """Tell of frames whose colours may be others than their headers say."""
     lines = []
     doubted = [row for row in rows if DOUBT in row["mosaic"]]
-    unnamed = [row for row in doubted if not has_dark(row["mosaic"])]
+    unnamed = [row for row in doubted if not is_used(row["mosaic"])]
     misnamed = [row for row in doubted if row not in unnamed]
     if misnamed and in_colour:
         pattern, frame, why = _first_doubt(misnamed)

@@ -6,7 +6,7 @@ from typing import Any
 
 from scripts.lightstack.files.records import read_json
 from scripts.lightstack.order import natural_order
-from scripts.lightstack.text import has_dark
+from scripts.lightstack.text import is_used
 
 
 def read_verdicts(
@@ -61,4 +61,4 @@ def _in_several_groups(
 
 def _rank(name: str, record: Mapping[str, Any]) -> tuple[Any, ...]:
     unstated = (record["date_obs"] is None) + (record["exptime_s"] is None)
-    return not has_dark(record["dark"]), unstated, len(name), natural_order(name)
+    return not is_used(record["dark"]), unstated, len(name), natural_order(name)

@@ -23,7 +23,7 @@ from scripts.lightstack.raw.values import (
     start_of_section,
     text,
 )
-from scripts.lightstack.text import has_dark
+from scripts.lightstack.text import is_used
 
 ISO_KEYS = (
     "ISOSPEED",  # INDI, Siril, DeepSkyStacker
@@ -387,5 +387,5 @@ def _calibrated(header: Cards) -> str:
         letters += letter if stated and letter else stated.upper()
     if re.fullmatch("[0-9a-f]{64}", text(header, ("RAWSHA",)) or ""):
         used = {letter: text(header, (key,)) for key, letter in OWN_CARDS}
-        letters += "".join(letter for letter, name in used.items() if name and has_dark(name))
+        letters += "".join(letter for letter, name in used.items() if name and is_used(name))
     return "".join(letter for letter in "BDF" if letter in letters)

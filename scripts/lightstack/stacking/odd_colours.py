@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.raw.values import Cards
+from scripts.lightstack.telling import and_more
 from scripts.lightstack.text import printable, text_of
 
 if TYPE_CHECKING:
@@ -86,10 +87,9 @@ def told_of_odd_colours(header: Cards) -> str:
     number, name = (header.get(card) for card in CARDS)
     if not number:
         return ""
-    odd = text_of(name).rstrip()  # short texts fill their cards
-    more = f" and {number - 1} more" if number > 1 else ""
+    odd = text_of(name).rstrip() + and_more(number - 1)  # short texts fill their cards
     return (
-        f"Red and blue exchanged: stars that are red in most frames are blue in {odd}{more}. "
+        f"Red and blue exchanged: stars that are red in most frames are blue in {odd}. "
         "A program has turned these frames, or cut off a row and a column, or BAYERPAT is wrong: "
         "write the pattern that their pixels have into their headers, such as BAYERPAT = 'BGGR' "
         "for 'RGGB', or take them out of the folder."

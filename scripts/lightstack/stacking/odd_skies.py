@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scripts.lightstack.raw.values import Cards
+from scripts.lightstack.telling import and_more
 from scripts.lightstack.text import printable, text_of
 
 if TYPE_CHECKING:
@@ -70,9 +71,9 @@ def told_of_odd_skies(header: Cards) -> str:
     if not number:
         return ""
     odd = text_of(name).rstrip()  # short texts fill their cards
-    more = f" and {number - 1} more" if number > 1 else ""
     return (
         f"Skies unlike those of the other frames, beside any gradient: {odd} (by {size:.3g} ADU "
-        f"in parts of it){more}. Something was in the way of the light or shone in, or the camera "
-        "read a part of the image otherwise: look, and take what shows it out of the folder."
+        f"in parts of it){and_more(number - 1)}. Something was in the way of the light or shone "
+        "in, or the camera read a part of the image otherwise: look, and take what shows it out "
+        "of the folder."
     )
