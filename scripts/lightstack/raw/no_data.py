@@ -172,7 +172,7 @@ def blank_garbage(data: NDArray[np.float32]) -> None:
     runs = data[:, :whole].reshape(ny, -1, GARBAGE_RUN)
     jumps = np.abs(runs[:, :, APART::EACH] - runs[:, :, ::EACH]) > JUMP
     garbage = np.count_nonzero(jumps, axis=2) > MOST_JUMPS
-    if 0 < np.mean(garbage) < MOST_GARBAGE:
+    if garbage.any() and garbage.mean() < MOST_GARBAGE:
         # It begins and ends within a run.
         beside = np.pad(garbage.ravel(), 1)
         lost = garbage | (beside[2:] | beside[:-2]).reshape(garbage.shape)
