@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scripts.lightstack.calibration.flats import clipped_mean, guard, is_in_shares, normalize
+from scripts.lightstack.calibration.flats import (
+    check_overscan,
+    clipped_mean,
+    guard,
+    is_in_shares,
+    normalize,
+)
 from scripts.lightstack.calibration.masters import Image, open_master, readable, write_master
 from scripts.lightstack.calibration.pattern import pattern_of_grey
 from scripts.lightstack.calibration.reading import Reading
@@ -110,6 +116,7 @@ def _normalized(
         saturated = (image.peak >= limit) & (not shares)
         taken = exposure_of(image.header, (image.data.shape[0], image.data.shape[1]))
         try:
+            check_overscan(image.overscan_noise)
             if dark is not None and not shares:
                 subtract(image.data, dark, WHOLE, is_turned=turned)
             pattern = taken.bayer

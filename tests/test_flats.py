@@ -1,5 +1,6 @@
 """Flats and bias frames: what optics and pixels take of the light is given back."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,30 @@ def test_a_flat_without_light_or_with_too_much_is_refused() -> None:
     saturated[:2] = True
     with pytest.raises(UnusableFrameError, match="5% of its pixels are saturated"):
         normalize(light_of(60000), saturated, None)
+
+
+@pytest.mark.parametrize("bayer", [None, "RGGB"])
+def test_a_flat_whose_overscan_lies_in_light_is_refused(tmp_path: Path, bayer: str | None) -> None:
+    rng = np.random.default_rng(2)
+    response = np.linspace(1, 0.5, 120) * np.ones((80, 1))
+    if bayer:
+        response[::2, ::2] *= 0.5
+    seen = rng.poisson(20000 * response) + 300
+    true = seen.copy()
+    # Charge trails into it, and a thousandth of the light before shows in it.
+    trail = 0.03 * np.exp(-np.arange(20) / 2) + 0.001
+    true[:, 100:] = rng.normal(300, 6, (80, 20)) + (seen[:, 99:100] - 300) * trail
+    for name, image in (("true", true), ("lit", seen)):
+        header = fits.Header([("BIASSEC", "[101:120,1:80]")])
+        if bayer:
+            header["BAYERPAT"] = bayer
+        fits.writeto(tmp_path / f"{name}.fits", image.astype(np.uint16), header)
+    flats = [tmp_path / "true.fits", tmp_path / "lit.fits"]
+    combine_flats.run(flats, None, tmp_path / "flat.fits", saturation_limit=65535)
+    told = read_header(tmp_path / "flat.fits")["MASTER"]
+    assert re.fullmatch(
+        r"master of 1 of 2: 100 x 80; lit.fits: its overscan has \d+% of the noise .*", told
+    )
 
 
 def test_stars_of_the_twilight_leave_no_trace_and_the_noise_is_that_of_a_mean() -> None:

@@ -28,6 +28,12 @@ FEWEST_ABOVE_ONE = 0.1
 """Share of its pixels above one at least: half of them, but for vignetting. Numbers between 0 and
 1 that stand for counts have none above."""
 
+MOST_NOISE_OF_OVERSCAN = 0.6
+"""Noise of an overscan, as a share of that of a flat, from which on light shines on it. A true one
+has the read noise: in a simulated flat of 1,000 electrons, with as many as 20 of read noise, 0.53.
+Parts of simulated flats of 3,000 ADU and more, up to corners with 0.3 of the light, have 0.61
+and more."""
+
 
 def is_in_shares(data: NDArray[np.float32]) -> bool:
     """Whether the numbers of a flat's file are shares of the typical pixel's light, and no counts.
@@ -45,6 +51,32 @@ def is_in_shares(data: NDArray[np.float32]) -> bool:
     if not known.size or abs(float(np.median(known)) - 1) > MOST_FROM_ONE:
         return False
     return bool(np.count_nonzero(known > 1) >= FEWEST_ABOVE_ONE * known.size)
+
+
+def check_overscan(noise: float) -> None:
+    """Refuse a flat whose overscan has the noise of light: its level is not that of the dark.
+
+    Parameters
+    ----------
+    noise : float
+        `raw.image.RawImage.overscan_noise`.
+
+    Raises
+    ------
+    UnusableFrameError
+        If it has.
+
+    Notes
+    -----
+    Charge that trails into an overscan and light that shines through to it from bright pixels are
+    a few percent of the light at most, and add hardly any noise.
+    """
+    if noise > MOST_NOISE_OF_OVERSCAN:
+        raise UnusableFrameError(
+            f"its overscan has {noise:.0%} of the noise that its light has: light shines on it, "
+            "or hardly any on the flat. Set overscan_section and trim_section to where overscan "
+            "and data are, or to none."
+        )
 
 
 def normalize(data: NDArray[np.float32], saturated: NDArray[np.bool_], bayer: str | None) -> None:

@@ -70,6 +70,8 @@ class RawImage:
     overscan : ndarray of float32, optional
         Level of each pixel, or of each row or column, that is to be subtracted [ADU]: see
         `overscan.without_overscan`.
+    overscan_noise : float, optional
+        Noise of a pixel of the overscan, as a share of that of what was exposed; 0 without any.
     """
 
     data: NDArray[np.float32]
@@ -79,6 +81,7 @@ class RawImage:
     header: "fits.Header"
     pixel_type: str = ""
     overscan: NDArray[np.float32] | None = None
+    overscan_noise: float = 0.0
 
 
 def check_usable(data: NDArray[np.float32]) -> None:

@@ -32,6 +32,9 @@ OUTLYING = 3.0
 ENOUGH_PIXELS = 1000
 """The mean of so many has 3 % of a pixel's noise, which no frame shows."""
 
+PIXELS_OF_NOISE = 100_000
+"""As many tell the noise of a part to 1 %."""
+
 
 def cut(image: RawImage, asked: Asked) -> RawImage:
     """Cut an image to what was exposed.
@@ -67,6 +70,7 @@ def cut(image: RawImage, asked: Asked) -> RawImage:
         data=data,
         peak=data if image.peak is image.data else image.peak[kept],
         overscan=_overscan(image.data, sections),
+        overscan_noise=_noise_share(image.data, sections),
     )
 
 
@@ -147,6 +151,29 @@ def _overscan(whole: NDArray[np.float32], sections: Sections) -> NDArray[np.floa
     for each, level in zip(sections.amplifiers, levels, strict=True):
         full[each.data] = level
     return full[np.ix_(sections.places(0), sections.places(1))]
+
+
+def _noise_share(whole: NDArray[np.float32], sections: Sections) -> float:
+    """Tell the noise of the noisiest overscan, as a share of that of its data; 0 without any."""
+    pairs = [
+        (_noise(whole[each.overscan]), _noise(whole[each.data]))
+        for each in sections.amplifiers
+        if each.overscan
+    ]
+    return max((of_overscan / of_data for of_overscan, of_data in pairs if of_data), default=0.0)
+
+
+def _noise(part: NDArray[np.float32]) -> float:
+    """Scatter between pixels next to each other, of one colour where there are several [ADU].
+
+    Second differences of every other pixel are free of gradients.
+    """
+    axis = int(np.argmax(part.shape))
+    lines = part if axis else part.T
+    some = lines[:: math.ceil(part.size / PIXELS_OF_NOISE)]
+    steps = np.abs(some[:, 4:] - 2 * some[:, 2:-2] + some[:, :-4])
+    steps = steps[np.isfinite(steps)]
+    return float(1.4826 * np.median(steps) / math.sqrt(6)) if steps.size else 0.0
 
 
 def _level(whole: NDArray[np.float32], amplifier: Amplifier) -> NDArray[np.float32]:
