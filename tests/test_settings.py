@@ -8,11 +8,10 @@ import pytest
 import yaml
 
 from scripts.lightstack.files.output_folder import MANIFEST
+from scripts.lightstack.planning.checks import check_folders, check_reference
 from scripts.lightstack.planning.frames import Frames, find_frames
 from scripts.lightstack.planning.settings import (
     SettingsError,
-    check_folders,
-    check_reference,
     complete_settings,
     schema,
     unread_settings,

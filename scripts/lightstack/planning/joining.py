@@ -8,6 +8,7 @@ from typing import Any
 
 from scripts.lightstack.order import natural_order
 from scripts.lightstack.planning.calibration_choice import Calibration
+from scripts.lightstack.planning.checks import check_reference
 from scripts.lightstack.planning.frames import Frames
 from scripts.lightstack.planning.groups import Groups, cards_of, group_frames, told
 from scripts.lightstack.planning.inventory import Looks
@@ -21,7 +22,7 @@ from scripts.lightstack.planning.nights import (
 )
 from scripts.lightstack.planning.plan import Plan
 from scripts.lightstack.planning.recipes import PER_FRAME, Recipes, code_of_frames
-from scripts.lightstack.planning.settings import check_reference, complete_settings
+from scripts.lightstack.planning.settings import complete_settings
 from scripts.lightstack.raw.exposure import Exposure
 from scripts.lightstack.telling import listed
 

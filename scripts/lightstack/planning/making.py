@@ -7,6 +7,7 @@ from typing import Any
 
 from scripts.lightstack.files.unread import NOTES, Unread, as_tried, noted
 from scripts.lightstack.planning.calibration_choice import Calibration, choose_calibration
+from scripts.lightstack.planning.checks import check_folders, check_lights, check_reference
 from scripts.lightstack.planning.fingerprints import fingerprints
 from scripts.lightstack.planning.frames import find_frames
 from scripts.lightstack.planning.groups import Groups, cards_of, group_frames
@@ -17,13 +18,7 @@ from scripts.lightstack.planning.master_choice import NOUNS
 from scripts.lightstack.planning.plan import Plan
 from scripts.lightstack.planning.recipes import Recipes
 from scripts.lightstack.planning.recovery import frame_mb
-from scripts.lightstack.planning.settings import (
-    RAW_FOLDERS,
-    check_folders,
-    check_lights,
-    check_reference,
-    complete_settings,
-)
+from scripts.lightstack.planning.settings import RAW_FOLDERS, complete_settings
 from scripts.lightstack.planning.uses import Uses, frames_to_turn, sort_files, without_colours
 from scripts.lightstack.raw.exposure import Exposure
 from scripts.lightstack.raw.sections import Asked

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from scripts.lightstack.files.records import read_json
+from scripts.lightstack.planning.checks import check_apart
 from scripts.lightstack.planning.frames import find_frames, problem_of_name
 from scripts.lightstack.planning.layout import (
     CLEANED,
@@ -24,7 +25,7 @@ from scripts.lightstack.planning.layout import (
 )
 from scripts.lightstack.planning.recipes import PER_FRAME, settings_of_frames
 from scripts.lightstack.planning.recovery import has_stopped, is_locked, is_made_by
-from scripts.lightstack.planning.settings import SettingsError, check_apart
+from scripts.lightstack.planning.settings import SettingsError
 from scripts.lightstack.telling import listed
 
 NEEDED = {CLEANED: "subtract_background", SOURCES: "detect_sources", QUALITY: "grade_frame"}

@@ -1,4 +1,4 @@
-"""The settings of a run: defaults, checks, and one sentence per mistake."""
+"""The settings of a run: where they stand, defaults, bounds, and one sentence per mistake."""
 
 import contextlib
 import difflib
@@ -6,20 +6,14 @@ import math
 import os
 import re
 import reprlib
-from collections import Counter
 from collections.abc import Iterable
 from functools import cache
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from scripts.lightstack.files.output_folder import files_of_others
 from scripts.lightstack.modules import ROOT
-from scripts.lightstack.planning.frames import Frames
-from scripts.lightstack.planning.layout import WORK
-from scripts.lightstack.planning.uses import Uses
 
 SCHEMA = ROOT / "config" / "schema.yaml"
 
@@ -78,7 +72,7 @@ def has_settings(path: Path) -> bool:
     if content is not None and not isinstance(content, dict):
         raise WorkflowError(
             f"{path}: expected lines such as 'min_star_count: 200', found "
-            f"{'a list' if isinstance(content, list) else _shown(content)}."
+            f"{'a list' if isinstance(content, list) else shown(content)}."
         )
     return bool(content)
 
@@ -157,12 +151,12 @@ def complete_settings(given: dict[str, Any]) -> dict[str, Any]:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {near[0]}?" if near else "config/README.md lists them all."
-            problems.append(f"{_shown(key).strip(QUOTES)}: there is no such setting; {hint}")
+            problems.append(f"{shown(key).strip(QUOTES)}: there is no such setting; {hint}")
         elif known[key].get("type") == "number" and _is_nan(value):
             problems.append(f"{key}: not a number.")
         elif key in (*FOLDERS, "nights"):
             problems += [
-                f"{key}: {_shown(folder)} has one of {{ }} < > or a control character."
+                f"{key}: {shown(folder)} has one of {{ }} < > or a control character."
                 for folder in (value if isinstance(value, list) else [value])
                 if re.search(r"[{}<>\x00-\x1f]", str(folder))
             ]
@@ -194,119 +188,6 @@ def schema() -> dict[str, Any]:
     """JSON Schema of the settings."""
     content: dict[str, Any] = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     return content
-
-
-def check_folders(settings: dict[str, Any], frames: Frames) -> None:
-    """Refuse folders that are missing or would overwrite or swallow each other.
-
-    Parameters
-    ----------
-    settings : dict
-        As `complete_settings` returns them.
-    frames : Frames
-        What was found in the input folder.
-
-    Raises
-    ------
-    SettingsError
-        With a sentence that names the folder and what to change.
-    """
-    source = Path(settings["input_dir"])
-    if not source.is_dir():
-        place = str(source) if source.is_absolute() else f"{source} in {Path.cwd()}"
-        wrong = f"{place} is no folder" if source.exists() else f"there is no folder {place}"
-        raise SettingsError(
-            f"input_dir: {wrong}. Put your frames into a folder of that name, or set input_dir, "
-            "for instance with --config input_dir=my_night"
-        )
-    for key in ("output_dir", "results_dir"):
-        for raw in RAW_FOLDERS:
-            check_apart(key, Path(settings[key]), raw, Path(settings[raw]))
-        check_apart(key, Path(settings[key]), "the working files in", Path(WORK))
-    check_apart(
-        "output_dir", Path(settings["output_dir"]), "results_dir", Path(settings["results_dir"])
-    )
-    check_apart("input_dir", source, "the working files in", Path(WORK))
-    for other, key in combinations(RAW_FOLDERS, 2):
-        check_apart(key, Path(settings[key]), other, Path(settings[other]))
-    strangers = files_of_others(Path(settings["output_dir"]))
-    if strangers:
-        raise SettingsError(
-            f"output_dir: {settings['output_dir']} holds files that the workflow did not write "
-            f"({', '.join(strangers[:3])}{', …' if len(strangers) > 3 else ''}). They are left "
-            "alone: move them, or set output_dir to another folder."
-        )
-    if not frames.names:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in frames.unread.items())
-        raise SettingsError(
-            f"input_dir: no frame below {source} (looked for .fits .fit .fts, also with .gz or "
-            ".fz, .png .jpg .jpeg .tif .tiff)."
-            + (f" Files there that lightstack cannot read: {kinds}." if kinds else "")
-        )
-
-
-def check_lights(settings: dict[str, Any], uses: Uses) -> None:
-    """Refuse an input folder whose files are all something else than lights.
-
-    Parameters
-    ----------
-    settings : dict
-        As `complete_settings` returns them.
-    uses : Uses
-        What each file is used as.
-
-    Raises
-    ------
-    SettingsError
-        With a sentence that says what the files are, or that none has colours.
-    """
-    if not uses.frames.names:
-        found = Counter(uses.roles.values())
-        named = ", ".join(f"{count} of the kind {role}" for role, count in sorted(found.items()))
-        raise SettingsError(
-            f"input_dir: no light below {settings['input_dir']}; by their headers and folders, "
-            f"the files are {named}. If they are lights, correct IMAGETYP (or FRAME, OBSTYPE) in "
-            "their headers, or name their folders otherwise."
-        )
-    if settings["color"] != "gray" and not uses.frames.paths:
-        raise SettingsError(
-            f"color: no light below {settings['input_dir']} has colours (three planes, or "
-            "BAYERPAT in its header). Set color to gray; or if the camera is a colour camera, "
-            "write its pattern into the headers of lights, darks and flats, such as "
-            "BAYERPAT = 'RGGB'."
-        )
-
-
-def check_reference(reference: str, frames: Frames) -> None:
-    """Refuse a reference that is no frame of the run, before a run ends for it.
-
-    Raises
-    ------
-    SettingsError
-        With a sentence that names the closest frames, or says why the frame has no pixels.
-    """
-    if reference in ("first", "best", *frames.paths):
-        return
-    near = difflib.get_close_matches(reference, frames.names, n=3)
-    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
-    cause = frames.refused.get(reference, f"there is no frame {_shown(reference)}{hint}.")
-    raise SettingsError(f"reference: {cause} Set it to first, best or the name of a frame.")
-
-
-def check_apart(key: str, folder: Path, other_key: str, other: Path) -> None:
-    """Refuse two folders of which one is inside the other.
-
-    Raises
-    ------
-    SettingsError
-        With a sentence that names both with their settings.
-    """
-    first, second = folder.resolve(), other.resolve()
-    if first == second or first in second.parents or second in first.parents:
-        raise SettingsError(
-            f"{key}: {folder} and {other_key} {other} must be separate folders, neither inside "
-            "the other."
-        )
 
 
 def _section(value: object) -> object:
@@ -341,15 +222,15 @@ def _sentence(error: Any) -> str:
             kind = _KINDS[types if isinstance(types, str) else types[0]]
             is_section = isinstance(value, list) and "examples" in error.schema
             advice = ": write it in quotes" if is_section else _advice(value, kind)
-            return f"{_shown(value)} is not {kind}{advice}."
+            return f"{shown(value)} is not {kind}{advice}."
         case "minimum":
-            return f"{_shown(value)} is below the smallest legal value {error.validator_value}."
+            return f"{shown(value)} is below the smallest legal value {error.validator_value}."
         case "exclusiveMinimum":
-            return f"{_shown(value)} must be above {error.validator_value}."
+            return f"{shown(value)} must be above {error.validator_value}."
         case "maximum":
-            return f"{_shown(value)} is above the largest legal value {error.validator_value}."
+            return f"{shown(value)} is above the largest legal value {error.validator_value}."
         case "enum" | "pattern" if known := error.schema.get("enum", error.schema.get("examples")):
-            return f"{_shown(value)} is none of {', '.join(map(str, known))}."
+            return f"{shown(value)} is none of {', '.join(map(str, known))}."
         case _:
             return f"{error.message}."
 
@@ -366,7 +247,7 @@ def _advice(value: object, kind: str) -> str:
     return ""
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """Write a value for a sentence: on one line and of bounded length."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = 80
