@@ -93,6 +93,7 @@ weights:
         ),
         ("minarea = 5\n", "expected lines such as 'min_star_count: 200', found 'minarea = 5'."),
         ("minarea: 5\nfwhm0: [3\nellip_max: 1\n", "line 3: not valid YAML: "),
+        ("minarea: 5\nfwhm0 3\nellip_max: 1\n", "line 2: not valid YAML: could not find expected"),
         ("minarea: 5\n\tfwhm0: 3\n", "line 2: not valid YAML: "),
         ("minarea: 5\nfwhm0: 3\nminarea: 6\n", "line 3: not valid YAML: minarea is set twice."),
         ("fwhm0: !!python/object:os.system 3\n", "line 1: not valid YAML: could not determine"),

@@ -8,7 +8,11 @@ import pytest
 import yaml
 
 from scripts.lightstack.files.output_folder import MANIFEST
-from scripts.lightstack.planning.checks import check_folders, check_reference
+from scripts.lightstack.planning.checks import (
+    check_folders,
+    check_reference,
+    missing_folders,
+)
 from scripts.lightstack.planning.frames import Frames, find_frames
 from scripts.lightstack.planning.settings import (
     SettingsError,
@@ -97,6 +101,40 @@ def test_folders_must_not_lie_in_each_other(night: Path, folders: dict[str, str]
     settings = complete_settings(folders)
     with pytest.raises(SettingsError, match="must be separate folders"):
         check_folders(settings, find_frames(night / "data"))
+
+
+def no_input_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(folder)
+    with pytest.raises(SettingsError, match=r"^input_dir: there is no folder data in ") as refused:
+        check_folders(complete_settings({}), Frames())
+    return str(refused.value)
+
+
+def test_a_missing_input_folder_is_told_with_the_one_that_is_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert no_input_in(tmp_path, monkeypatch).endswith("--config input_dir=my_night")
+    for name in (".trash/a.fits", "notes/b.txt", "lights/c.NEF", "pictures/d.jpg"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    assert no_input_in(tmp_path, monkeypatch).endswith("--config input_dir=lights")
+
+
+def test_a_night_of_which_the_input_folder_is_given_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.fits").touch()
+    told = no_input_in(tmp_path / "data", monkeypatch)
+    assert told.endswith(f"The night is the folder above: --directory {tmp_path}")
+
+
+@pytest.mark.usefixtures("night")
+def test_folders_that_are_named_and_missing_are_told() -> None:
+    assert missing_folders(complete_settings({})) == []
+    assert missing_folders(complete_settings({"darkfield_dir": "drks", "flat_dir": "data"})) == [
+        "darkfield_dir: there is no folder drks, so nothing is taken from it."
+    ]
 
 
 def test_output_folder_of_the_workflow_is_known_by_its_manifest(night: Path) -> None:

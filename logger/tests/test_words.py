@@ -91,7 +91,7 @@ def test_the_plan_tells_how_many_jobs_and_why() -> None:
     assert plan.lines() == [
         "To be done: 7 jobs",
         "  make  1 kind     no result yet",
-        "  sort  5 samples  4 forced; 1 no result yet (new)",
+        "  sort  5 samples  4 left half done, or forced; 1 no result yet (new)",
         "  join  1 job",
     ]
 

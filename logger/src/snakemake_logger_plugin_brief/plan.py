@@ -18,9 +18,8 @@ DIGEST = re.compile("[0-9a-f]{12,}")
 FOLLOWS = "follows"
 
 CAUSES = {
-    "Forced execution": "forced",
+    "Forced execution": "left half done, or forced",
     "Missing output files": "no result yet",
-    "Incomplete output files": "left half done",
     "Params have changed": "made of something else than before",
     "Code has changed": "code has changed",
     "Set of input files has changed": "other inputs than before",
@@ -28,7 +27,11 @@ CAUSES = {
     "Updated input files": "inputs have changed",
     "Input files updated by another job": FOLLOWS,
 }
-"""What Snakemake's reasons begin with, those that explain most first; in fewer words."""
+"""What Snakemake's reasons begin with, those that explain most first; in fewer words.
+
+Snakemake forces jobs that a stopped run has left half done, and does not tell them from those that
+``--forcerun`` names.
+"""
 
 _CHANGE = re.compile(r"before: (?P<before>.*) now: (?P<now>.*)", re.DOTALL)
 _DICTIONARY = re.compile(r"\{[^{}]*\}")

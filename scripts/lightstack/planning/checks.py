@@ -2,15 +2,21 @@
 
 import difflib
 from collections import Counter
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
 from scripts.lightstack.files.output_folder import files_of_others
-from scripts.lightstack.planning.frames import Frames
+from scripts.lightstack.planning.frames import RANKS, Frames, frame_name
 from scripts.lightstack.planning.layout import WORK
-from scripts.lightstack.planning.settings import RAW_FOLDERS, SettingsError, shown
+from scripts.lightstack.planning.settings import (
+    RAW_FOLDERS,
+    SettingsError,
+    complete_settings,
+    shown,
+)
 from scripts.lightstack.planning.uses import Uses
+from scripts.lightstack.raw.names import is_hidden
 
 
 def check_folders(settings: dict[str, Any], frames: Frames) -> None:
@@ -30,12 +36,7 @@ def check_folders(settings: dict[str, Any], frames: Frames) -> None:
     """
     source = Path(settings["input_dir"])
     if not source.is_dir():
-        place = str(source) if source.is_absolute() else f"{source} in {Path.cwd()}"
-        wrong = f"{place} is no folder" if source.exists() else f"there is no folder {place}"
-        raise SettingsError(
-            f"input_dir: {wrong}. Put your frames into a folder of that name, or set input_dir, "
-            "for instance with --config input_dir=my_night"
-        )
+        raise SettingsError(_no_input(source))
     for key in ("output_dir", "results_dir"):
         for raw in RAW_FOLDERS:
             check_apart(key, Path(settings[key]), raw, Path(settings[raw]))
@@ -56,10 +57,51 @@ def check_folders(settings: dict[str, Any], frames: Frames) -> None:
     if not frames.names:
         kinds = ", ".join(f"{count} {kind}" for kind, count in frames.unread.items())
         raise SettingsError(
-            f"input_dir: no frame below {source} (looked for .fits .fit .fts, also with .gz or "
-            ".fz, .png .jpg .jpeg .tif .tiff)."
+            f"input_dir: no frame below {source} (looked for {' '.join(chain(*RANKS))})."
             + (f" Files there that lightstack cannot read: {kinds}." if kinds else "")
         )
+
+
+def _no_input(source: Path) -> str:
+    """Say that there is no folder of lights, and which may be meant."""
+    here = Path.cwd()
+    place = str(source) if source.is_absolute() else f"{source} in {here}"
+    wrong = f"{place} is no folder" if source.exists() else f"there is no folder {place}"
+    if here.name == source.name and _has_frames(here):
+        return f"input_dir: {wrong}. The night is the folder above: --directory {here.parent}"
+    others = (path for path in sorted(here.iterdir()) if path.is_dir() and _has_frames(path))
+    meant = next((path.name for path in others if not is_hidden(path.name)), None)
+    example = f"to the folder of your frames: --config input_dir={meant or 'my_night'}"
+    return f"input_dir: {wrong}. Put your frames into a folder of that name, or set it {example}"
+
+
+def _has_frames(folder: Path) -> bool:
+    """Whether what may be frames lies in a folder itself."""
+    try:
+        return any(frame_name(Path(path.name)) is not None for path in folder.iterdir())
+    except OSError:
+        return False
+
+
+def missing_folders(settings: dict[str, Any]) -> list[str]:
+    """Tell of folders that a person has named and that are not there.
+
+    Parameters
+    ----------
+    settings : dict
+        As `complete_settings` returns them.
+
+    Returns
+    -------
+    list of str
+        A sentence for each folder of darks, bias frames or flats that is not the default one.
+    """
+    defaults = complete_settings({})
+    return [
+        f"{key}: there is no folder {settings[key]}, so nothing is taken from it."
+        for key in RAW_FOLDERS
+        if settings[key] != defaults[key] and not Path(settings[key]).is_dir()
+    ]
 
 
 def check_lights(settings: dict[str, Any], uses: Uses) -> None:

@@ -7,7 +7,12 @@ from typing import Any
 
 from scripts.lightstack.files.unread import NOTES, Unread, as_tried, noted
 from scripts.lightstack.planning.calibration_choice import Calibration, choose_calibration
-from scripts.lightstack.planning.checks import check_folders, check_lights, check_reference
+from scripts.lightstack.planning.checks import (
+    check_folders,
+    check_lights,
+    check_reference,
+    missing_folders,
+)
 from scripts.lightstack.planning.fingerprints import fingerprints
 from scripts.lightstack.planning.frames import find_frames
 from scripts.lightstack.planning.groups import Groups, cards_of, group_frames
@@ -196,7 +201,7 @@ def _told(settings: dict[str, Any], looked: _Looked, unread: dict[str, Unread]) 
     """Tell a person what there is, and what is left out."""
     uses, calibration, groups = looked.uses, looked.calibration, looked.groups
     refused, subject = uses.frames.refused.items(), ("this frame is", "frames are")
-    warnings = complaints(refused, subject, "left out")
+    warnings = [*missing_folders(settings), *complaints(refused, subject, "left out")]
     for noun, choice in calibration.masters.items():
         one, several = NOUNS[noun]
         unused = ((sentence.partition(":")[0], sentence) for sentence in choice.unused)

@@ -64,7 +64,10 @@ def has_settings(path: Path) -> bool:
     except UnicodeDecodeError:
         raise WorkflowError(f"{path}: not a text in UTF-8.") from None
     except yaml.MarkedYAMLError as error:
-        line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
+        # A key without a colon ends, for the parser, where the next line begins.
+        lacks_colon = error.context == "while scanning a simple key"
+        mark = error.context_mark if lacks_colon else error.problem_mark
+        line = "" if mark is None else f", line {mark.line + 1}"
         raise WorkflowError(f"{path}{line}: not valid YAML: {error.problem}.") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         cause = str(error).partition("\n")[0]
