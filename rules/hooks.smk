@@ -67,6 +67,7 @@ def plan_repairs():
         GROUPS.aligned,
         GROUPS.stacked,
     )
+    passing = layout.passing_files(own_frames())
     output = Path(PLAN.settings["output_dir"])
     try:
         if loss := loss_of_records(
@@ -77,9 +78,13 @@ def plan_repairs():
             raise WorkflowError(loss)
         # Files that another run has just made may lack their records still.
         again = (
-            [] if is_locked() else files_to_make_again(made, here(SELECTION), output)
+            []
+            if is_locked()
+            else [
+                *files_to_make_again(made, passing, here(SELECTION), output),
+                *groups_to_stack_again(),
+            ]
         )
-        again += [] if is_locked() else groups_to_stack_again()
     except OSError as error:
         raise WorkflowError(f"{error.filename}: {error.strerror}.") from None
     make_again(again)

@@ -80,7 +80,7 @@ def run(
     found.note(sha256)
     header["SATURATE"] = (found.level, "[ADU] level of saturated pixels")
     header["ADUSTEP"] = (adu_step, "[ADU] smallest difference in the raw file")
-    write_frame(frame, Frame(np.ascontiguousarray(data), header, saturated))
+    write_frame(frame, Frame(np.ascontiguousarray(data), header, saturated), durable=False)
 
 
 def _made_grey(

@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+from astropy.io import fits
 from snakemake.persistence.file import FilePersistence
 
 from scripts.lightstack.planning.recovery import RECORDS, frame_mb, lack_of_space, record_of
@@ -191,6 +192,23 @@ def test_files_that_a_power_cut_damaged_are_made_again(
     for path in (folder / "data_cleaned").rglob("*"):
         damage(path, rng)
     assert repaired(folder) == undisturbed
+
+
+def test_a_frame_that_was_on_its_way_in_a_power_cut_is_read_anew(
+    small_night: SMALL_NIGHT, undisturbed: dict[str, bytes]
+) -> None:
+    folder = small_night()
+    assert snakemake(folder, "--until", "calibrate_frame", "--notemp").returncode == 0
+    left = sorted((folder / "work" / "calibrated").iterdir())
+    assert len(left) == len(list((folder / "data").iterdir()))
+    for path in left:
+        with fits.open(path, memmap=False) as hdus:
+            pixels = hdus[0].fileinfo()
+        with path.open("r+b") as file:
+            file.seek(pixels["datLoc"])
+            file.write(bytes(pixels["datSpan"]))
+    run = snakemake(folder)
+    assert run.results == undisturbed, run.output
 
 
 def damage(path: Path, rng: random.Random) -> None:

@@ -107,10 +107,10 @@ def test_a_link_at_the_temporary_name_is_not_followed(
     assert not mine.exists()
 
 
-def test_a_file_whose_end_shows_no_loss_is_on_the_disk_before_it_takes_its_name(
+def test_a_file_is_on_the_disk_before_it_takes_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "a.csv"
+    path = tmp_path / "a.fits"
     done: list[tuple[str, int, int]] = []
     fsync, replace = os.fsync, Path.replace
 
@@ -126,7 +126,7 @@ def test_a_file_whose_end_shows_no_loss_is_on_the_disk_before_it_takes_its_name(
 
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(Path, "replace", renamed)
-    write_csv(path, ("a", "b"), [{"a": 1, "b": 2}])
+    write_image(path)
     status = path.stat()
     assert done == [(what, status.st_ino, status.st_size) for what in ("on the disk", "named")]
 

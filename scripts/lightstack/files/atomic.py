@@ -26,7 +26,7 @@ def is_part_name(name: str) -> bool:
 
 
 @contextmanager
-def atomic_write(path: Path, *, durable: bool = False) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
     """Open a temporary file that takes the name `path` only once it is whole.
 
     Parameters
@@ -34,9 +34,9 @@ def atomic_write(path: Path, *, durable: bool = False) -> Iterator[IO[bytes]]:
     path : Path
         The final name; its folder is made if need be.
     durable : bool
-        Wait until the file is on the disk. That takes some milliseconds, and for a large file as
-        long as the disk needs, so it is for small files whose ends do not show, after a power
-        cut, that something is missing (see `lightstack.files.wholeness`).
+        Wait until the file is on the disk: after a power cut, what has its name is whole. Not for
+        a file that is removed again soon, which need never reach the disk, and is not used if it
+        was there when a run ended (see `planning.recovery`).
 
     Yields
     ------

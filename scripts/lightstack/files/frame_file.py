@@ -55,14 +55,14 @@ class Frame:
     saturated: NDArray[np.bool_] = field(repr=False)
 
 
-def write_frame(path: Path, frame: Frame) -> None:
+def write_frame(path: Path, frame: Frame, *, durable: bool = True) -> None:
     """Write a frame: its pixels, and the runs of saturated pixels as a table ``SATURATED``.
 
     The arrays of the frame are given away: `read_frame` hands them to the next step if it runs in
-    the same process.
+    the same process. Whether the file is to be on the disk is told as to `atomic_write`.
     """
     runs = _runs(frame.saturated.ravel()).astype(">i8")
-    with atomic_write(path) as file:
+    with atomic_write(path, durable=durable) as file:
         file.write(_image_header(frame))
         _write_pixels(file, frame.data)
         file.write(_table_header(len(runs)))

@@ -48,7 +48,7 @@ def write_csv(path: Path, columns: tuple[str, ...], rows: list[dict[str, Any]]) 
     for row in rows:
         writer.writerow({column: _harmless(value) for column, value in row.items()})
     text = "".join(line.removesuffix("\r\n") + "\n" for line in lines)
-    with atomic_write(path, durable=True) as file:
+    with atomic_write(path) as file:
         # A file name may hold bytes that are no text.
         file.write(text.encode(errors="backslashreplace"))
 

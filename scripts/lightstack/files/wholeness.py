@@ -1,9 +1,9 @@
 """Whether a file that the workflow wrote is whole, by its first and last bytes.
 
-A power cut can take the end of a file that was not on the disk yet, or leave zeros in its place.
-This look at a file takes some 15 microseconds, so that thousands can be looked at before each
-run. That is why it reads the sizes in FITS headers itself: astropy takes a hundred times as long.
-It is for the workflow's own files, which have their cards in order.
+A power cut can take the end of a file that a disk only claimed to hold, or leave zeros there. This
+look at a file takes some 15 microseconds, so that thousands can be looked at before each run. That
+is why it reads the sizes in FITS headers itself: astropy takes a hundred times as long. It is for
+the workflow's own files, which have their cards in order.
 """
 
 import os
@@ -35,8 +35,8 @@ def is_whole(path: str) -> bool:
     ----------
     path : str
         FITS, JSON, CSV, PNG or HTML file that exists. A FITS file that ends where one of its
-        parts ends passes for whole, and a CSV file where one of its lines ends: write these
-        durably.
+        parts ends passes for whole, a CSV file where one of its lines ends, and any file with
+        zeros in its middle: that is why they are written durably.
 
     Returns
     -------

@@ -71,6 +71,11 @@ def bands(count: int) -> list[str]:
     return [f"{number}_of_{count}" for number in range(1, count + 1)]
 
 
+def passing_files(frames: Iterable[str]) -> dict[str, str]:
+    """List the large files of frames that are removed once others are made of them, with these."""
+    return {filled(CALIBRATED, frame=frame): filled(CLEANED, frame=frame) for frame in frames}
+
+
 def made_files(
     frames: Iterable[str],
     kinds: Mapping[str, Iterable[str]],

@@ -26,8 +26,9 @@ Records
     record a file may be of any state, so it is made again; without any records the run stops
     (`recovery`). Held by ``test_a_result_whose_record_was_lost_is_made_again``.
 Whole files
-    take their names when they are whole (`files.atomic`), and what a power cut damages afterwards
-    is found by a look at each file and made again (`files.wholeness`, `recovery`). Snakemake marks
+    take their names when they are whole and on the disk (`files.atomic`). A calibrated frame
+    lives for a moment and need not be: it is made again if it was left. What is damaged all the
+    same is found by a look at each file (`files.wholeness`, `recovery`). Snakemake marks
     what a killed job may have left and locks the folder of a run; a process that only plans, or
     runs one job for another, changes nothing there. Held by ``test_faults.py``.
 """

@@ -3,7 +3,7 @@
 import base64
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -19,13 +19,18 @@ RECORDS = Path(".snakemake", "metadata")
 """Where Snakemake keeps a record of each file that a job has made."""
 
 
-def files_to_make_again(made: Iterable[str], selection: str, output: Path) -> list[str]:
+def files_to_make_again(
+    made: Iterable[str], passing: Mapping[str, str], selection: str, output: Path
+) -> list[str]:
     """List files that are there and must not be used: damaged, or of an unknown state.
 
     Parameters
     ----------
     made : iterable of str
         Paths of the files that jobs make.
+    passing : mapping of str to str
+        Those among them that are removed once another has been made of them, and that other. They
+        are not written durably: one that is still needed may be what a power cut left of it.
     selection : str
         The file among them by which the job is known that fills the output folder.
     output : Path
@@ -41,6 +46,11 @@ def files_to_make_again(made: Iterable[str], selection: str, output: Path) -> li
         path
         for path in made
         if os.path.lexists(path) and not (is_whole(path) and (not in_files or _is_recorded(path)))
+    ]
+    found += [
+        path
+        for path, product in passing.items()
+        if os.path.exists(path) and not os.path.exists(product) and path not in found
     ]
     if selection not in found and Path(selection).exists() and not is_complete(output):
         found.append(selection)
