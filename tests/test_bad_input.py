@@ -181,16 +181,19 @@ def test_of_several_files_of_one_frame_the_rawest_counts(
 ) -> None:
     folder = small_night()
     data = folder / "data"
-    for name in ("light_0001.png", "light_0001_thn.jpg", "light_0002.FIT", "light_0002.fits.gz"):
+    for name in ("light_0001.fits.gz", "light_0001.png", "light_0001_thn.jpg", "light_0002.FIT"):
         (data / name).touch()
     run = snakemake(folder)
     assert run.returncode == 0, run.output
     assert "light_0001" in run.ledger
     assert run.ledger["light_0001"]["status"] == "stacked"
-    assert "Not used, a rawer file of the same frame is there: data/light_0001.png, " in run.output
+    assert (
+        "Not used, a rawer file of the same frame is there: data/light_0001.fits.gz, "
+        "data/light_0001.png, "
+    ) in run.output
     row = run.ledger["light_0002"]
     assert row["status"] == "failed"
-    for name in ("light_0002.FIT", "light_0002.fits", "light_0002.fits.gz", "Rename or move"):
+    for name in ("light_0002.FIT", "light_0002.fits", "Rename or move"):
         assert name in row["reasons"]
     assert len(run.ledger) == 5
 

@@ -61,6 +61,7 @@ def test_hidden_files_are_left_out(tmp_path: Path) -> None:
 def test_the_rawest_file_of_a_frame_counts(tmp_path: Path) -> None:
     make(tmp_path, "a.jpg", "a.png", "a.tif", "a.fit", "b.PNG", "b.jpeg", "c.jpg")
     make(tmp_path, "a_thn.jpg", "b-thumb.jpg", "d_thn.jpg", "c_thn.fit")
+    make(tmp_path, "e.fits.gz", "e.FITS", "e.fit.fz", "f.fits", "f.CR2")
     frames = find_frames(tmp_path)
     assert {name: Path(path).name for name, path in frames.paths.items()} == {
         "a": "a.fit",
@@ -68,6 +69,8 @@ def test_the_rawest_file_of_a_frame_counts(tmp_path: Path) -> None:
         "c": "c.jpg",
         "c_thn": "c_thn.fit",
         "d_thn": "d_thn.jpg",
+        "e": "e.FITS",
+        "f": "f.CR2",
     }
     assert {Path(copy).name: Path(path).name for copy, path in frames.copies.items()} == {
         "a.jpg": "a.fit",
@@ -76,6 +79,9 @@ def test_the_rawest_file_of_a_frame_counts(tmp_path: Path) -> None:
         "a_thn.jpg": "a.fit",
         "b.jpeg": "b.PNG",
         "b-thumb.jpg": "b.PNG",
+        "e.fits.gz": "e.FITS",
+        "e.fit.fz": "e.FITS",
+        "f.fits": "f.CR2",
     }
     assert not frames.refused
 

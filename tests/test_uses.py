@@ -1,5 +1,6 @@
 """A file is used as what it is, not as what its folder was meant for."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,31 @@ def test_a_header_counts_before_a_folder_and_a_folder_before_the_setting() -> No
         "bias frames among lights": ["data/f.fits"],
         "darks among lights": ["data/g.fits"],
     }
+
+
+def test_a_name_counts_where_neither_header_nor_folder_says_anything() -> None:
+    uses = uses_of(
+        {
+            "M31_001.fits": light(),
+            "Dark_60s_001.CR2": light(),
+            "MasterFlat_Ha.fits": light(),
+            "Bias_003.fits": light(),
+            "Dark_2.fits": light(role="light"),
+            "LIGHT/dark_3.fits": light(),
+            "Dark Nebula B33_4.fits": light(),
+            "gain100_offset50_5.fits": light(),
+        },
+        {"flat_1.fits": light(), "light_2.fits": light()},
+    )
+    lights = ["M31_001", "Dark_2", "LIGHT/dark_3", "Dark Nebula B33_4", "gain100_offset50_5"]
+    assert [*uses.frames.paths] == lights
+    # Darks may have the names of the lights that they are for.
+    darks = ["darkfield/light_2.fits", "data/Dark_60s_001.CR2"]
+    assert [*uses.darks.paths.values()] == darks
+    assert [*uses.flats.paths.values()] == ["data/MasterFlat_Ha.fits"]
+    assert [*uses.bias.paths.values()] == ["data/Bias_003.fits"]
+    assert why(uses) == {"darkfield/flat_1.fits": "a flat among darks"}
+    assert uses.strays()["darks among lights"] == ["data/Dark_60s_001.CR2"]
 
 
 def test_a_dark_among_the_lights_is_the_dark_of_no_name() -> None:
@@ -163,3 +189,33 @@ def test_what_a_program_made_of_an_exposure_is_left_out_where_the_exposure_is_th
             ("L_2.reg.tif", "L_2"),
         )
     }
+
+
+def test_what_another_program_made_is_known_by_its_numbers_and_its_name() -> None:
+    raw = light(date="2026-03-01T21:00:00.1", pixel_type="uint16")
+    made = light(date="2026-03-01T21:00:00.1", pixel_type="float32")
+    later = light(date="2026-03-01T21:01:00.1", pixel_type="float32")
+    uses = uses_of(
+        {
+            "light_1.fits": raw,
+            "calibrated/light_1.fits": made,
+            "cal_light_1-crop.fits": made,
+            "light_1_rgb.fits": replace(raw, n_planes=3),
+            # Another exposure, another name, and another camera's numbers.
+            "calibrated/cal_light_1.fits": later,
+            "light_10.fits": made,
+            "light_1_2.fits": raw,
+        }
+    )
+    of_raw = "made of another file by a program: data/light_1.fits"
+    names = ["calibrated/light_1.fits", "cal_light_1-crop.fits", "light_1_rgb.fits"]
+    assert why(uses) == {f"data/{name}": of_raw for name in names}
+
+
+def test_what_this_workflow_made_of_a_frame_is_known_by_its_card() -> None:
+    sha256 = "0123456789abcdef" * 4
+    uses = uses_of(
+        {"a.fits": light(), "x/b.fits": light(raw_sha256=sha256), "c.fits": light(raw_sha256="f")},
+        contents={"data/a.fits": sha256},
+    )
+    assert why(uses) == {"data/x/b.fits": "made of another file by a program: data/a.fits"}

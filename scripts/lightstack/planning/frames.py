@@ -12,10 +12,9 @@ from scripts.lightstack.order import natural_order
 from scripts.lightstack.raw.names import CAMERA_RAWS, IMAGE_NAME, is_hidden
 
 RANKS = (
-    (
-        *(".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz", ".fit.fz"),
-        *(".fts.fz", *(f".{kind}" for kind in CAMERA_RAWS)),
-    ),
+    tuple(f".{kind}" for kind in CAMERA_RAWS),
+    (".fits", ".fit", ".fts"),
+    (".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz", ".fit.fz", ".fts.fz"),
     (".tif", ".tiff"),
     (".png",),
     (".jpg", ".jpeg"),

@@ -359,7 +359,7 @@ def overview(
         made = "stacked in colour" if in_colour else "made grey, 1/4 red, 1/2 green and 1/4 blue"
         lines.append(f"{_some(count, 'light')} of a Bayer mosaic ({pattern}): {made}.")
     for used_as, paths in uses.strays().items():
-        lines.append(f"As their headers say, {used_as}: {listed(paths, MOST_NAMED)}.")
+        lines.append(f"As their headers or names say, {used_as}: {listed(paths, MOST_NAMED)}.")
     for cause, paths in uses.causes().items():
         lines.append(f"Not used, {cause}: {listed(paths, MOST_NAMED)}.")
     lines += calibration.told

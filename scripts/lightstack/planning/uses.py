@@ -17,7 +17,9 @@ from scripts.lightstack.raw.roles import (
     STACK,
     is_named_as_stack,
     made_of,
+    parts_of,
     role_by_folder,
+    role_by_name,
 )
 
 Known = Mapping[str, Exposure | str]
@@ -134,8 +136,8 @@ def sort_files(
     Returns
     -------
     Uses
-        What a header says of its file counts first, then what its folders say, then whose folder
-        it is.
+        What a header says of its file counts first, then what its folders say, then its name, then
+        whose folder it is.
     """
     folders = {LIGHT: lights, DARK: darks, BIAS: bias, FLAT: flats}
     roles: dict[str, str] = {}
@@ -161,7 +163,7 @@ def sort_files(
     own = {path for name, path in used[DARK].items() if name in of_lights}
     for found in (
         _stacks(frames, known, roles),
-        _made_of_others(frames, known),
+        _made_of_others(frames, known, contents),
         _pictures(frames, known),
         _copies(frames, known, contents),
         *(_copies(_without(files, own), known, contents) for files in used.values()),
@@ -250,7 +252,8 @@ def _role(path: str, folder: str, exposure: Exposure | str, default: str) -> str
     is_open = stated is None or (stated == LIGHT and pixel_type.startswith("float"))
     if default == LIGHT and is_open and is_named_as_stack(Path(path)):
         return STACK
-    return stated or role_by_folder(Path(path).relative_to(folder)) or default
+    below = Path(path).relative_to(folder)
+    return stated or role_by_folder(below) or role_by_name(below) or default
 
 
 def _stacks(
@@ -262,28 +265,47 @@ def _stacks(
     return {} if len(stacks) == len(readable) else dict.fromkeys(stacks, ("stack", ""))
 
 
-def _made_of_others(frames: dict[str, str], known: Known) -> dict[str, tuple[str, str]]:
-    """Frames that a program has calibrated or registered, where the exposure itself is there."""
+def _made_of_others(
+    frames: dict[str, str], known: Known, contents: Mapping[str, str]
+) -> dict[str, tuple[str, str]]:
+    """Frames that a program has made of an exposure, where the exposure itself is there."""
     readable = {
-        path: (Path(name), exposure.date)
+        path: (Path(name), exposure)
         for name, path in frames.items()
         if isinstance(exposure := known[path], Exposure)
     }
     named: dict[str, list[str]] = {}
     for path, (name, _) in readable.items():
         named.setdefault(name.name, []).append(path)
+    raw = {contents[path]: path for path in readable}
     found = {}
-    for path, (name, date) in readable.items():
-        for rawer in reversed(made_of(name.name)):
+    for path, (name, exposure) in readable.items():
+        if exposure.raw_sha256 in raw:
+            found[path] = ("made", raw[exposure.raw_sha256])
+            continue
+        named_so = set(made_of(name.name))
+        for rawer in (*reversed(made_of(name.name)), *parts_of(name.name)):
             others = [
                 other
                 for other in named.get(rawer, [])
-                if (of := readable[other])[1] == date and (date or of[0].parent == name.parent)
+                if _may_be_of(*readable[path], *readable[other])
+                and (rawer in named_so or _is_rawer(readable[other][1], exposure))
             ]
             if others:
                 found[path] = ("made", others[0])
                 break
     return found
+
+
+def _may_be_of(name: Path, made: Exposure, of_name: Path, of: Exposure) -> bool:
+    """Whether dates, or folders where there are none, let a frame be made of another."""
+    return made.date == of.date and (made.date is not None or of_name.parent == name.parent)
+
+
+def _is_rawer(one: Exposure, other: Exposure) -> bool:
+    """Whether one frame has the numbers or the mosaic of a camera, and the other has not."""
+    cameras = one.pixel_type.startswith(("int", "uint"))
+    return (cameras and other.pixel_type.startswith("float")) or one.n_planes < other.n_planes
 
 
 def _pictures(frames: dict[str, str], known: Known) -> dict[str, tuple[str, str]]:

@@ -210,6 +210,8 @@ class Exposure:
         How many images the file holds, as far as that was looked at.
     n_planes : int
         3 if pixels have three colours each, else 1.
+    raw_sha256 : str, optional
+        Of the file that this workflow has made this one of.
     overscan : str, optional
         "subtracted" if the overscan is, or was, and "not subtracted" if what the header says of it
         is not clear.
@@ -242,6 +244,7 @@ class Exposure:
     pixel_type: str = ""
     n_images: int = 1
     n_planes: int = 1
+    raw_sha256: str | None = None
     overscan: str | None = None
     overscan_problem: str = ""
 
@@ -292,6 +295,7 @@ def exposure_of(
         pixel_type=pixel_type,
         n_images=int(first_number(header, (IMAGES,)) or 1),
         n_planes=int(first_number(header, (PLANES,)) or 1),
+        raw_sha256=_raw_sha256(header),
         overscan=_overscan(header),
         overscan_problem=text(header, (PROBLEM,)) or "",
     )
@@ -379,13 +383,18 @@ def _unit(header: Cards) -> str | None:
     return next((unit for unit, words in UNITS.items() if stated in words.split()), None)
 
 
+def _raw_sha256(header: Cards) -> str | None:
+    stated = text(header, ("RAWSHA",)) or ""
+    return stated if re.fullmatch("[0-9a-f]{64}", stated) else None
+
+
 def _calibrated(header: Cards) -> str:
     """Letters of the corrections that a header says were made, of B, D and F in this order."""
     letters = ""
     for key, letter in CALIBRATION_KEYS:
         stated = text(header, (key,)) or ""
         letters += letter if stated and letter else stated.upper()
-    if re.fullmatch("[0-9a-f]{64}", text(header, ("RAWSHA",)) or ""):
+    if _raw_sha256(header):
         used = {letter: text(header, (key,)) for key, letter in OWN_CARDS}
         letters += "".join(letter for letter, name in used.items() if name and is_used(name))
     return "".join(letter for letter in "BDF" if letter in letters)

@@ -129,6 +129,24 @@ def role_by_folder(path: PurePath) -> str | None:
     return next((role for role in folders if role not in (None, STACK)), None)
 
 
+def role_by_name(path: PurePath) -> str | None:
+    """Tell what the name of a file says that it calibrates; None if it says nothing of that.
+
+    Parameters
+    ----------
+    path : PurePath
+        The file. ``Dark_60s_001.CR2`` is a dark. A name says of no file that it is a light: darks
+        have the names of lights that they are for.
+
+    Returns
+    -------
+    str or None
+        "dark", "flat" or "bias".
+    """
+    role = _role_of_words(path.stem)
+    return role if role in (DARK, FLAT, BIAS) else None
+
+
 def is_named_as_stack(path: PurePath) -> bool:
     """Whether a file has a name that programs give to stacks, such as ``r_light_stacked.fit``."""
     return STACK_NAME.fullmatch(path.stem.lower()) is not None
@@ -155,10 +173,30 @@ def made_of(stem: str) -> list[str]:
     return found
 
 
+def parts_of(stem: str) -> list[str]:
+    """List what is left of a name without words at its ends, the longest first.
+
+    Parameters
+    ----------
+    stem : str
+        The name without folder and extensions, such as ``cal_light_1``.
+
+    Returns
+    -------
+    list of str
+        ``cal_light_1`` itself, ``cal_light``, ``light_1`` and so on.
+    """
+    words = re.split(r"([-_ .]+)", stem)
+    ends = range(len(words), 0, -2)
+    parts = {"".join(words[start:end]) for end in ends for start in range(0, end, 2)}
+    return sorted(parts - {""}, key=lambda part: (-len(part), part))
+
+
 def _role_of_words(name: str) -> str | None:
     """Role of a name that holds a word for one and no other word that matters."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
     words = [word.removeprefix("master") for word in re.findall(r"[^\W\d_]{3,}", spaced)]
-    left = "".join(word for word in words if word not in FILLERS)
+    fillers = FILLERS | {"offset"} if "gain" in words else FILLERS
+    left = "".join(word for word in words if word not in fillers)
     role = next((role for role, known in WORDS.items() if left in known.split()), None)
     return STACK if role == LIGHT and "master" in spaced else role
