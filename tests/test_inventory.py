@@ -174,6 +174,23 @@ def test_files_of_several_images_are_told_of_with_what_is_used(tmp_path: Path) -
     assert f"{several}the first." in told
 
 
+def test_sections_that_are_not_followed_are_told_of(tmp_path: Path) -> None:
+    cards = {"OBJECT": "M 33", "TRIMSEC": "[1:6,1:5]", "DATASEC": "[1:5,", "BIASSEC": "[1:5]"}
+    for number, (key, value) in enumerate(cards.items()):
+        write(tmp_path / "data" / f"{number}.fits", number, **{key: value})
+    uses, known, _, choice, groups = take(tmp_path)
+    data = tmp_path / "data"
+    no_section = "is no section such as [1:2048,1:1024]"
+    assert [line.partition(". ")[0] for line in overview(uses, known, choice, groups)[1:]] == [
+        f"Not cut: {data}/2.fits: DATASEC = '[1:5,' {no_section}",
+        f"Overscan left as it is in {data}/3.fits: BIASSEC = '[1:5]' {no_section}",
+        (
+            f"A section of data [1:6,1:5] is in the header of {data}/1.fits, and not in that of "
+            "others of 5 x 4 pixels: if cut out of larger images, darks and flats may not fit"
+        ),
+    ]
+
+
 def test_frames_that_are_mixed_are_told_of(tmp_path: Path) -> None:
     for number, name in enumerate(("L", "L", "Ha")):
         write(tmp_path / "data" / f"{number}.fits", number, FILTER=name)

@@ -50,6 +50,7 @@ def section(region: tuple[slice, slice] | None) -> str:
         ({"TRIMSEC": "[11:90,3:58]"}, [("11:90,3:58", "")]),
         ({"TRIMSEC": "[1:100,1:60]"}, []),
         ({"TRIMSEC": "[0:0,0:0]", "BIASSEC": "UNKNOWN", "DATASEC": 7}, []),
+        ({"TRIMSEC": "", "DATASEC": "[1:80,1:60]"}, [("1:80,1:60", "")]),
         # Cut before: the image has the size of its data.
         ({"TRIMSEC": "[21:120,1:60]", "BIASSEC": "[1:20,1:60]"}, []),
         ({"TRIMSEC": "[1:100,1:60]", "BIASSEC": "[101:120,1:60]"}, []),
@@ -132,6 +133,21 @@ def test_prescan_of_a_port_is_subtracted_and_cut_off(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cards", "kept", "problem"),
     [
+        *(
+            ({"TRIMSEC": value}, [], f"TRIMSEC = '{value}' is no section such as [1:2048,1:1024]")
+            for value in ("[1:80]", "[1:80,1:60", "[0:79,1:60]", "[-5:80,1:60]", "1.5:80,1:60")
+        ),
+        ({**BESIDE, "BIASSEC": "81-100,"}, [("1:80,1:60", "")], ""),
+        (
+            {**BESIDE, "BIASSEC": "[81:100]"},
+            [],
+            "BIASSEC = '[81:100]' is no section such as [1:2048,1:1024]",
+        ),
+        (
+            {"TRIMSEC": "[1:120,1:50]"},
+            [],
+            "[1:120,1:50] reaches beyond the image of 100 x 60 pixels",
+        ),
         (
             {**BESIDE, "BIASSEC": "[80:100,1:60]"},
             [("1:80,1:60", "")],

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self
@@ -21,7 +21,7 @@ from scripts.lightstack.raw.exposure import EXPOSURE_CARDS, Exposure, exposure_o
 from scripts.lightstack.raw.image import FIRST, UnreadableFileError, UnusableFrameError
 from scripts.lightstack.raw.images import AS_STATED, is_fits_name, read_cards
 from scripts.lightstack.raw.roles import LIGHT
-from scripts.lightstack.raw.sections import Asked
+from scripts.lightstack.raw.sections import LEFT, Asked
 from scripts.lightstack.raw.values import written
 from scripts.lightstack.telling import listed
 from scripts.lightstack.text import on_one_line
@@ -353,7 +353,8 @@ def overview(
                 f"{_some(count, 'light')} with several images in a file: one of them is used, "
                 f"{choice}."
             )
-    lines += _overscans(known)
+    lines += _unfollowed(known)
+    lines += _leftovers(known)
     mosaics = Counter(light.bayer for light in lights if light.bayer)
     for pattern, count in sorted(mosaics.items()):
         made = "stacked in colour" if in_colour else "made grey, 1/4 red, 1/2 green and 1/4 blue"
@@ -373,15 +374,41 @@ def overview(
     return [on_one_line(line) for line in lines]
 
 
-def _overscans(known: Known) -> list[str]:
-    """Say why overscan is left as it is, a line for all files that are alike."""
-    found: dict[str, list[str]] = {}
-    for path in sorted(known, key=natural_order):
-        seen = known[path]
-        if isinstance(seen, Exposure) and seen.overscan_problem:
-            found.setdefault(seen.overscan_problem, []).append(path)
+def _unfollowed(known: Known) -> list[str]:
+    """Say why sections in headers are not followed, a line for all files that are alike."""
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for path, seen in _by_name(known):
+        if seen.overscan_problem:
+            what = "Overscan left as it is in" if seen.overscan == LEFT else "Not cut:"
+            found[what, seen.overscan_problem].append(path)
     return [
-        f"Overscan left as it is in {_some(len(paths), 'file')}, such as {paths[0]}: {problem}. "
+        f"{what} {_files(paths)}: {problem}. "
         "Set overscan_section and trim_section to where overscan and data are, or to none."
-        for problem, paths in found.items()
+        for (what, problem), paths in found.items()
     ]
+
+
+def _leftovers(known: Known) -> list[str]:
+    """Say which files may be cut out of larger ones, where others of their size are not."""
+    of_size: dict[tuple[int, int], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for path, seen in _by_name(known):
+        of_size[seen.shape][seen.leftover].append(path)
+    return [
+        f"A section of data {section} is in the header of {_files(paths)}, and not in that of "
+        f"others of {nx} x {ny} pixels: if cut out of larger images, darks and flats may not fit. "
+        "Else correct TRIMSEC or DATASEC."
+        for (ny, nx), found in of_size.items()
+        if len(found) > 1
+        for section, paths in found.items()
+        if section
+    ]
+
+
+def _files(paths: Sequence[str]) -> str:
+    return paths[0] if len(paths) == 1 else f"{len(paths)} files, such as {paths[0]}"
+
+
+def _by_name(known: Known) -> Iterator[tuple[str, Exposure]]:
+    for path in sorted(known, key=natural_order):
+        if isinstance(seen := known[path], Exposure):
+            yield path, seen

@@ -12,7 +12,14 @@ from scripts.lightstack.raw.roles import (
     n_combined,
     role_by_header,
 )
-from scripts.lightstack.raw.sections import PROBLEM, STATE, SUBTRACTED
+from scripts.lightstack.raw.sections import (
+    LEFTOVER,
+    PROBLEM,
+    STATE,
+    SUBTRACTED,
+    region_of,
+    size_of,
+)
 from scripts.lightstack.raw.values import (
     EXPOSURE_UNITS,
     Cards,
@@ -20,7 +27,6 @@ from scripts.lightstack.raw.values import (
     first_number,
     number,
     pair,
-    start_of_section,
     text,
 )
 from scripts.lightstack.text import is_used
@@ -100,8 +106,11 @@ WINDOW_KEYS = (
     ("X1", "Y1"),  # PRISM
 )
 
-SECTION_KEYS = ("DETSEC", "CCDSEC", "TRIMSEC")
+SECTION_KEYS = ("DETSEC", "CCDSEC")
 """NOAO's cards of the part of the sensor that was read."""
+
+CUT_KEY = "TRIMSEC"
+"""The one of the part of an image that is left if it was cut to that."""
 
 CAMERA_KEYS = ("INSTRUME", "CAMERA", "DETECTOR", "DETNAME")
 
@@ -138,7 +147,7 @@ EXPOSURE_CARDS = tuple(
                 for key in sum(pairs, ())
             ),
             *(BINNING_TEXT_KEYS + FILTER_KEYS + WHEEL_KEYS + OBJECT_KEYS + bayer.PATTERN_KEYS),
-            *(SECTION_KEYS + CAMERA_KEYS + TELESCOPE_KEYS + DATE_KEYS + TIME_KEYS),
+            *(*SECTION_KEYS, CUT_KEY, *CAMERA_KEYS, *TELESCOPE_KEYS, *DATE_KEYS, *TIME_KEYS),
             *(key for key, _ in CALIBRATION_KEYS),
             *(TYPE_KEYS + COUNT_KEYS + OVERSCAN_KEYS),
             "PICTTYPE",
@@ -216,7 +225,9 @@ class Exposure:
         "subtracted" if the overscan is, or was, and "not subtracted" if what the header says of it
         is not clear.
     overscan_problem : str
-        What is not clear.
+        What is not clear of the sections in its header.
+    leftover : str
+        The section of data in its header, if that is larger than the image.
     """
 
     shape: tuple[int, int]
@@ -247,6 +258,7 @@ class Exposure:
     raw_sha256: str | None = None
     overscan: str | None = None
     overscan_problem: str = ""
+    leftover: str = ""
 
 
 def exposure_of(
@@ -278,7 +290,7 @@ def exposure_of(
         egain=_positive(header, EGAIN_KEYS),
         offset=_not_negative(header, OFFSET_KEYS),
         readout_mode=text(header, READOUT_KEYS),
-        window=_window(header),
+        window=_window(header, shape),
         camera=text(header, CAMERA_KEYS),
         telescope=text(header, TELESCOPE_KEYS),
         filter=_filter(header),
@@ -298,6 +310,7 @@ def exposure_of(
         raw_sha256=_raw_sha256(header),
         overscan=_overscan(header),
         overscan_problem=text(header, (PROBLEM,)) or "",
+        leftover=text(header, (LEFTOVER,)) or "",
     )
 
 
@@ -347,9 +360,12 @@ def _both(header: Cards, keys: tuple[str, str]) -> tuple[float, float] | None:
     return None if x is None or y is None else (x, y)
 
 
-def _window(header: Cards) -> tuple[float, float] | None:
+def _window(header: Cards, shape: tuple[int, int]) -> tuple[float, float] | None:
     starts = [_both(header, keys) for keys in WINDOW_KEYS]
-    starts += [start_of_section(header, key) for key in SECTION_KEYS]
+    regions = [region_of(header.get(key)) for key in (*SECTION_KEYS, CUT_KEY)]
+    if regions[-1] and size_of(regions[-1]) != shape:
+        del regions[-1]
+    starts += [(float(part[1].start), float(part[0].start)) for part in regions if part]
     return next((start for start in starts if start and min(start) >= 0), None)
 
 

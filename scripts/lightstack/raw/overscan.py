@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scripts.lightstack.raw.bayer import OFFSET_KEYS, bayer_pattern
 from scripts.lightstack.raw.image import RawImage
 from scripts.lightstack.raw.sections import (
+    LEFTOVER,
     PROBLEM,
     SECTION_CARDS,
     STATE,
@@ -98,6 +99,8 @@ def cut_cards(
         cards[STATE] = sections.state
     if sections.problem:
         cards[PROBLEM] = sections.problem
+    if sections.leftover:
+        cards[LEFTOVER] = sections.leftover
     if not sections.amplifiers:
         return shape
     _shift_cards(cards, sections)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.raw.ports import PORT_CARDS, UnclearPortError, parts_of_port
-from scripts.lightstack.raw.values import Cards
+from scripts.lightstack.raw.values import LONGEST_TEXT, Cards
 
 HEADER, NONE = "header", "none"
 """Values of the settings beside sections: what the header says, or nothing."""
@@ -35,10 +35,14 @@ SECTION_CARDS = (
 SUBTRACTED, LEFT = "subtracted", "not subtracted"
 """What becomes of an overscan."""
 
-STATE, PROBLEM = "OVERSTAT", "OVERWHY"
-"""Cards that tell what becomes of an image's overscan, and why nothing does."""
+STATE, PROBLEM, LEFTOVER = "OVERSTAT", "OVERWHY", "OVERLEFT"
+"""Cards that tell what becomes of an image's overscan, why nothing does, and which section of data
+is larger than the image."""
 
 SECTION = re.compile(r"\s*\[\s*(\d{1,9})\s*:\s*(\d{1,9})\s*,\s*(\d{1,9})\s*:\s*(\d{1,9})\s*\]\s*")
+
+MEANT = re.compile(r"[\[:,].*[1-9]")
+"""What of a card means a section, and not that there is none."""
 
 FEWEST_PIXELS = 64
 """Fewer pixels of overscan tell their level no better than the noise."""
@@ -84,17 +88,23 @@ class Sections:
         What is kept, in rows and columns beside each other; none if all is, as it is.
     problem : str
         Why the cards that speak of parts are not followed.
+    has_overscan : bool
+        Whether they speak of overscan.
+    leftover : str
+        The section of data of an image that was cut since to less than that.
     """
 
     amplifiers: tuple[Amplifier, ...] = ()
     problem: str = ""
+    has_overscan: bool = True
+    leftover: str = ""
 
     @property
     def state(self) -> str | None:
         """What becomes of the overscan; None where nothing speaks of any."""
         if any(each.overscan for each in self.amplifiers):
             return SUBTRACTED
-        return LEFT if self.problem else None
+        return LEFT if self.problem and self.has_overscan else None
 
     def places(self, axis: int) -> NDArray[np.intp]:
         """Rows (axis 0) or columns (axis 1) that are kept."""
@@ -129,9 +139,14 @@ def sections_of(header: Cards, shape: tuple[int, int], asked: Asked) -> Sections
     try:
         if asked == Asked() and (amplifiers := _several(header, shape)):
             return Sections(amplifiers)
-        trim, overscan = _one(header, shape, asked, trim, overscan)
+        trim, overscan, leftover = _one(header, shape, asked, trim, overscan)
     except _UnclearError as unclear:
-        return Sections(problem=str(unclear))
+        has_overscan = overscan is not None or any(
+            header.get(key)
+            for key in SECTION_CARDS
+            if key.startswith(NUMBERED_OVERSCAN_KEYS + PORT_CARDS)
+        )
+        return Sections(problem=str(unclear), has_overscan=has_overscan)
     trim = trim or _whole(shape)
     problem = ""
     if overscan:
@@ -140,13 +155,14 @@ def sections_of(header: Cards, shape: tuple[int, int], asked: Asked) -> Sections
             return Sections((Amplifier(trim, overscan),))
         except _UnclearError as unclear:
             problem = str(unclear)
-    return Sections(() if _size(trim) == shape else (Amplifier(trim),), problem)
+    amplifiers = () if size_of(trim) == shape else (Amplifier(trim),)
+    return Sections(amplifiers, problem, leftover=leftover)
 
 
 def _asked(value: str, shape: tuple[int, int], name: str) -> Region | None:
     if value in (HEADER, NONE):
         return None
-    region = _region(value)
+    region = region_of(value)
     if region is None or not _is_inside(region, shape):
         raise UnusableFrameError(
             f"it has {shape[1]} x {shape[0]} pixels, and no part {value} as {name} asks for."
@@ -160,8 +176,12 @@ def _one(
     asked: Asked,
     trim: Region | None,
     overscan: Region | None,
-) -> tuple[Region | None, Region | None]:
-    """Complete what the settings say of data and overscan by what the header says."""
+) -> tuple[Region | None, Region | None, str]:
+    """Complete what the settings say of data and overscan by what the header says.
+
+    And tell of a section of data that is larger than the image.
+    """
+    leftover = ""
     stated_trim = _stated(header, TRIM_KEYS) if asked.trim == HEADER else None
     stated_overscan = _stated(header, OVERSCAN_KEYS) if asked.overscan == HEADER else None
     stated = [region for region in (stated_trim, stated_overscan) if region]
@@ -169,16 +189,18 @@ def _one(
         # An image no larger than its data was cut before, and the cards were left.
         if stated_trim is None or not _was_cut(stated, stated_trim, shape):
             named = " and ".join(map(_written, stated))
+            reach = "reaches" if len(stated) == 1 else "reach"
             raise _UnclearError(
-                f"{named} reach beyond the image of {shape[1]} x {shape[0]} pixels"
+                f"{named} {reach} beyond the image of {shape[1]} x {shape[0]} pixels"
             )
+        leftover = "" if size_of(stated_trim) == shape else _written(stated_trim)
         stated_trim = stated_overscan = None
     trim, overscan = trim or stated_trim, overscan or stated_overscan
     if asked == Asked() and overscan is None and trim in (None, _whole(shape)):
         trim, overscan = _of_port(header, shape) or (trim, None)
     if overscan and trim is None and asked.trim == HEADER:
         trim = _beside(overscan, shape)
-    return trim, overscan
+    return trim, overscan, leftover
 
 
 def _of_port(header: Cards, shape: tuple[int, int]) -> tuple[Region, Region | None] | None:
@@ -200,7 +222,7 @@ def _was_cut(stated: list[Region], trim: Region, shape: tuple[int, int]) -> bool
     is_binned = binning[0] == binning[1] > 1 and all(
         abs(extent[axis] - binning[axis] * shape[axis]) < binning[axis] for axis in (0, 1)
     )
-    return not is_binned and all(_size(trim)[axis] >= shape[axis] for axis in (0, 1))
+    return not is_binned and all(size_of(trim)[axis] >= shape[axis] for axis in (0, 1))
 
 
 def _several(header: Cards, shape: tuple[int, int]) -> tuple[Amplifier, ...]:
@@ -233,12 +255,18 @@ def _several(header: Cards, shape: tuple[int, int]) -> tuple[Amplifier, ...]:
 
 
 def _stated(header: Cards, stems: Iterable[str], number: str = "") -> Region | None:
-    regions = (_region(header.get(stem + number)) for stem in stems)
-    return next((region for region in regions if region), None)
+    values = {stem + number: header.get(stem + number) for stem in stems}
+    regions = (region_of(value) for value in values.values())
+    region = next((region for region in regions if region), None)
+    if region is None:
+        for key, value in values.items():
+            if isinstance(value, str) and MEANT.search(text := value[:LONGEST_TEXT].strip()):
+                raise _UnclearError(f"{key} = {text!r} is no section such as [1:2048,1:1024]")
+    return region
 
 
-def _region(value: object) -> Region | None:
-    """Rows and columns of a section, whichever way it runs; None if it is none."""
+def region_of(value: object) -> Region | None:
+    """Tell rows and columns of a section, whichever way it runs; None if it is none."""
     match = SECTION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         return None
@@ -253,7 +281,8 @@ def _written(region: Region) -> str:
     return f"[{columns.start + 1}:{columns.stop},{rows.start + 1}:{rows.stop}]"
 
 
-def _size(region: Region) -> tuple[int, int]:
+def size_of(region: Region) -> tuple[int, int]:
+    """Tell how many rows and columns a region has."""
     return region[0].stop - region[0].start, region[1].stop - region[1].start
 
 
@@ -290,6 +319,6 @@ def _check(data: Region, overscan: Region) -> None:
         raise _UnclearError(
             f"the overscan {_written(overscan)} overlaps the data {_written(data)}"
         )
-    rows, columns = _size(overscan)
+    rows, columns = size_of(overscan)
     if rows * columns < FEWEST_PIXELS:
         raise _UnclearError(f"the overscan {_written(overscan)} has too few pixels")

@@ -203,12 +203,3 @@ def pair(header: Cards, key: str) -> tuple[float, float] | None:
         return found[0], found[0]
     digits = re.findall(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", value[:LONGEST_TEXT])
     return (float(digits[0]), float(digits[min(1, len(digits) - 1)])) if len(digits) < 3 else None
-
-
-def start_of_section(header: Cards, key: str) -> tuple[float, float] | None:
-    """First column and row of an IRAF section such as ``'[1:1024,1:512]'``, counted from 0."""
-    value = header.get(key)
-    if not isinstance(value, str):
-        return None
-    match = re.match(r"\s*\[\s*([0-9]{1,9})\s*:[^,\]]*,\s*([0-9]{1,9})\s*:", value[:LONGEST_TEXT])
-    return (float(match[1]) - 1, float(match[2]) - 1) if match else None
