@@ -77,8 +77,9 @@ def _seeded_astroalign() -> Any:
     """Load a copy of astroalign for ourselves, in which the same stars give the same guess.
 
     astroalign shuffles with an unseeded generator and takes the first model that will do. The
-    generator is replaced in this copy alone, and so are the loops over triangles and the fits of
-    similarities, which take most of its time: no other user of astroalign or numpy sees it.
+    generator is replaced in this copy alone, and so are the loops over triangles, the fits of
+    similarities and their use, which take most of its time: no other user of astroalign or numpy
+    sees it.
     """
     spec = find_spec("astroalign")
     if spec is None or spec.loader is None:
@@ -86,7 +87,10 @@ def _seeded_astroalign() -> Any:
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     vars(module).update(
-        _np=_SeededNumpy(), _generate_invariants=_invariants, _MatchTransform=_OfTriangles
+        _np=_SeededNumpy(),
+        _generate_invariants=_invariants,
+        _MatchTransform=_OfTriangles,
+        matrix_transform=_at_star,
     )
     return module
 
@@ -109,6 +113,11 @@ class _OfTriangles:
         on_target = mapped(self._source, similarity.params)
         offset = on_target[pairs[..., 0]] - self._target[pairs[..., 1]]
         return np.asarray(np.sqrt((offset**2).sum(axis=2)).max(axis=1))
+
+
+def _at_star(xy: Floats, matrix: Floats) -> Floats:
+    """Map the position (2,) of a star."""
+    return np.asarray(mapped(xy[np.newaxis], matrix)[0])
 
 
 def _invariants(xy: Floats) -> tuple[Floats, Indices]:

@@ -85,10 +85,11 @@ def match_stars(transform: Transform, frame: Stars, reference: Stars, tolerance:
     """
     mapped = transform.forward(frame.xy)
     distance, nearest = reference.tree.query(mapped, distance_upper_bound=tolerance)
-    order = np.argsort(distance, kind="stable")
-    order = order[np.isfinite(distance[order])]
-    _, first = np.unique(nearest[order], return_index=True)
-    kept = np.sort(order[first])
+    near = np.flatnonzero(np.isfinite(distance))
+    farthest_first = near[np.argsort(distance[near], kind="stable")[::-1]]
+    partner = np.empty(len(reference), np.intp)
+    partner[nearest[farthest_first]] = farthest_first  # of several, the last one stays
+    kept = near[partner[nearest[near]] == near]
     return Match(transform, kept, nearest[kept], distance[kept], tolerance)
 
 

@@ -100,6 +100,8 @@ class Stars:
         """Stars per square pixel around a star: more than the mean in a cluster."""
         if not len(self):
             return 0.0
-        _, count = np.unique(self.xy // SURROUNDINGS_PX, axis=0, return_counts=True)
+        # One number per square: NumPy takes ten times as long to tell pairs apart.
+        square = (self.xy // SURROUNDINGS_PX) @ (1.0, 1e6)
+        _, count = np.unique(square, return_counts=True)
         surroundings = np.sum(count * (count - 1.0)) / len(self) / SURROUNDINGS_PX**2
         return float(max(surroundings, len(self) / np.prod(self.shape)))
