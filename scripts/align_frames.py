@@ -209,7 +209,7 @@ def _too_few(records: list[dict[str, Any]], aligned: list[str], found: dict[str,
     itself = " (the reference is one of them)" if found["reference"] in aligned else ""
     return (
         f"Fewer than two frames to stack: of {len(records)} offered, {accepted} accepted, "
-        f"{len(aligned)} fit to be stacked on {found['reference']!r}{itself}. The ledger gives "
+        f"{len(aligned)} that can be stacked on {found['reference']!r}{itself}. The ledger gives "
         "each frame's reason: accept more frames or set another reference."
     )
 

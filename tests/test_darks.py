@@ -381,7 +381,7 @@ def test_a_dark_of_a_frames_name_that_contradicts_it_counts_as_any_other(tmp_pat
     assert choice.without == {"0002": "exposure 300 s, darks of 60 s"}
     assert choice.idle == {str(darks / "0004.fits"): "the frame of its name cannot be read"}
     assert choice.told == [
-        "1 dark not used for the frame of its name: exposure 60 s, its frame of 300 s.",
+        "1 dark not used for the frame of the same name: exposure 60 s, that frame of 300 s.",
         "1 dark not used: the frame of its name cannot be read.",
         "1 without a dark: exposure 300 s, darks of 60 s.",
     ]
@@ -432,8 +432,8 @@ def test_bias_frames_among_darks_are_told(tmp_path: Path) -> None:
     for name, exptime in (("b1", 0), ("b2", 0), ("long", 300)):
         write(tmp_path / "darkfield" / f"{name}.fits", exptime, 100)
     *_, told = choose(tmp_path).told
-    assert told.startswith("2 of the darks, such as ")
-    assert "b1.fits, were exposed for 0 s: those are bias frames" in told
+    assert told.startswith("Darks that were exposed for 0 s: 2, such as ")
+    assert "b1.fits. Those are bias frames" in told
     write(tmp_path / "data" / "a.fits", 0, 1000)
     assert not any("bias" in line for line in choose(tmp_path).told)
 

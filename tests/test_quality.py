@@ -96,3 +96,5 @@ def test_no_stars_at_all() -> None:
         assert sentences(quality.reasons) == "0 stars < min_star_count 50"
         assert quality.fwhm_px is None
         assert len(stars(sources(fwhm), quality.star_fwhm_px)) == 0
+    alone = grade(sources(np.full(1, 3.0)), LIMITS)
+    assert sentences(alone.reasons) == "1 star < min_star_count 50"

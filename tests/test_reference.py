@@ -309,7 +309,7 @@ def test_mirror_images_are_told(tmp_path: Path) -> None:
     found = read_json(tmp_path / "alignment.json")
     assert len(found["frames"]) == 3
     assert notes(found) == [
-        "1 of 3 frames are mirror images of the reference and are turned over, such as 2."
+        "Mirror images of the reference, which are turned over: 1 of 3 frames, such as 2."
     ]
 
 

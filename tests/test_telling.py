@@ -24,7 +24,10 @@ def test_files_with_one_fault_are_one_line_with_ten_names() -> None:
     sentences = [(name, f"{name}: the file is empty.") for name in names]
     sentences.insert(3, ("odd.fits", "odd.fits: cannot be read."))
     many, one = complaints(sentences, ("this dark is", "darks are"), "not used")
-    assert many == f"12 darks are not used: the file is empty: {listed(names)}."
+    assert (
+        many
+        == f"12 darks are not used, each for the same reason: the file is empty: {listed(names)}."
+    )
     assert many.endswith("dark_8.fits, dark_9.fits and 2 more.")
     assert one == "this dark is not used: odd.fits: cannot be read."
 
@@ -32,7 +35,7 @@ def test_files_with_one_fault_are_one_line_with_ten_names() -> None:
 def test_a_name_and_a_number_are_no_same_words() -> None:
     sentences = [("a", "a is 2"), ("b", "3 is 2"), ("c", "4 is 2")]
     told = complaints(sentences, ("this is", "are"), "odd")
-    assert told == ["this is odd: a is 2", "2 are odd: … is 2: b, c."]
+    assert told == ["this is odd: a is 2", "2 are odd, each for the same reason: … is 2: b, c."]
 
 
 def test_numbers_that_all_have_are_told() -> None:

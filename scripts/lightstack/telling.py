@@ -15,6 +15,11 @@ def and_more(number: int) -> str:
     return f" and {number} more" if number > 0 else ""
 
 
+def counted(number: int, noun: str) -> str:
+    """Say how many there are of something whose name has a plural in s."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def listed(names: Sequence[str], most: int = MOST_NAMED) -> str:
     """List the first names and say how many more there are."""
     return ", ".join(names[:most]) + and_more(len(names) - most)
@@ -87,6 +92,7 @@ def complaints(
     return [
         f"{subject[0]} {complaint}: {words}"
         if len(names) == 1
-        else f"{len(names)} {subject[1]} {complaint}: {words}: {listed(names)}."
+        else f"{len(names)} {subject[1]} {complaint}, each for the same reason: {words}: "
+        f"{listed(names)}."
         for names, words in gathered(sentences)
     ]

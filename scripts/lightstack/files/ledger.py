@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from scripts.lightstack.files.records import read_csv
+from scripts.lightstack.telling import counted
 from scripts.lightstack.text import DOUBT, NOTHING_USED, is_used, on_one_line
 
 COLUMNS = (
@@ -180,8 +181,8 @@ def _about_copies(rows: list[dict[str, str]]) -> list[str]:
         return []
     one, other = on_one_line(twice[0]["frame"]), on_one_line(twice[0]["same_pixels_as"])
     sentence = (
-        f"The same pixels in the stacks of several groups: {len(twice)} frames, such as {one} and "
-        f"{other}"
+        f"The same pixels in the stacks of several groups: {counted(len(twice), 'frame')}, such "
+        f"as {one} and {other}"
     )
     return [sentence]
 

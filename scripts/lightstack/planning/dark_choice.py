@@ -111,8 +111,8 @@ def choose_darks(
     choice.told[:0] = offered.told()
     if none_s := [path for path in shared if path in choice.idle and shared[path].exptime == 0]:
         choice.told.append(
-            f"{len(none_s)} of the darks, such as {none_s[0]}, were exposed for 0 s: those are "
-            "bias frames, which belong in the folder bias_dir (bias)."
+            f"Darks that were exposed for 0 s: {len(none_s)}, such as {none_s[0]}. Those are bias "
+            "frames, which belong in the folder bias_dir (bias)."
         )
     inherited = {each.name: getattr(choice, each.name) for each in fields(choice)}
     return DarkChoice(
@@ -151,8 +151,8 @@ class _Offered:
     def told(self) -> list[str]:
         """Tell why darks are not used for the frames of their names."""
         lines = [
-            f"{count} {NOUNS['dark'][count > 1]} not used for the frame of its name: {why}."
-            for count, why in told(self.strangers, "its frame")
+            f"{count} {NOUNS['dark'][count > 1]} not used for the frame of the same name: {why}."
+            for count, why in told(self.strangers, "that frame")
         ]
         return lines + [
             f"{count} {NOUNS['dark'][count > 1]} not used: {why}."

@@ -23,7 +23,7 @@ from scripts.lightstack.raw.images import AS_STATED, is_fits_name, read_cards
 from scripts.lightstack.raw.roles import LIGHT
 from scripts.lightstack.raw.sections import LEFT, Asked
 from scripts.lightstack.raw.values import written
-from scripts.lightstack.telling import listed
+from scripts.lightstack.telling import counted, listed
 from scripts.lightstack.text import on_one_line
 
 MOST_NAMED = 3
@@ -265,10 +265,6 @@ def _described(exposure: Exposure | str | None) -> dict[str, Any]:
     }
 
 
-def _some(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
 def _pair(values: tuple[float, ...] | None) -> str | None:
     return None if values is None else " x ".join(f"{value:g}" for value in values)
 
@@ -331,7 +327,7 @@ def overview(
         that cannot be read.
     """
     n_used = {noun: len(choice.used) for noun, choice in calibration.masters.items()}
-    found = [_some(len(uses.frames.names), "light")]
+    found = [counted(len(uses.frames.names), "light")]
     found += [
         f"{count} {NOUNS[noun][count != 1]}"
         for noun, count in n_used.items()
@@ -350,7 +346,7 @@ def overview(
     for is_picture, choice in ((False, "which fits_extension chooses"), (True, "the first")):
         if count := many.count(is_picture):
             lines.append(
-                f"{_some(count, 'light')} with several images in a file: one of them is used, "
+                f"{counted(count, 'light')} with several images in a file: one of them is used, "
                 f"{choice}."
             )
     lines += _unfollowed(known)
@@ -358,7 +354,7 @@ def overview(
     mosaics = Counter(light.bayer for light in lights if light.bayer)
     for pattern, count in sorted(mosaics.items()):
         made = "stacked in colour" if in_colour else "made grey, 1/4 red, 1/2 green and 1/4 blue"
-        lines.append(f"{_some(count, 'light')} of a Bayer mosaic ({pattern}): {made}.")
+        lines.append(f"{counted(count, 'light')} of a Bayer mosaic ({pattern}): {made}.")
     for used_as, paths in uses.strays().items():
         lines.append(f"As their headers or names say, {used_as}: {listed(paths, MOST_NAMED)}.")
     for cause, paths in uses.causes().items():

@@ -24,7 +24,7 @@ from scripts.lightstack.planning.plan import Plan
 from scripts.lightstack.planning.recipes import PER_FRAME, Recipes, code_of_frames
 from scripts.lightstack.planning.settings import complete_settings
 from scripts.lightstack.raw.exposure import Exposure
-from scripts.lightstack.telling import listed
+from scripts.lightstack.telling import counted, listed
 
 
 def join_nights(config: dict[str, Any]) -> tuple[Plan, list[str], dict[str, str]]:
@@ -99,8 +99,9 @@ def join_nights(config: dict[str, Any]) -> tuple[Plan, list[str], dict[str, str]
     )
     sizes = [Path(path).stat().st_size / 1e6 for path in frames.paths.values()]
     plan = recipes.plan(sizes, joined=joined)
+    found, of = counted(len(frames.names), "light"), counted(len(nights), "night")
     lines = [
-        f"Found {len(frames.names)} lights of {len(nights)} nights, as their own runs left them.",
+        f"Found {found} of {of}, as their own runs left them.",
         *told(groups, frames.paths, known),
         *_warnings(nights, known),
     ]

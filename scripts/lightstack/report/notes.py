@@ -34,8 +34,8 @@ def notes(alignment: dict[str, Any]) -> list[str]:
     mirrored = [name for name, entry in alignment["frames"].items() if _is_mirrored(entry)]
     if mirrored:
         lines.append(
-            f"{len(mirrored)} of {len(alignment['frames'])} frames are mirror images of the "
-            f"reference and are turned over, such as {on_one_line(mirrored[0])}."
+            f"Mirror images of the reference, which are turned over: {len(mirrored)} of "
+            f"{len(alignment['frames'])} frames, such as {on_one_line(mirrored[0])}."
         )
     if ratio := alignment.get("wider_when_bright"):
         lines.append(

@@ -48,10 +48,18 @@ SENTENCES = {
 }
 """By code; the fields are those of the reason."""
 
+OF_ONE = {
+    "too_few_stars": "1 star < min_star_count {limit}",
+    "too_few_sources": "the {which} has 1 source as wide as stars: too few to align",
+}
+"""The same where the value is 1."""
+
 
 def sentence(reason: Reason) -> str:
     """Say in words why a frame is not stacked."""
-    return SENTENCES[reason["code"]].format_map(reason)
+    code = reason["code"]
+    known = OF_ONE if code in OF_ONE and reason["value"] == 1 else SENTENCES
+    return known[code].format_map(reason)
 
 
 def sentences(reasons: list[Reason]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from scripts.lightstack.detection.tuning import ROOM, Trial
 from scripts.lightstack.files.records import read_csv
+from scripts.lightstack.telling import counted
 
 COLUMNS = (
     *("frame", "threshold_sigma", "minarea"),
@@ -30,7 +31,7 @@ def advice_of(set_now: Trial, chosen: Trial | None, min_star_count: int) -> list
         Lines to print.
     """
     own = f"threshold_sigma={set_now.threshold_sigma:g} minarea={set_now.minarea}"
-    lines = [f"As set, {own}: {set_now.n_stars:.0f} stars"]
+    lines = [f"As set, {own}: {counted(round(set_now.n_stars), 'star')}"]
     wish = f"{ROOM:g} x min_star_count {min_star_count}"
     if chosen is None:
         return [*lines, "No settings find stars that are not noise: look at the frame."]

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from scripts.lightstack.detection.tuning import Trial
 from scripts.lightstack.report.stretching import stretch
+from scripts.lightstack.telling import counted
 from scripts.lightstack.text import on_one_line
 
 KEPT, DROPPED = (86, 180, 233), (230, 159, 0)
@@ -150,7 +151,7 @@ def _draw_legend(
     x, y = place
     draw.ellipse((x, y + 2, x + 16, y + 18), outline=KEPT, width=2)
     settings = f"threshold_sigma={drawn.threshold_sigma:g} minarea={drawn.minarea}"
-    text = f"{int(kept.sum())} stars"
+    text = counted(int(kept.sum()), "star")
     draw.text((x + 24, y), text, WHITE, font)
     x += 44 + int(draw.textlength(text, font))
     _cross(draw, x + 6, y + 10)

@@ -47,8 +47,9 @@ def limited_by_darks(header: Cards) -> str:
     if dither < DITHERED:
         cause = f". All frames share it, as they are dithered by {dither:.2g} pixels only: "
         more = " or more dither"
+    add = "adds" if number == 1 else "add"
     return (
-        f"The darks limit the stack: {number} of them add {of_darks:.3g} ADU of noise to the "
+        f"The darks limit the stack: {number} of them {add} {of_darks:.3g} ADU of noise to the "
         f"{of_frames:.3g} ADU that the frames leave, so it has {noise / of_frames - 1:.0%} more "
         f"than with perfect darks{cause}{math.ceil(needed)} darks{more} bring "
         f"that below {MOST_ADDED - 1:.0%}."
