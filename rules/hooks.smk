@@ -88,8 +88,10 @@ def plan_repairs():
     except OSError as error:
         raise WorkflowError(f"{error.filename}: {error.strerror}.") from None
     make_again(again)
-    if again:
-        tell(f"unfinished or damaged, and to be made again: {listed(again, 3)}")
+    # An output folder that is not there may be new, or was removed by someone.
+    broken = [path for path in again if output.is_dir() or path != here(SELECTION)]
+    if broken:
+        tell(f"unfinished or damaged, and to be made again: {listed(broken, 3)}")
 
 
 def objections():

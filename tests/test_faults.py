@@ -305,6 +305,7 @@ def test_a_deleted_output_folder_comes_back(small_run: Run, finished: Run) -> No
     run = snakemake(finished.folder)
     assert run.results == small_run.results
     assert "stack_frames" not in run.output
+    assert "damaged" not in run.output
 
 
 def test_what_other_programs_leave_is_no_obstacle(finished: Run) -> None:

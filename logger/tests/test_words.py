@@ -76,6 +76,9 @@ def test_settings_that_have_changed_are_named() -> None:
         "now: {'least': 30, 'modes': ['a']},'fb71' "
     )
     assert cause_of_plan(reason) == "least 20 -> 30, modes ['a', 'b'] -> ['a']"
+    many = {f"s{k}": 1 for k in range(9)}, {f"s{k}": 2 for k in range(9)}
+    told = cause_of_plan("Params have changed: before: {} now: {} ".format(*many))
+    assert told == "s0 1 -> 2, s1 1 -> 2, s2 1 -> 2 and 6 more"
     assert (
         cause_of_plan(reason.replace("'least'", "least")) == "made of something else than before"
     )
@@ -91,7 +94,7 @@ def test_the_plan_tells_how_many_jobs_and_why() -> None:
     assert plan.lines() == [
         "To be done: 7 jobs",
         "  make  1 kind     no result yet",
-        "  sort  5 samples  4 left half done, or forced; 1 no result yet (new)",
+        "  sort  5 samples  4 gone, half done, or forced; 1 no result yet (new)",
         "  join  1 job",
     ]
 

@@ -10,7 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 from snakemake_logger_plugin_brief.words import names, some, table
 
 MOST_NAMED = 3
-"""So many jobs of one reason are named."""
+"""So many jobs of one reason, and settings of one job, are named."""
 
 DIGEST = re.compile("[0-9a-f]{12,}")
 """A name that tells a person nothing."""
@@ -18,7 +18,7 @@ DIGEST = re.compile("[0-9a-f]{12,}")
 FOLLOWS = "follows"
 
 CAUSES = {
-    "Forced execution": "left half done, or forced",
+    "Forced execution": "gone, half done, or forced",
     "Missing output files": "no result yet",
     "Params have changed": "made of something else than before",
     "Code has changed": "code has changed",
@@ -29,8 +29,8 @@ CAUSES = {
 }
 """What Snakemake's reasons begin with, those that explain most first; in fewer words.
 
-Snakemake forces jobs that a stopped run has left half done, and does not tell them from those that
-``--forcerun`` names.
+Snakemake forces jobs that a stopped run has left half done, and those whose files a workflow finds
+damaged or gone, and does not tell them from those that ``--forcerun`` names.
 """
 
 _CHANGE = re.compile(r"before: (?P<before>.*) now: (?P<now>.*)", re.DOTALL)
@@ -52,7 +52,7 @@ def cause(reason: str) -> str:
     """
     changes = _changed_settings(reason)
     if changes and "Missing output files" not in reason:
-        return ", ".join(changes)
+        return names(changes, MOST_NAMED)
     return next((words for start, words in CAUSES.items() if start in reason), reason)
 
 
