@@ -95,7 +95,7 @@ def panels(
     pictures = {}
     for mode in modes:
         picture = faded(_drawn(images[mode], None if mode in OF_SPREAD else common), share)
-        label = f"{mode}   N = {used} of {header['NOFFERED']} frames"
+        label = f"{mode}   N = {used} of {header['NOFFERED']} lights"
         # FITS counts rows from the bottom, unless a card says otherwise.
         pictures[label] = picture if header.get("ROWORDER") == "TOP-DOWN" else picture[::-1]
     return pictures

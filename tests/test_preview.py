@@ -96,11 +96,11 @@ def test_the_whole_range_of_shares_can_be_seen() -> None:
 
 def test_labels_tell_the_mode_and_how_many_frames_of_how_many() -> None:
     images = {"median": sky(2.0), COVERAGE: np.full((120, 160), 3.0)}
-    assert list(draw_preview.panels(images, CARDS, ["median"])) == ["median   N = 3 of 5 frames"]
+    assert list(draw_preview.panels(images, CARDS, ["median"])) == ["median   N = 3 of 5 lights"]
 
 
 def test_labels_of_small_stacks_are_whole() -> None:
-    labels = ["mean   N = 2000 of 2000 frames", "sigma_clip   N = 2000 of 2000 frames"]
+    labels = ["mean   N = 2000 of 2000 lights", "sigma_clip   N = 2000 of 2000 lights"]
     ink = []
     for width in (60, 600):
         picture = np.zeros((50, width), np.uint8)

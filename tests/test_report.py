@@ -28,7 +28,7 @@ from scripts.lightstack.report.columns import significant
 from scripts.lightstack.report.criteria import broken, criteria, nearest, what_if
 from scripts.lightstack.report.page import setting
 from scripts.lightstack.report.pictures import picture_of_frame
-from scripts.lightstack.report.rows import rows_of
+from scripts.lightstack.report.rows import causes, rows_of
 from scripts.lightstack.report.stacks import SingleFrame
 from scripts.lightstack.simulator import Light, star_profile
 from tests.report_inputs import NAMES, SETTINGS, SHAPE, Inputs, make_inputs
@@ -316,6 +316,21 @@ def test_limits_that_are_broken_are_what_frames_are_rejected_for(
     values = {limit.column: getattr(quality, limit.column, None) for limit in limits}
     assert len(broken(limits, values)) == len(quality.reasons)
     assert (nearest(limits, values) >= 0) == (not quality.reasons)  # type: ignore[operator]
+
+
+def test_frames_that_are_left_out_are_counted_by_cause() -> None:
+    limits = criteria(complete_settings(SETTINGS))
+    copy = "a copy of another file: data/light_{}.fits"
+    reasons = {"a": "7 stars < min_star_count 20", "b": copy.format(1), "c": copy.format(2)}
+    ledger = [
+        {"frame": name, "status": "rejected", "reasons": reason, "n_stars": "7" * (name == "a")}
+        for name, reason in (*reasons.items(), ("d", "a picture of 8 bits among raw frames"))
+    ]
+    assert causes(rows_of(ledger, limits), limits) == [
+        ("too few stars (min_star_count: at least 20)", ["a"]),
+        ("a copy of another file: data/light_….fits", ["b", "c"]),
+        ("a picture of 8 bits among raw frames", ["d"]),
+    ]
 
 
 def test_what_if_counts_the_frames_that_would_be_accepted() -> None:

@@ -319,6 +319,8 @@ def test_results_are_the_same_bytes_on_an_older_processor(
 def test_a_blind_clip_is_told(small_run: Run) -> None:
     assert "sigma_clip is blind with 3 frames" in small_run.output
     assert "fewer than 8" in small_run.output
+    page = (small_run.folder / "results" / "report.html").read_text()
+    assert "sigma_clip is blind with 3 frames" in page
 
 
 def test_dry_run_lists_every_job_from_the_start(small_night: Callable[..., Path]) -> None:

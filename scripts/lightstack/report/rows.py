@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scripts.lightstack.report.criteria import Criterion, broken, nearest
+from scripts.lightstack.telling import gathered
 
 STATUSES = ("stacked", "rejected", "unaligned", "failed")
 
@@ -135,7 +136,7 @@ def nearest_misses_first(rows: list[Row]) -> list[Row]:
 
 
 def causes(rows: list[Row], limits: list[Criterion]) -> list[tuple[str, list[str]]]:
-    """Why frames are left out, and which: by criterion, then the unaligned and the failed."""
+    """Why frames are left out, and which: by criterion, then for other reasons."""
     rejected = [row for row in rows if row.status == "rejected"]
     causes = []
     for limit in limits:
@@ -148,8 +149,8 @@ def causes(rows: list[Row], limits: list[Criterion]) -> list[tuple[str, list[str
                 [name for name, value in values if value is not None and limit.margin(value) < 0],
             )
         )
-    others = [row.name for row in rejected if row.margin is None]
-    causes.append(("no single light frames, not the file to use, or of another binning", others))
+    others = ((row.name, "; ".join(row.reasons)) for row in rejected if row.margin is None)
+    causes += [(cause, names) for names, cause in gathered(others)]
     causes.append(("not aligned", [row.name for row in rows if row.status == "unaligned"]))
     causes.append(("no usable image", [row.name for row in rows if row.status == "failed"]))
     return [(cause, names) for cause, names in causes if names]

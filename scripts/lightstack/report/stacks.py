@@ -15,6 +15,7 @@ from scripts.lightstack.report.pictures import Picture, is_top_down, picture_of_
 from scripts.lightstack.report.rows import Row
 from scripts.lightstack.stacking.colours import GREY
 from scripts.lightstack.stacking.modes import AVERAGES
+from scripts.lightstack.stacking.rejection import blindness
 from scripts.lightstack.stacking.thumbnails import Thumbnail
 
 if TYPE_CHECKING:
@@ -140,6 +141,9 @@ def look_at_stacks(
                 told = notes_of_stack(hdus[0].header)
             if mode == measured:
                 gain = _gain(mode, hdus, rows, single, settings)
+    if "sigma_clip" in stacks:
+        n_stacked = sum(row.is_stacked for row in rows)
+        told = [*told, *filter(None, [blindness(settings["sigma_clip"], n_stacked)])]
     texts = {key: str(header[key]).strip() for key in CARDS if header and key in header}
     cards = {key: text for key, text in texts.items() if text}
     software = list(map(str, header["HISTORY"])) if header else []
@@ -211,5 +215,6 @@ def _gain(
         "best": depth.best_gain(noises, noise),
         "fwhm": depth.fwhm(image, of_stack, settings),
         "fwhm_of_frames": float(np.median(widths)) if widths else math.nan,
+        "is_of_mosaics": settings["color"] != "gray" and any(row.mosaic for row in stacked),
         "per_pixel": single.per_pixel,
     }
