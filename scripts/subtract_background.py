@@ -103,7 +103,7 @@ def subtract_background(
         model.surface.subtract_from(data)
     if not (math.isfinite(level) and math.isfinite(noise)):
         raise UnusableFrameError("the sky cannot be measured: the pixels have absurd values.")
-    noise = max(noise, DIGITIZATION_NOISE * raw_step)
+    noise = max(noise, DIGITIZATION_NOISE * max(raw_step, step))
     noise_map = surface / noise if surface is not None and noise > 0 else None
     return Subtracted(level, noise, step, light, noise_map)
 

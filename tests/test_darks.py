@@ -601,6 +601,21 @@ def test_a_frame_tells_why_its_flat_is_of_no_use(tmp_path: Path) -> None:
     assert header["FLAT"] == "none; none of its flats can be used"
 
 
+def test_the_summary_tells_of_frames_that_would_outweigh_all_others(tmp_path: Path) -> None:
+    def told(*noise: float | None) -> list[str]:
+        rows = [
+            {"frame": f"f{k}", "status": "stacked", "dark": "a", "noise_adu": of, "flux_scale": 2}
+            for k, of in enumerate(noise)
+        ]
+        write_csv(tmp_path / "frames.csv", COLUMNS, rows)
+        return summary(tmp_path / "frames.csv")[:-1]
+
+    (sentence,) = told(30, 0.3, 29, 31)
+    assert "than the others: 1 of 4 frames, such as f1 (0.6 ADU, most have 59)." in sentence
+    assert not told(30, 6, 29, 31)
+    assert not told(30, None)
+
+
 def test_the_summary_tells_what_the_pixels_showed(tmp_path: Path) -> None:
     rows = [
         {"frame": f"{k}", "status": "stacked", "dark": "a", "saturation_found_adu": top}

@@ -36,10 +36,11 @@ def night(
     shift: int = 9,
     uneven: float = 1.0,
     lost: float = 0.0,
+    height: int = SHAPE[0],
 ) -> list[AlignedFrame]:
     """Frames of the same light under uneven skies of their own, shifted by whole pixels.
 
-    On its left side the first has lost some light.
+    On its left side the first has lost some light, to some height.
     """
     rng, frames = np.random.default_rng(3), []
     for number in range(count):
@@ -48,7 +49,7 @@ def night(
         sky = Surface(SHAPE, rng.normal(0, scale)).rows(0, SHAPE[0])
         data = np.roll(light, step, axis=1) + sky + rng.normal(0, NOISE, SHAPE)
         if number == 0:
-            data[:, : SHAPE[1] // 3] -= lost
+            data[:height, : SHAPE[1] // 3] -= lost
         header = fits.Header([("NOISEADU", NOISE), ("SATURATE", 6e4)])
         path = folder / f"{number}.fits"
         write_frame(path, Frame(data.astype(np.float32), header, np.zeros(SHAPE, bool)))
@@ -143,6 +144,19 @@ def test_a_sky_that_is_unlike_the_others_is_told(tmp_path: Path, count: int) -> 
         assert frame.sky is not None
         assert read.unlike == frame.sky.unlike
         assert read.coefficients.tobytes() == frame.sky.coefficients.tobytes()
+
+
+@pytest.mark.parametrize(("lost", "height"), [(-1e5, 60), (2000.0, SHAPE[0])])
+def test_what_shines_into_a_frame_or_covers_it_bends_no_other_sky(
+    tmp_path: Path, lost: float, height: int
+) -> None:
+    frames = matched(night(tmp_path, nebula(), lost=lost, height=height))
+    left = stacked(frames, "median") - nebula()
+    assert np.nanstd(left) < 0.6 * NOISE
+    header = fits.Header()
+    note_odd_skies(header, [frames])
+    assert header["NSKYODD"] == 1
+    assert header["SKYODDBY"] == pytest.approx(abs(lost), rel=0.1)
 
 
 def test_a_run_and_its_report_tell_of_a_sky_unlike_the_others(

@@ -76,6 +76,10 @@ def test_what_has_no_data_tells_nothing() -> None:
     assert not doubt_of_pattern(data, "GRBG")
 
 
+def test_a_mask_is_no_mosaic() -> None:
+    assert not doubt_of_grey(np.where(mosaic("RGGB", SKY) > 4000, np.float32(1), np.float32(0)))
+
+
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize(
     "sky", [SKY, {"R": 15.0, "G": 40.0, "B": 20.0}, {"R": 200.0, "G": 10.0, "B": 10.0}]

@@ -108,6 +108,12 @@ def test_steps_are_found_in_few_pixels() -> None:
     assert step_of(np.array([[np.nan, 2]], np.float32)) == 0
 
 
+def test_a_sky_within_one_step_has_the_step_of_its_stars() -> None:
+    pixels = np.full((40, 50), 1000, np.float32)
+    pixels[::9, ::9] = np.linspace(1500, 4000, 6)[np.arange(30) % 6].reshape(5, 6)
+    assert step_of(pixels) == 500
+
+
 def test_values_are_spread_evenly_over_their_steps() -> None:
     image = np.full((300, 1000), 7, np.float32)
     image[3, 4] = np.nan

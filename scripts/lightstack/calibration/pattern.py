@@ -145,7 +145,7 @@ def _pattern(levels: list[_Level]) -> str:
         ALIKE * max(level.value for level in levels),
         OF_LINES * max(rows, columns),
     )
-    if diagonals < least:
+    if diagonals <= least:
         return ""
     return "RGGB" if abs(second - third) <= abs(first - fourth) else "GRBG"
 

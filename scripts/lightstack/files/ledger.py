@@ -1,5 +1,6 @@
 """The ledger's columns, and what it says in a few lines."""
 
+import statistics
 from collections import Counter
 from pathlib import Path
 
@@ -47,6 +48,10 @@ COLUMNS = (
 )
 
 
+LESS_NOISE = 6.0
+"""Times as much noise as a frame has lets most no more be exposures of its kind: it would take a
+sky 36 times as bright for that."""
+
 LEAST_NO_DATA = 0.001
 """Share of a frame's pixels from which on it is told of."""
 
@@ -74,6 +79,7 @@ def summary(ledger: Path, *, stacked: bool = True, in_colour: bool = False) -> l
         + _about_other_masters(rows)
         + _about_mosaics(rows, in_colour=in_colour)
         + _about_pixels(rows)
+        + _of_little_noise(rows)
         + _about_copies(rows)
         + _light_lost(rows)
     )
@@ -172,6 +178,26 @@ def _about_pixels(rows: list[dict[str, str]]) -> list[str]:
             f"Frames with pixels that are no data: {len(partial)}, up to {max(partial):.1%} of one"
         )
     return lines
+
+
+def _of_little_noise(rows: list[dict[str, str]]) -> list[str]:
+    """Tell of frames with less noise than an exposure like the others can have."""
+    noise = {
+        row["frame"]: float(row["noise_adu"]) * float(row["flux_scale"])
+        for row in rows
+        if row["status"] == "stacked" and row["noise_adu"] and row["flux_scale"]
+    }
+    usual = statistics.median(noise.values()) if noise else 0.0
+    odd = [frame for frame, own in noise.items() if own * LESS_NOISE < usual]
+    if not odd:
+        return []
+    sentence = (
+        f"Far less noise than the others: {len(odd)} of {len(noise)} frames, such as "
+        f"{on_one_line(odd[0])} ({noise[odd[0]]:.2g} ADU, most have {usual:.2g}). A stack, or "
+        "what a program has smoothed or left in few steps, outweighs the exposures: take it out "
+        "of the folder, or set weights to none."
+    )
+    return [sentence]
 
 
 def _about_copies(rows: list[dict[str, str]]) -> list[str]:

@@ -58,6 +58,9 @@ def step_of(data: NDArray[np.float32]) -> float:
     counts = np.diff(ends, prepend=0)
     values = inner[ends - counts + counts // 2]
     common = values[counts >= RAREST * counts.max()]
+    if low == high:
+        # All of the sky has one value, as of too few bits: the next one is a star's.
+        common = np.unique(ordered)
     step = float(np.diff(common).min(initial=np.inf))
     return step if step < np.inf else 0.0
 

@@ -22,6 +22,12 @@ from scripts.lightstack.sky.masks import grown
 from scripts.lightstack.sky.model import fit_sky
 from scripts.lightstack.sky.surface import HIGHEST_DEGREE, N_TERMS, SkyOfFrame, terms
 from scripts.lightstack.stacking.aligned import AlignedFrame, weights_by_noise
+from scripts.lightstack.stacking.odd_levels import (
+    FEWEST_FRAMES,
+    degree_of,
+    odd_levels,
+    surfaces,
+)
 from scripts.lightstack.stacking.sampling import fill_with_nearest
 
 Floats = NDArray[np.float64]
@@ -56,11 +62,11 @@ as a star, its neighbours, which share it, would go with it, and the sky would b
 FEWEST = 1 / 4
 """Share of a cell's pixels that must be no stars for the cell to have a level."""
 
-CELLS_PER_TERM = 4
-"""Fewest cells of a frame for each term of its surface."""
-
 ROUNDS = 200
 """Most rounds of the fit."""
+
+AGAIN = 3
+"""Most times that levels are looked at anew, as odd ones bend the surfaces of all."""
 
 MOST_OF_IT = 90
 """Percentage of the cells in which a frame is no more unlike the others than it is said to be."""
@@ -99,7 +105,7 @@ def _skies(
     shape = frames[0].transform.reference_shape
     noise = np.array([frame.noise for frame in frames])
     columns = terms(cells.x, cells.y, shape, HIGHEST_DEGREE)
-    own, shared = _differences(levels, columns, weights_by_noise(noise))
+    own, shared, odd = _differences_of_sky(levels, columns, noise)
     model = fit_sky(Cells(cells.grid, cells.x, cells.y, shared, cells.error), shape)
     if model is None:
         log.warning("The frames' skies cannot be matched: no part of the stack has sky.")
@@ -110,20 +116,23 @@ def _skies(
     log.info("Skies differ by %.3g ADU; their mean has degree %d.", size, model.surface.degree)
     return [
         SkyOfFrame(shape, coefficients + mean, rest)
-        for coefficients, rest in zip(own, _unlike(levels, columns, own), strict=True)
+        for coefficients, rest in zip(own, _unlike(levels, columns, own, odd), strict=True)
     ]
 
 
-def _unlike(levels: Floats, columns: Floats, own: Floats) -> list[float]:
+def _unlike(levels: Floats, columns: Floats, own: Floats, odd: NDArray[np.bool_]) -> list[float]:
     """Tell how far each frame's levels lie from those of most, all without their surfaces."""
-    rest = levels - np.stack([(columns * one).sum(axis=1) for one in own])
-    reached = np.isfinite(rest).any(axis=0)
-    away = np.abs(rest[:, reached] - np.nanmedian(rest[:, reached], axis=0))
+    rest = levels - surfaces(columns, own)
+    # Of two frames neither is the odd one.
+    judged = np.isfinite(rest).sum(axis=0) >= min(FEWEST_FRAMES, len(rest))
+    away = np.zeros_like(rest)
+    away[:, judged] = np.abs(rest[:, judged] - np.nanmedian(rest[:, judged], axis=0))
     return [
-        float(np.percentile(of_frame[np.isfinite(of_frame)], MOST_OF_IT))
-        if np.isfinite(of_frame).any()
-        else 0.0
-        for of_frame in away
+        max(
+            float(np.percentile(of_frame[used], MOST_OF_IT)) if used.any() else 0.0,
+            float(of_frame[is_odd].max(initial=0)),
+        )
+        for of_frame, used, is_odd in zip(away, judged & np.isfinite(rest), odd, strict=True)
     ]
 
 
@@ -242,6 +251,21 @@ def _medians(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray((lower + upper) / np.float32(2))
 
 
+def _differences_of_sky(
+    levels: Floats, columns: Floats, noise: Floats
+) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Part levels as `_differences` does, by those that are of the sky; tell which are not."""
+    weights, odd = weights_by_noise(noise), np.zeros(levels.shape, bool)
+    own, shared = _differences(levels, columns, weights)
+    for _ in range(AGAIN):
+        before, odd = odd, odd_levels(levels, columns, own, noise)
+        if (odd == before).all():
+            break
+        log.info("%d levels are not of their frames' skies.", odd.sum())
+        own, shared = _differences(np.where(odd, np.nan, levels), columns, weights)
+    return own, shared, odd
+
+
 def _differences(levels: Floats, columns: Floats, weights: Floats) -> tuple[Floats, Floats]:
     """Part levels into a surface of each frame, whose mean is zero, and what all share.
 
@@ -253,10 +277,10 @@ def _differences(levels: Floats, columns: Floats, weights: Floats) -> tuple[Floa
     weight = known * weights[:, np.newaxis]
     total = weight.sum(axis=0)
     own = np.zeros((len(levels), columns.shape[1]))
-    degrees = [_degree(int(of_frame.sum())) for of_frame in known]
+    degrees = [degree_of(int(of_frame.sum())) for of_frame in known]
     for _ in range(ROUNDS):
-        surfaces = np.stack([(columns * one).sum(axis=1) for one in own])
-        shared = (weight * (filled - surfaces)).sum(axis=0) / np.where(total > 0, total, 1)
+        without = filled - surfaces(columns, own)
+        shared = (weight * without).sum(axis=0) / np.where(total > 0, total, 1)
         before = own.copy()
         for k, of_frame in enumerate(known):
             used = N_TERMS[degrees[k]]
@@ -267,8 +291,3 @@ def _differences(levels: Floats, columns: Floats, weights: Floats) -> tuple[Floa
             break
     shared[total == 0] = np.nan
     return own, shared
-
-
-def _degree(n_cells: int) -> int:
-    """Highest degree that so many cells hold."""
-    return sum(n_cells >= CELLS_PER_TERM * number for number in N_TERMS[1:])
