@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.detection.tuning import (
+    REGION_PX,
     ROOM,
     Trial,
-    middle,
     settings_to_try,
     suggestion,
     try_settings,
@@ -22,6 +22,7 @@ from scripts.lightstack.files.frame_file import FAILURE, read_frame, read_header
 from scripts.lightstack.files.records import write_csv
 from scripts.lightstack.forks import map_in_forks
 from scripts.lightstack.job import JobError, job_log
+from scripts.lightstack.raw.image import central_region
 from scripts.lightstack.report.tuning import COLUMNS, advice_of
 from scripts.lightstack.report.tuning_picture import draw_tuning
 
@@ -149,7 +150,7 @@ def _best(
 
 def _region(frame: str, path: Path) -> Region:
     whole = read_frame(path)
-    square = middle(whole.data.shape)
+    square = central_region(whole.data.shape, REGION_PX)
     data, saturated = whole.data[square].copy(), whole.saturated[square].copy()
     return Region(
         frame,

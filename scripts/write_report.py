@@ -128,9 +128,7 @@ def run(
     alignments = dict.fromkeys(files.alignment for files in groups.values())
     if needs_stacks and all(section.problem for section in sections):
         raise JobError("No group could be stacked: logs/stack_frames tells of each why.")
-    software: list[str] = next(
-        (one.header["software"] for one in sections if one.header["software"]), []
-    )
+    software = next((section.told.software for section in sections if section.told.software), [])
     graded = [row.values for row in rows if row.margin is not None]
     parts = {
         "exposure": sum(row.values["exptime_s"] or 0 for row in rows if row.is_stacked),
@@ -144,7 +142,7 @@ def run(
         "sections": sections,
         "notes": [
             *(note for path in alignments for note in notes(read_json(path))),
-            *dict.fromkeys(note for section in sections for note in section.header["notes"]),
+            *dict.fromkeys(note for section in sections for note in section.told.notes),
         ],
         "software": software,
         "axis": axis,

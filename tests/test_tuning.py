@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from scripts import tune
-from scripts.lightstack.detection.tuning import Trial, middle, suggestion, try_settings
+from scripts.lightstack.detection.tuning import REGION_PX, Trial, suggestion, try_settings
 from scripts.lightstack.files.frame_file import Frame, write_frame
 from scripts.lightstack.files.records import read_csv
 from scripts.lightstack.job import JobError
 from scripts.lightstack.planning.settings import complete_settings
-from scripts.lightstack.raw.image import UnusableFrameError
+from scripts.lightstack.raw.image import UnusableFrameError, central_region
 from scripts.lightstack.report.tuning import advice_of
 from tests.conftest import planned_jobs, snakemake
 
@@ -43,8 +43,8 @@ def cleaned(folder: Path, n_stars: int) -> Path:
 
 
 def test_the_middle_is_looked_at_or_all_of_a_small_frame() -> None:
-    assert np.zeros((3000, 800))[middle((3000, 800))].shape == (1000, 800)
-    assert middle((3001, 5000))[0] == slice(1000, 2000)
+    assert np.zeros((3000, 800))[central_region((3000, 800), REGION_PX)].shape == (1000, 800)
+    assert central_region((3001, 5000), REGION_PX)[0] == slice(1000, 2000)
 
 
 def test_stars_are_found_and_noise_is_known_as_such() -> None:

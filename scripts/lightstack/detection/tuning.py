@@ -54,13 +54,6 @@ class Trial:
         return self.n_false <= max(1.0, MOST_FALSE * self.n_stars)
 
 
-def middle(shape: tuple[int, int]) -> tuple[slice, slice]:
-    """Rows and columns of the square in the middle, or of all if there are fewer."""
-    first = [max(0, (length - REGION_PX) // 2) for length in shape]
-    rows, columns = (slice(at, at + REGION_PX) for at in first)
-    return rows, columns
-
-
 def settings_to_try(threshold_sigma: float, minarea: int) -> tuple[list[float], list[int]]:
     """List thresholds and areas, those that are set among them."""
     return sorted({*THRESHOLDS, threshold_sigma}), sorted({*AREAS, minarea})

@@ -108,7 +108,7 @@ def check_usable(data: NDArray[np.float32]) -> None:
 
 
 def central_region(shape: tuple[int, int], size: int) -> tuple[slice, slice]:
-    """Rows and columns of the central `size` x `size` pixels; all of them if `size` is 0."""
+    """Rows and columns of the central `size` x `size` pixels; all if `size` is 0, or if fewer."""
     starts = [max(0, (length - size) // 2) if size else 0 for length in shape]
     rows, columns = (slice(start, start + size if size else None) for start in starts)
     return rows, columns

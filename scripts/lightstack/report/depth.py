@@ -28,12 +28,6 @@ LARGEST = 2048
 """Side of the region in the middle that is measured, at most [pixels]."""
 
 
-def middle(shape: tuple[int, int]) -> tuple[slice, slice]:
-    """Cut out the region in the middle of an image that is measured."""
-    first = [max(0, (length - LARGEST) // 2) for length in shape]
-    return slice(first[0], first[0] + LARGEST), slice(first[1], first[1] + LARGEST)
-
-
 def noise_on_empty_sky(
     frame: NDArray[np.float32], stack: NDArray[np.float32], coverage: NDArray[np.number]
 ) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from scripts.lightstack.raw.bayer import GREY_CORRELATION, GREY_OF
 from scripts.lightstack.report.figures import Drift, drift
 from scripts.lightstack.report.pictures import Picture, picture_of_preview
 from scripts.lightstack.report.rows import Row
-from scripts.lightstack.report.stacks import NO_HEADER, Map, SingleFrame, look_at_stacks
+from scripts.lightstack.report.stacks import Gain, HeaderFacts, Map, SingleFrame, look_at_stacks
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,10 @@ class Section:
         Its frames, with their places in the ledger.
     reference, problem : str or None
         On which frame its own are aligned, and why there are no stacks.
-    header : dict
-        ``cards`` of a stack, the ``software`` that made it, and ``notes`` on it.
+    told : HeaderFacts
+        What the headers of its stacks tell.
     maps : list of Map
-    gain : dict or None
-        Noise and sharpness beside those of a frame.
+    gain : Gain or None
     preview : Picture or None
     modes : list of str
         Its stacks.
@@ -61,9 +60,9 @@ class Section:
     rows: list[tuple[int, Row]]
     reference: str | None
     problem: str | None
-    header: dict[str, Any]
+    told: HeaderFacts
     maps: list[Map]
-    gain: dict[str, Any] | None
+    gain: Gain | None
     preview: Picture | None
     modes: list[str]
     drift: Drift | None
@@ -105,19 +104,19 @@ def section_of(
     """
     alignment = read_json(files.alignment)
     problem, reference = problem_of(alignment, name), alignment["reference"]
-    header, gain, preview = NO_HEADER, None, None
+    told, gain, preview = HeaderFacts(), None, None
     maps: list[Map] = []
     if problem is None:
         of_group = [row for _, row in rows]
         single = _frame_on_scale(alignment, name, cleaned)
-        header, maps, gain = look_at_stacks(files.stacks, of_group, single, settings)
+        told, maps, gain = look_at_stacks(files.stacks, of_group, single, settings)
         preview = picture_of_preview(files.preview)
     return Section(
         name,
         rows,
         reference,
         problem,
-        header,
+        told,
         maps,
         gain,
         preview,

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.raw.image import central_region
 from scripts.lightstack.report import depth
 from scripts.lightstack.report.notes import notes_of_stack
 from scripts.lightstack.report.pictures import Picture, is_top_down, picture_of_counts
@@ -38,9 +39,6 @@ CARDS = (
 )
 """Cards of a stack that are shown."""
 
-NO_HEADER: dict[str, Any] = {"cards": {}, "software": [], "notes": []}
-"""What is known of stacks that are not there."""
-
 CROWDED = 1.07
 """Where darkest blocks differ so many times more than noise explains, there is no empty sky."""
 
@@ -59,6 +57,61 @@ class Map:
     picture: Picture
     highest: float
     mean: float
+
+
+@dataclass(frozen=True)
+class HeaderFacts:
+    """What the headers of stacks tell; nothing, where there are none.
+
+    Parameters
+    ----------
+    cards : dict of str to str
+        Those of `CARDS` that say something.
+    software : list of str
+        What made the stacks, with its versions.
+    notes : list of str
+        A sentence for each odd thing.
+    """
+
+    cards: dict[str, str] = field(default_factory=dict)
+    software: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """Noise and sharpness of a stack beside those of the frames in it.
+
+    Parameters
+    ----------
+    mode : str
+        Of the stack.
+    n_frames : int
+        Frames in it.
+    measured : float
+        Noise of a single frame over that of the stack; not a number if there is no empty sky.
+    equal, best : float
+        The same for as many frames of one noise, and for these with the best weights.
+    fwhm : float
+        Median of the stack's stars [pixels of the stack]; not a number without any.
+    fwhm_of_frames : float
+        Median of the frames' [pixels of the camera]; not a number if none has one.
+    per_pixel : int
+        Side of a pixel of the stack [pixels of the camera].
+    is_of_mosaics : bool
+        Whether the frames were measured as grey images of mosaics, which widen stars, and the
+        stack was not made of these.
+    """
+
+    mode: str
+    n_frames: int
+    measured: float
+    equal: float
+    best: float
+    fwhm: float
+    fwhm_of_frames: float
+    per_pixel: int
+    is_of_mosaics: bool
 
 
 @dataclass(frozen=True)
@@ -99,7 +152,7 @@ def look_at_stacks(
     rows: list[Row],
     single: SingleFrame,
     settings: dict[str, Any],
-) -> tuple[dict[str, Any], list[Map], dict[str, Any] | None]:
+) -> tuple[HeaderFacts, list[Map], Gain | None]:
     """Read the stacks.
 
     Parameters
@@ -114,16 +167,16 @@ def look_at_stacks(
 
     Returns
     -------
-    header : dict
-        ``cards`` of a stack, the ``software`` that made it, and ``notes`` on it.
+    facts : HeaderFacts
     maps : list of Map
-    gain : dict or None
-        Noise and sharpness beside those of the frames; None without a stack of averages.
+        Of coverage, and of what each clip mode rejected.
+    gain : Gain or None
+        None without a stack of averages.
     """
     from astropy.io import fits
 
     maps: list[Map] = []
-    gain: dict[str, Any] | None = None
+    gain: Gain | None = None
     told: list[str] = []
     header: fits.Header | None = None
     measured = next((mode for mode in MEASURED if mode in stacks), None)
@@ -147,7 +200,7 @@ def look_at_stacks(
     texts = {key: str(header[key]).strip() for key in CARDS if header and key in header}
     cards = {key: text for key, text in texts.items() if text}
     software = list(map(str, header["HISTORY"])) if header else []
-    return {"cards": cards, "software": software, "notes": told}, maps, gain
+    return HeaderFacts(cards, software, told), maps, gain
 
 
 def _map(title: str, counts: "fits.ImageHDU", header: "fits.Header") -> Map:
@@ -166,11 +219,11 @@ def _map(title: str, counts: "fits.ImageHDU", header: "fits.Header") -> Map:
 
 
 def _middle_of(image: "fits.ImageHDU", grey: Sequence[float]) -> NDArray[np.float32]:
-    """Give the middle of an image, as `depth.middle` cuts it out.
+    """Give the middle of an image that is measured.
 
     Of colours it is their grey image, which has these weights.
     """
-    rows, columns = depth.middle(image.shape[-2:])
+    rows, columns = central_region(image.shape[-2:], depth.LARGEST)
     # Whole rows are read at once, parts of them one by one.
     if len(image.shape) == 2:
         return np.ascontiguousarray(image.section[rows][:, columns], np.float32)
@@ -185,11 +238,11 @@ def _gain(
     rows: list[Row],
     single: SingleFrame,
     settings: dict[str, Any],
-) -> dict[str, Any]:
+) -> Gain:
     """Compare noise and sharpness of a stack with those of the frames in it."""
     stack = hdus[0]
     ny = stack.shape[-2]
-    region = depth.middle(stack.shape[-2:])
+    region = central_region(stack.shape[-2:], depth.LARGEST)
     frame = single.rows(region[0].start, min(region[0].stop, ny))[:, region[1]]
     grey = [float(weight) for weight in str(stack.header.get(GREY, "")).split()]
     image, coverage = (_middle_of(hdu, grey) for hdu in (stack, hdus["COVERAGE"]))
@@ -207,14 +260,14 @@ def _gain(
     if settings["color"] != "gray":  # a grey frame is smoothed, the colours of a stack are not
         lost = pure / depth.unsmoothed_noise(noise, single.correlation, single.per_pixel)
     is_empty = of_frame < CROWDED * pure and of_stack > 0
-    return {
-        "mode": mode,
-        "n": len(stacked),
-        "measured": of_frame / of_stack / lost if is_empty else math.nan,
-        "equal": math.sqrt(len(stacked)),
-        "best": depth.best_gain(noises, noise),
-        "fwhm": depth.fwhm(image, of_stack, settings),
-        "fwhm_of_frames": float(np.median(widths)) if widths else math.nan,
-        "is_of_mosaics": settings["color"] != "gray" and any(row.mosaic for row in stacked),
-        "per_pixel": single.per_pixel,
-    }
+    return Gain(
+        mode=mode,
+        n_frames=len(stacked),
+        measured=of_frame / of_stack / lost if is_empty else math.nan,
+        equal=math.sqrt(len(stacked)),
+        best=depth.best_gain(noises, noise),
+        fwhm=depth.fwhm(image, of_stack, settings),
+        fwhm_of_frames=float(np.median(widths)) if widths else math.nan,
+        per_pixel=single.per_pixel,
+        is_of_mosaics=settings["color"] != "gray" and any(row.mosaic for row in stacked),
+    )

@@ -152,8 +152,10 @@ def noise_in_cells(
 def _ratio(finest: Floats, fine: Floats) -> float:
     """Tell how much noise one contrast shows over the other, in cells without much light."""
     usual = fine <= UNUSUAL * np.median(fine)
-    of_both = (float((sigma[usual].astype(float) ** 2).mean()) for sigma in (finest, fine))
-    return math.sqrt((next(of_both) + TINY) / (next(of_both) + TINY))
+    of_finest, of_fine = (
+        float((sigma[usual].astype(float) ** 2).mean()) for sigma in (finest, fine)
+    )
+    return math.sqrt((of_finest + TINY) / (of_fine + TINY))
 
 
 @compiled

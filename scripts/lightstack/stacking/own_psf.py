@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.detection.quality import fwhm_range, stars
 from scripts.lightstack.detection.sources import detect, measure
-from scripts.lightstack.raw.image import UnusableFrameError
+from scripts.lightstack.raw.image import UnusableFrameError, central_region
 
 REACH = 20
 """How far the point-spread function is told [pixels]; tuned, as what follows without a reason,
@@ -70,18 +70,17 @@ class Middle:
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         *planes, self._ny, nx = shape
-        self._first = [max(0, (length - LARGEST) // 2) for length in (self._ny, nx)]
-        size = [min(length, LARGEST) for length in (self._ny, nx)]
+        self._rows, self._columns = central_region((self._ny, nx), LARGEST)
+        size = min(self._ny, LARGEST), min(nx, LARGEST)
         self.planes = np.empty((math.prod(planes), *size), np.float32)
 
     def add(self, rows: NDArray[np.float32], first: int) -> None:
         """Take rows of the image from one on."""
-        top, left = self._first
-        size = self.planes.shape[1:]
+        top, bottom = self._rows.start, self._rows.stop
         for number, line in enumerate(rows, first):
             plane, row = divmod(number, self._ny)
-            if top <= row < top + size[0]:
-                self.planes[plane, row - top] = line[left : left + size[1]]
+            if top <= row < bottom:
+                self.planes[plane, row - top] = line[self._columns]
 
 
 def measure_psf(image: NDArray[np.float32], noise: float, saturation: float) -> Psf:
