@@ -334,6 +334,73 @@ def test_names_of_items_are_guarded() -> None:
             items.sort()
 
 
+def test_a_path_has_flags_as_soon_as_it_is_given_one() -> None:
+    """And no text of its own for them before."""
+    internals.find_flags_quickly()
+    internals.give_flags_when_needed()
+    pattern, flagged = io.IOFile("{n}.txt"), io.IOFile(io.temp("{n}.txt"))
+    first, second = (pattern.apply_wildcards({"n": n}) for n in "12")
+    assert first.flags == second.flags == {}
+    assert type(first._file) is type(second._file) is str
+    first.flags["ancient"] = True
+    io.flag(first, "checkpoint_target")
+    assert first.flags == {"ancient": True, "checkpoint_target": True}
+    assert [io.is_flagged(path, "ancient") for path in (first, second)] == [True, False]
+    assert (first, hash(first), first._file) == ("1.txt", hash("1.txt"), "1.txt")
+    assert flagged.apply_wildcards({"n": 3}).flags == {"temp": True}
+    second.clone_flags(first)
+    assert second.flags == first.flags
+    second.clone_flags(pattern)
+    assert second.flags == {}
+
+
+OF_ALL_KINDS = """
+import sys
+
+def raw(wildcards):
+    return f"{wildcards.n}.raw"
+
+rule all:
+    input: expand("{n}.end", n=range(2))
+
+rule all_kinds:
+    input: ancient(raw)
+    output: kept="{n}.kept", gone=temp("{n}.gone"), seen=touch("{n}.seen"),
+            held=protected("{n}.held")
+    params: word=config["word"]
+    shell: "echo {params.word} | tee {output.kept} {output.gone} > {output.held}"
+
+rule end:
+    input: rules.all_kinds.output.kept, rules.all_kinds.output.gone
+    output: "{n}.end"
+    shell: "cat {input} > {output}"
+
+onsuccess:
+    jobs = [job for job in workflow.dag.jobs if job.rule.name != "all"]
+    print(len(jobs), len({id(job.pipe_or_service_output) for job in jobs}), file=open("sets", "w"))
+    print("smart_open" in sys.modules, file=open("loaded", "w"))
+"""
+
+
+def test_files_of_all_kinds(folder: Path) -> None:
+    """Jobs share what is empty, and each has its own of the rest."""
+    workflow = Workflow(folder, {"Snakefile": OF_ALL_KINDS, "0.raw": "", "1.raw": ""})
+    result = workflow.run("--config", "word=a")
+    assert result.status == 0, result.messages
+    assert [result.read(f"{n}.{kind}") for n in "01" for kind in ("end", "seen")] == [
+        *("a\na\n", ""),
+        *("a\na\n", ""),
+    ]
+    assert not [*folder.glob("*.gone")]
+    assert {path.stat().st_mode & 0o222 for path in folder.glob("*.held")} == {0}
+    assert result.read("sets") == "4 1\n"
+    assert result.read("loaded") == "False\n"
+    (folder / "0.raw").write_text("newer, but ancient")
+    assert "Nothing to be done" in workflow.run("--config", "word=a", "-n").printed
+    again = workflow.run("--config", "word=b", "-n").printed
+    assert again.count("Params have changed since last execution") == 2
+
+
 OPEN_FILE = """
 rule all:
     output: "done"

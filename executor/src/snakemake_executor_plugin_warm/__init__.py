@@ -75,10 +75,12 @@ class ExecutorSettings(ExecutorSettingsBase):
         if internals.obstacle() is not None:
             return
         internals.collect_less_garbage()
-        internals.look_at_paths_once()
+        internals.open_sources_plainly()
         internals.look_at_functions_once()
         internals.find_flags_quickly()
+        internals.give_flags_when_needed()
         internals.share_guards()
+        internals.share_what_is_empty()
         internals.store_plain_params_as_they_are()
         if internals.is_first_run(sys.argv[1:]):
             self.early = self.nursery()

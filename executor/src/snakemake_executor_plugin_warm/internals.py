@@ -29,7 +29,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import snakemake
 from snakemake.executors import local
@@ -50,15 +50,17 @@ __all__ = [
     "common_settings",
     "find_flags_quickly",
     "forks_in_shadow",
+    "give_flags_when_needed",
     "hurry_scheduler",
     "is_first_run",
     "lift_rate_limit",
     "look_at_functions_once",
-    "look_at_paths_once",
     "obstacle",
+    "open_sources_plainly",
     "run_wrapper",
     "script_output",
     "share_guards",
+    "share_what_is_empty",
     "store_plain_params_as_they_are",
     "warn",
     "without_shadow",
@@ -163,14 +165,41 @@ def _leave_garbage() -> None:
     gc.freeze()
 
 
-def look_at_paths_once() -> None:
-    """Keep how Snakemake takes the paths of scripts apart, which it does several times for a job.
+def open_sources_plainly() -> None:
+    """Take the paths of scripts and rules apart, and open them, without smart_open.
 
-    Each time it makes a class for the parts.
+    It knows addresses on the web as well, and loads all that it needs for them: another seventh of
+    the time that Snakemake takes to start. And whenever it takes a path apart, which Snakemake
+    does several times for a job, it makes a class for the parts.
     """
-    parse = _SOURCES.parse_uri
-    if not hasattr(parse, "cache_info"):
-        _SOURCES.parse_uri = functools.lru_cache(maxsize=1000)(parse)
+    _SOURCES.parse_uri = _parts_of
+    _SOURCES.SourceCache._open = _open_source
+
+
+def _parts_of(path: Any) -> Any:
+    """Return what `snakemake.common.parse_uri` does."""
+    path = os.fspath(path)
+    return PathParts("file", path) if path.startswith("/") else _take_apart(path)
+
+
+class PathParts(NamedTuple):
+    """A path, and that it is one."""
+
+    scheme: str
+    uri_path: str
+
+
+def _open_source(cache: Any, source: Any, mode: str, encoding: str | None = None) -> Any:
+    """Open a file as `snakemake.sourcecache.SourceCache` does."""
+    path = os.fspath(source.get_path_or_uri(secret_free=False))
+    if type(source) is _SOURCES.LocalSourceFile and path.startswith("/"):
+        with suppress(OSError):  # Snakemake meets it again, and tells it
+            return Path(path).open(mode, encoding=None if "b" in mode else encoding)
+    return _open_any_source(cache, source, mode, encoding)
+
+
+_take_apart: Any = _SOURCES.parse_uri
+_open_any_source: Any = _SOURCES.SourceCache._open
 
 
 def look_at_functions_once() -> None:
@@ -205,6 +234,8 @@ def find_flags_quickly() -> None:
 
 def _has_flag(value: Any, flag: str) -> bool:
     """Return what `snakemake.io.is_flagged` does."""
+    if type(value) is _PATHS._IOFile:
+        value = value._file
     kind = type(value)
     if kind is str:
         return False
@@ -217,13 +248,55 @@ _PATHS: Any = importlib.import_module("snakemake.io")
 _find_flag: Any = _PATHS.is_flagged
 
 
+def give_flags_when_needed() -> None:
+    """Keep a path that has no flags as plain text, until it is given one.
+
+    Else each has a text of its own with room for flags: a tenth of the memory of a plan.
+    """
+    _PATHS._IOFile.clone_flags = _clone_flags
+    _PATHS._IOFile.flags = property(_flags_of)
+
+
+def _clone_flags(path: Any, other: Any, **options: Any) -> None:
+    """Do what `snakemake.io._IOFile` does to give a path the flags of another one."""
+    if type(path._file) is not str or getattr(other._file, "flags", None):
+        _clone_all_flags(path, other, **options)
+
+
+def _flags_of(path: Any) -> dict[str, Any]:
+    return FirstFlags(path) if type(path._file) is str else getattr(path._file, "flags", {})
+
+
+_clone_all_flags: Any = _PATHS._IOFile.clone_flags
+
+
+class FirstFlags(dict[str, Any]):
+    """The flags of a path that has none: it takes them when there are some.
+
+    Parameters
+    ----------
+    path
+        The path.
+    """
+
+    def __init__(self, path: Any) -> None:
+        super().__init__()
+        self._path = path
+
+    def __setitem__(self, flag: str, value: Any) -> None:
+        """Give the path a flag."""
+        super().__setitem__(flag, value)
+        self._path.set_flags(self)
+
+
 def share_guards() -> None:
     """Give all lists of paths the same guards of their names.
 
     Each would have its own two objects, which say that ``index`` and ``sort`` are no methods of
-    it: with thousands of jobs a twentieth of the memory.
+    it, and a list of the two: with thousands of jobs a fifteenth of the memory.
     """
     _CONTAINERS.AttributeGuard.__new__ = _guard
+    _CONTAINERS.Namedlist.__init__ = _make_list
 
 
 def _guard(kind: type, name: str = "") -> Any:
@@ -231,7 +304,45 @@ def _guard(kind: type, name: str = "") -> Any:
     return _GUARDS.setdefault(name, object.__new__(kind)) if name else object.__new__(kind)
 
 
+def _make_list(items: Any, *arguments: Any, **options: Any) -> None:
+    _init_list(items, *arguments, **options)
+    items._allowed_overrides = _GUARDED
+
+
 _GUARDS: dict[str, Any] = {}
+_GUARDED = ["index", "sort"]
+_init_list: Any = _CONTAINERS.Namedlist.__init__
+
+
+def share_what_is_empty() -> None:
+    """Give all jobs the same set of no outputs of some kind, and of no changes of parameters.
+
+    Each would have eight of its own: with thousands of jobs a fifteenth of the memory.
+    """
+    _JOBS.Job.__init__ = _make_job
+    _RECORDS.PersistenceBase.params_changed = _changed_params
+
+
+def _make_job(job: Any, *arguments: Any, **options: Any) -> None:
+    _init_job(job, *arguments, **options)
+    for kind in _KINDS_OF_FILES:
+        if not getattr(job, kind):
+            setattr(job, kind, _NO_FILES)
+
+
+def _changed_params(records: Any, job: Any, file: Any = None) -> Any:
+    return _compare_params(records, job, file) or _RECORDS.NO_PARAMS_CHANGE
+
+
+_JOBS: Any = importlib.import_module("snakemake.jobs")
+_RECORDS: Any = importlib.import_module("snakemake.persistence")
+_KINDS_OF_FILES = (
+    *("temp_output", "protected_output", "touch_output", "pipe_or_service_output"),
+    "_queue_input",
+)
+_NO_FILES: frozenset[Any] = frozenset()
+_init_job: Any = _JOBS.Job.__init__
+_compare_params: Any = _RECORDS.PersistenceBase.params_changed
 
 
 def store_plain_params_as_they_are() -> None:
