@@ -52,6 +52,9 @@ threshold_sigma: .nan
 fwhm0: .inf
 ellip_max: 1e-1
 sigma_clip: "3"
+saturated_max_fraction: 5%
+fwhm_max_ratio: 2,5
+background_box: "64"
 normalize: flocks
 modes: mean
 reference: 5
@@ -72,6 +75,9 @@ weights:
         "fwhm0: inf is above the largest legal value 100.",
         "ellip_max: '1e-1' is not a number, but text to YAML: write it as 0.1.",
         "sigma_clip: '3' is not a number, but text to YAML: write it as 3.",
+        "saturated_max_fraction: '5%' is not a number, but text to YAML: write it as 0.05.",
+        "fwhm_max_ratio: '2,5' is not a number, but text to YAML: write it as 2.5.",
+        "background_box: '64' is not an integer, but text to YAML: write it as 64.",
         "normalize: 'flocks' is none of flux, none.",
         "modes: 'mean' is not a list: write it as [mean].",
         "reference: 5 is not text: write it in quotes.",
@@ -93,7 +99,9 @@ weights:
         ),
         ("minarea = 5\n", "expected lines such as 'min_star_count: 200', found 'minarea = 5'."),
         ("minarea: 5\nfwhm0: [3\nellip_max: 1\n", "line 3: not valid YAML: "),
-        ("minarea: 5\nfwhm0 3\nellip_max: 1\n", "line 2: not valid YAML: could not find expected"),
+        ("minarea: 5\nfwhm0 3\nellip_max: 1\n", "line 2: no setting: write it as in "),
+        ("minarea = 5\nfwhm0: 3\n", "line 1: no setting: write it as in "),
+        ("minarea:5\nfwhm0: 3\n", "line 1: no setting: write it as in "),
         ("minarea: 5\n\tfwhm0: 3\n", "line 2: not valid YAML: "),
         ("minarea: 5\nfwhm0: 3\nminarea: 6\n", "line 3: not valid YAML: minarea is set twice."),
         ("fwhm0: !!python/object:os.system 3\n", "line 1: not valid YAML: could not determine"),

@@ -559,11 +559,14 @@ def test_the_summary_tells_of_darks_in_doubt(tmp_path: Path) -> None:
     why = "rows differ by 510 ADU after it, by 9 before"
     worse = "Darks that would make frames worse, and are not used"
     rows.append({"frame": "d", "status": "stacked", "dark": f"none; master of 3; {why}"})
+    none = "none of its darks can be used: d.fits: it has stars"
+    rows.append({"frame": "e", "status": "stacked", "dark": f"none; {none}"})
     write_csv(tmp_path / "frames.csv", COLUMNS, rows)
     assert summary(tmp_path / "frames.csv") == [
         "Darks in doubt: 1, such as that of b (master): gain not stated",
         f"{worse}: 1, such as that of d (master of 3): {why}",
-        "4 of 4 frames stacked; 2 without a dark",
+        f"Without a dark: 1 of 5 frames: {none}",
+        "5 of 5 frames stacked; 3 without a dark",
     ]
 
 
@@ -582,23 +585,23 @@ def test_the_summary_tells_of_flats_that_are_of_no_use(tmp_path: Path) -> None:
     ]
 
 
-def test_a_frame_tells_why_its_flat_is_of_no_use(tmp_path: Path) -> None:
-    raw, flat = tmp_path / "raw.fits", tmp_path / "flat.fits"
+@pytest.mark.parametrize("noun", ["dark", "flat"])
+def test_a_frame_tells_why_its_master_is_of_no_use(tmp_path: Path, noun: str) -> None:
+    raw, master = tmp_path / "raw.fits", tmp_path / "master.fits"
     fits.writeto(raw, np.random.default_rng(1).normal(800, 10, SHAPE))
-    fits.PrimaryHDU(header=fits.Header([("FAILURE", "none of its flats can be used")])).writeto(
-        flat
-    )
+    why = f"none of its {noun}s can be used: b.fits: why"
+    fits.PrimaryHDU(header=fits.Header([("FAILURE", why)])).writeto(master)
     calibrate_frame.run(
         raw,
         tmp_path / "frame.fits",
         sha256="0",
-        masters={"flat": flat},
+        masters={noun: master},
         saturation_limit=60000,
         doubtful_darks="skip",
         debug_region=0,
     )
     header = read_frame(tmp_path / "frame.fits").header
-    assert header["FLAT"] == "none; none of its flats can be used"
+    assert header[noun.upper()] == f"none; {why}"
 
 
 def test_the_summary_tells_of_frames_that_would_outweigh_all_others(tmp_path: Path) -> None:

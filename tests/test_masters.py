@@ -16,6 +16,7 @@ from scripts.lightstack.calibration.combining import combined, levels, variance_
 from scripts.lightstack.calibration.median import median
 from scripts.lightstack.calibration.noise import noise_of_master
 from scripts.lightstack.raw.colour import ALONE, LUMA
+from scripts.lightstack.simulator import Light, add_star
 from tests.conftest import snakemake
 
 SHAPE = (60, 400)
@@ -183,6 +184,25 @@ def test_masters_of_pictures_in_colour_have_their_colours(
     with fits.open(dark) as hdus:
         np.testing.assert_array_equal(hdus[0].shape, (4, *shape))
         assert "N_PLANES" not in hdus[0].header
+
+
+def test_lights_among_darks_are_left_out(tmp_path: Path) -> None:
+    rng, paths = np.random.default_rng(5), []
+    hot = np.where(rng.random((200, 300)) < 0.05, rng.exponential(5000, (200, 300)), 0)
+    for number in range(4):
+        dark = 300 + hot + np.linspace(0, 2000, 300) + rng.normal(0, 9, hot.shape)
+        pixels = dark.astype(np.float32)
+        if number > 2:
+            for x, y in rng.uniform(10, 190, (30, 2)):
+                add_star(pixels, x, y, 3e4, Light(fwhm=2.5))
+        paths.append(tmp_path / f"{number}.fits")
+        fits.writeto(paths[-1], pixels)
+    why = "3.fits: it has stars, as a light: move it from the darks to the lights"
+    master = tmp_path / "master.fits"
+    combine_darks.run(paths, master)
+    assert fits.getheader(master)["MASTER"] == f"master of 3 of 4: 300 x 200; {why}"
+    combine_darks.run(paths[3:], master)
+    assert masters.why_unusable(master) == f"none of its darks can be used: {why}"
 
 
 def test_what_tells_no_noise_has_none() -> None:

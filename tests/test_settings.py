@@ -114,7 +114,8 @@ def test_a_missing_input_folder_is_told_with_the_one_that_is_meant(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert no_input_in(tmp_path, monkeypatch).endswith("--config input_dir=my_night")
-    for name in (".trash/a.fits", "notes/b.txt", "lights/c.NEF", "pictures/d.jpg"):
+    others = ("Flats/e.fits", "bias/f.fits", "results/g.png")
+    for name in (".trash/a.fits", "notes/b.txt", "lights/c.NEF", "pictures/d.jpg", *others):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).touch()
     assert no_input_in(tmp_path, monkeypatch).endswith("--config input_dir=lights")
@@ -165,7 +166,13 @@ def test_a_reference_that_is_no_frame_is_refused() -> None:
         check_reference("c", frames)
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "config.yml", "config/config.yml"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("config.yaml", "config.yml", "config/config.yml", "config/Config.yaml"),
+        *("config/config.yaml.txt", "Config/config.yaml", "settings.yaml"),
+    ],
+)
 def test_settings_that_are_not_read_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -173,6 +180,7 @@ def test_settings_that_are_not_read_are_told(
     Path("config").mkdir()
     Path("config/config.yaml").touch()
     assert unread_settings(["config/config.yaml"]) == ""
+    Path(name).parent.mkdir(exist_ok=True)
     Path(name).touch()
     assert unread_settings(["config/config.yaml", name]) == ""
     told = unread_settings(["config/config.yaml"])

@@ -185,6 +185,8 @@ def calibrate(
         _tell_of_colours(image, data)
         of_flat = _divide(data, region, opened, masters, unstated)
         names = {**taken.names, **of_flat}
+        if "dark" in masters and "dark" not in opened and not taken.is_dark:
+            names["dark"] = DOUBT.join([names["dark"], why_unusable(masters["dark"])])
         if taken.used and taken.is_dark and "flat" in opened:
             doubt = _doubt_of_dark(data, region, taken.used, opened["flat"], is_mosaic=is_mosaic)
             names["dark"] = DOUBT.join(filter(None, [names["dark"], doubt]))

@@ -9,9 +9,10 @@ and the noise of the latter in ``MSTNOISR`` (and G, B).
 import logging
 import math
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -88,7 +89,7 @@ def write_master(
     levels: Callable[[Sequence[NDArray[np.float32]]], NDArray[np.float32]] | None = None,
     finish: Callable[[NDArray[np.float32], Exposure], None] | None = None,
     doubt: str = "",
-    left_out: Sequence[str] = (),
+    left_out: Collection[str] = (),
     threads: int,
 ) -> None:
     """Combine images of one kind and write their master.
@@ -117,7 +118,7 @@ def write_master(
         Changes the combined image, given how its first raw frame was taken.
     doubt : str, optional
         What speaks against the master, for its name.
-    left_out : sequence of str, optional
+    left_out : collection of str, optional
         Why raw frames cannot be used; read when all `images` are.
     threads : int
         How many threads to use; they change nothing but the time.
@@ -128,7 +129,7 @@ def write_master(
         made = partial(_made, images, offered, master.parent, combine, variance, levels, threads)
         count, image, noise = made(LUMA)
         if image is None:
-            why = f": {left_out[0]}" if left_out else "."
+            why = f": {next(iter(left_out))}" if left_out else "."
             card = (FAILURE, printable(f"none of its {noun} can be used{why}"))
             fits.PrimaryHDU(header=fits.Header([card])).writeto(file)
             return
@@ -151,7 +152,7 @@ def write_master(
         if finish is not None:
             for each in planes:
                 finish(each, taken)
-        doubt = DOUBT.join(filter(None, [doubt, *left_out[:1]]))
+        doubt = DOUBT.join(filter(None, [doubt, *islice(left_out, 1)]))
         values = [value for key in told if (value := VALUES[key](taken))]
         name = " ".join([f"master of {number}:", *values, f"{nx} x {ny}"])
         header["MASTER"] = printable(DOUBT.join(filter(None, [name, doubt])))

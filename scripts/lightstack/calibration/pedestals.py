@@ -1,5 +1,6 @@
 """Masters of what frames without light show: darks and bias frames."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,10 @@ from typing import Any
 from scripts.lightstack.calibration.combining import combined, levels, variance_of_combined
 from scripts.lightstack.calibration.masters import Image, readable, write_master
 from scripts.lightstack.calibration.reading import Reading
-from scripts.lightstack.raw.colour import Weights
+from scripts.lightstack.calibration.starlight import has_stars
+from scripts.lightstack.raw.colour import LUMA, Weights
+
+log = logging.getLogger(__name__)
 
 
 def write_pedestal(
@@ -35,10 +39,19 @@ def write_pedestal(
         How raw files are read: see `lightstack.calibration.reading.Reading`.
     """
     how = Reading(**reading)
+    left_out: dict[Path, str] = {}
 
     def images(weights: Weights) -> Iterator[Image]:
-        read = readable(frames, how, weights)
-        return ((image.header, image.data) for _, image in read)
+        for path, image in readable(frames, how, weights):
+            # The grey comes first, and decides for all colours.
+            if weights == LUMA and has_stars(image.data):
+                why = (
+                    f"{path.name}: it has stars, as a light: move it from the {noun} to the lights"
+                )
+                log.warning("Left out: %s", why)
+                left_out[path] = why
+            if path not in left_out:
+                yield image.header, image.data
 
     write_master(
         images,
@@ -49,5 +62,6 @@ def write_pedestal(
         told=told,
         variance=variance_of_combined,
         levels=levels,
+        left_out=left_out.values(),
         threads=threads,
     )

@@ -48,6 +48,9 @@ COLUMNS = (
 )
 
 
+UNUSABLE = f"{DOUBT}none of its darks can be used"
+"""Stands in the ledger where a master has no image: see `calibration.masters`."""
+
 LESS_NOISE = 6.0
 """Times as much noise as a frame has lets most no more be exposures of its kind: it would take a
 sky 36 times as bright for that."""
@@ -75,7 +78,8 @@ def summary(ledger: Path, *, stacked: bool = True, in_colour: bool = False) -> l
     """
     rows = read_csv(ledger)
     lines = (
-        _about_darks(rows)
+        _about_darks([row for row in rows if UNUSABLE not in row["dark"]])
+        + _about_unusable_darks(rows)
         + _about_other_masters(rows)
         + _about_mosaics(rows, in_colour=in_colour)
         + _about_pixels(rows)
@@ -111,6 +115,15 @@ def _about_darks(rows: list[dict[str, str]]) -> list[str]:
             frame = on_one_line(meant[0]["frame"])
             lines.append(f"{what}: {len(meant)}, such as that of {frame} ({name}): {why}")
     return lines
+
+
+def _about_unusable_darks(rows: list[dict[str, str]]) -> list[str]:
+    """Tell of frames that have no dark, as all that there are for them are none."""
+    without = [row for row in rows if UNUSABLE in row["dark"]]
+    if not without:
+        return []
+    why = on_one_line(without[0]["dark"]).partition(DOUBT)[2]
+    return [f"Without a dark: {len(without)} of {len(rows)} frames: {why}"]
 
 
 def _about_other_masters(rows: list[dict[str, str]]) -> list[str]:

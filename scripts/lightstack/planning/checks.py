@@ -10,6 +10,7 @@ from scripts.lightstack.files.output_folder import files_of_others
 from scripts.lightstack.planning.frames import RANKS, Frames, frame_name
 from scripts.lightstack.planning.layout import WORK
 from scripts.lightstack.planning.settings import (
+    FOLDERS,
     RAW_FOLDERS,
     SettingsError,
     complete_settings,
@@ -17,6 +18,7 @@ from scripts.lightstack.planning.settings import (
 )
 from scripts.lightstack.planning.uses import Uses
 from scripts.lightstack.raw.names import is_hidden
+from scripts.lightstack.raw.roles import LIGHT, role_by_folder
 
 
 def check_folders(settings: dict[str, Any], frames: Frames) -> None:
@@ -36,7 +38,7 @@ def check_folders(settings: dict[str, Any], frames: Frames) -> None:
     """
     source = Path(settings["input_dir"])
     if not source.is_dir():
-        raise SettingsError(_no_input(source))
+        raise SettingsError(_no_input(source, {settings[key] for key in FOLDERS}))
     for key in ("output_dir", "results_dir"):
         for raw in RAW_FOLDERS:
             check_apart(key, Path(settings[key]), raw, Path(settings[raw]))
@@ -62,17 +64,23 @@ def check_folders(settings: dict[str, Any], frames: Frames) -> None:
         )
 
 
-def _no_input(source: Path) -> str:
-    """Say that there is no folder of lights, and which may be meant."""
+def _no_input(source: Path, known: set[str]) -> str:
+    """Say that there is no folder of lights, and which may be meant: none that is known."""
     here = Path.cwd()
     place = str(source) if source.is_absolute() else f"{source} in {here}"
     wrong = f"{place} is no folder" if source.exists() else f"there is no folder {place}"
     if here.name == source.name and _has_frames(here):
         return f"input_dir: {wrong}. The night is the folder above: --directory {here.parent}"
     others = (path for path in sorted(here.iterdir()) if path.is_dir() and _has_frames(path))
-    meant = next((path.name for path in others if not is_hidden(path.name)), None)
+    names = (path.name for path in others if path.name not in known)
+    meant = next(filter(_may_hold_lights, names), None)
     example = f"to the folder of your frames: --config input_dir={meant or 'my_night'}"
     return f"input_dir: {wrong}. Put your frames into a folder of that name, or set it {example}"
+
+
+def _may_hold_lights(folder: str) -> bool:
+    """Whether a folder is neither hidden nor called one of darks, bias frames or flats."""
+    return not is_hidden(folder) and role_by_folder(Path(folder, "frame")) in (None, LIGHT)
 
 
 def _has_frames(folder: Path) -> bool:

@@ -24,6 +24,9 @@ CONFIGURATION = "config/config.yaml"
 RAW_FOLDERS = ("input_dir", "darkfield_dir", "bias_dir", "flat_dir")
 """Folders of lights and of what calibrates them."""
 
+LIKE_SETTINGS = re.compile(r"(?:config|settings)\.ya?ml(?:\.txt)?", re.IGNORECASE)
+"""Names that people, and the editors that they use, give to their settings."""
+
 SECTIONS = ("overscan_section", "trim_section")
 """Settings whose values look like lists."""
 
@@ -58,7 +61,8 @@ def has_settings(path: Path) -> bool:
     if not os.path.lexists(path):
         return False
     try:
-        content = yaml.load(path.read_bytes().decode(), _Loader)  # noqa: S506 - a SafeLoader
+        text = path.read_bytes().decode()
+        content = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
     except OSError as error:
         raise WorkflowError(f"{path}: {error.strerror}.") from None
     except UnicodeDecodeError:
@@ -68,6 +72,11 @@ def has_settings(path: Path) -> bool:
         lacks_colon = error.context == "while scanning a simple key"
         mark = error.context_mark if lacks_colon else error.problem_mark
         line = "" if mark is None else f", line {mark.line + 1}"
+        if odd := _line_without_colon(text):
+            raise WorkflowError(
+                f"{path}, line {odd}: no setting: write it as in 'min_star_count: 200', with a "
+                "colon and a space."
+            ) from None
         raise WorkflowError(f"{path}{line}: not valid YAML: {error.problem}.") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         cause = str(error).partition("\n")[0]
@@ -93,14 +102,23 @@ def unread_settings(read: Iterable[str | Path]) -> str:
     str
         A sentence, or an empty string.
     """
-    known = [Path(path).resolve() for path in read]
-    for name in ("config.yaml", "config.yml", "config/config.yml"):
-        if Path(name).is_file() and Path(name).resolve() not in known:
+    known = [Path(path).resolve() for path in (*read, CONFIGURATION)]
+    folders = [Path(), *(path for path in Path().iterdir() if path.name.lower() == "config")]
+    for path in sorted(path for folder in folders if folder.is_dir() for path in folder.iterdir()):
+        if LIKE_SETTINGS.fullmatch(path.name) and path.is_file() and path.resolve() not in known:
             return (
-                f"{name} is not read: name it {CONFIGURATION}, or add --configfile {name} to the "
+                f"{path} is not read: name it {CONFIGURATION}, or add --configfile {path} to the "
                 "command."
             )
     return ""
+
+
+def _line_without_colon(text: str) -> int:
+    """Find the first line that begins as a setting does and has no colon and space; 0: none."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if re.match(r"\w+\s*(?:=|:\S|\s-?\d)", line):
+            return number
+    return 0
 
 
 class _Loader(yaml.SafeLoader):
@@ -244,9 +262,11 @@ def _advice(value: object, kind: str) -> str:
         return ": write it in quotes"
     if kind == "a list" and isinstance(value, str):
         return f": write it as [{value}]"
-    if kind == "a number" and isinstance(value, str):
+    if kind in ("a number", "an integer") and isinstance(value, str):
         with contextlib.suppress(ValueError):
-            return f", but text to YAML: write it as {float(value):g}"
+            share = 100 if value.endswith("%") else 1
+            meant = float(value.removesuffix("%").replace(",", ".")) / share
+            return f", but text to YAML: write it as {meant:g}"
     return ""
 
 
