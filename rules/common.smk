@@ -234,6 +234,11 @@ def members_of_group(wildcards):
     return GROUPS.members[group_of(wildcards)]
 
 
+def frames_offered(wildcards):
+    """How many frames of a job's group are in the ledger."""
+    return PLAN.offered[group_of(wildcards)]
+
+
 def stacks_of_group(wildcards):
     """Path of the stack of each mode of a job's group."""
     return stacks_of(group_of(wildcards))

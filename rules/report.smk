@@ -82,6 +82,7 @@ rule draw_preview:
         mem_mb=memory(6),
         runtime=minutes(10),
     params:
+        offered=frames_offered,
         settings=settings_of("draw_preview"),
         recipe=recipe("draw_preview"),
     script:

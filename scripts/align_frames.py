@@ -208,9 +208,9 @@ def _too_few(records: list[dict[str, Any]], aligned: list[str], found: dict[str,
         return "There is only one frame, and a stack takes at least two: add more."
     itself = " (the reference is one of them)" if found["reference"] in aligned else ""
     return (
-        f"Fewer than two frames to stack: of {len(records)} offered, {accepted} accepted, "
-        f"{len(aligned)} that can be stacked on {found['reference']!r}{itself}. The ledger gives "
-        "each frame's reason: accept more frames or set another reference."
+        f"Fewer than two frames to stack: of {len(records)} that could be opened, {accepted} "
+        f"accepted, {len(aligned)} that can be stacked on {found['reference']!r}{itself}. The "
+        "ledger gives each frame's reason: accept more frames or set another reference."
     )
 
 

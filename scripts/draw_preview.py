@@ -59,7 +59,10 @@ def mosaic(pictures: dict[str, NDArray[np.uint8]]) -> Image.Image:
 
 
 def panels(
-    images: Mapping[str, NDArray[np.floating]], header: "fits.Header", modes: list[str]
+    images: Mapping[str, NDArray[np.floating]],
+    header: "fits.Header",
+    modes: list[str],
+    offered: int,
 ) -> dict[str, NDArray[np.uint8]]:
     """Make pictures of stacks that compare: what is as bright has the same grey in all of them.
 
@@ -68,10 +71,11 @@ def panels(
     images : dict of str to (ny, nx) or (3, ny, nx) ndarray of float
         Stacks by mode [ADU], and how many frames contribute to each pixel.
     header : Header
-        How many frames are stacked, of how many, which row comes first, and what makes colours
-        white.
+        How many frames are stacked, which row comes first, and what makes colours white.
     modes : list of str
         The stacks, in the order in which they are shown.
+    offered : int
+        How many frames there are in the ledger.
 
     Returns
     -------
@@ -95,7 +99,7 @@ def panels(
     pictures = {}
     for mode in modes:
         picture = faded(_drawn(images[mode], None if mode in OF_SPREAD else common), share)
-        label = f"{mode}   N = {used} of {header['NOFFERED']} lights"
+        label = f"{mode}   N = {used} of {offered} frames"
         # FITS counts rows from the bottom, unless a card says otherwise.
         pictures[label] = picture if header.get("ROWORDER") == "TOP-DOWN" else picture[::-1]
     return pictures
@@ -120,7 +124,7 @@ def notice(text: str) -> Image.Image:
     return canvas
 
 
-def run(thumbnails: Path, preview: Path, modes: list[str]) -> None:
+def run(thumbnails: Path, preview: Path, modes: list[str], offered: int) -> None:
     """Write the preview.
 
     Parameters
@@ -131,6 +135,8 @@ def run(thumbnails: Path, preview: Path, modes: list[str]) -> None:
         PNG file to write.
     modes : list of str
         The stacks, in the order in which they are shown.
+    offered : int
+        How many frames of the group there are in the ledger.
     """
     header = read_header(thumbnails)
     if FAILURE in header:
@@ -139,7 +145,7 @@ def run(thumbnails: Path, preview: Path, modes: list[str]) -> None:
         return
     images, header = read_thumbnails(thumbnails)
     with atomic_write(preview) as file:
-        mosaic(panels(images, header, modes)).save(file, "PNG", optimize=True)
+        mosaic(panels(images, header, modes, offered)).save(file, "PNG", optimize=True)
 
 
 if "snakemake" in globals():
@@ -148,4 +154,5 @@ if "snakemake" in globals():
             Path(snakemake.input.thumbnails),
             Path(snakemake.output.preview),
             snakemake.params.settings["modes"],
+            snakemake.params.offered,
         )

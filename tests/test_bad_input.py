@@ -22,6 +22,8 @@ from scripts import calibrate_frame, detect_sources, grade_frame, subtract_backg
 from scripts.lightstack.alignment.transform import Transform
 from scripts.lightstack.files.frame_file import PixelFile, read_header
 from scripts.lightstack.files.records import read_json
+from scripts.lightstack.planning.layout import PLAN
+from scripts.lightstack.planning.plan import Plan
 from scripts.lightstack.raw import fits_reader
 from scripts.lightstack.raw.exposure import EXPOSURE_CARDS, exposure_of
 from scripts.lightstack.raw.image import UnreadableFileError, UnusableFrameError
@@ -88,6 +90,8 @@ def test_every_file_is_a_row_of_the_ledger_with_its_status_and_cause(
     # What a CSV file cannot hold is escaped there.
     shown = {frame.encode(errors="backslashreplace").decode(): frame for frame in cases}
     assert set(ledger) == {*shown, *lights}
+    # The preview counts as the ledger does.
+    assert Plan.read(run.folder / PLAN, None).offered == {"": len(ledger)}
     for frame in lights:
         assert ledger[frame]["status"] in ("stacked", "rejected"), ledger[frame]
     wrong = []

@@ -12,7 +12,7 @@ from scripts.lightstack.report.stretching import NO_DATA, faded, scale_of, stret
 from scripts.lightstack.stacking.modes import MODES
 from scripts.lightstack.stacking.thumbnails import COVERAGE, Thumbnail, write_thumbnails
 
-CARDS = fits.Header({"NCOMBINE": 3, "NOFFERED": 5})
+CARDS = fits.Header({"NCOMBINE": 3})
 
 
 def sky(noise: float, level: float = 0.0) -> np.ndarray:
@@ -43,7 +43,7 @@ def test_the_preview_of_all_modes_is_no_larger_than_4096_pixels(
     for name, thumbnail in thumbnails.items():
         thumbnail.add(images[name], 0)
     write_thumbnails(tmp_path / "small.fits", thumbnails, CARDS)
-    draw_preview.run(tmp_path / "small.fits", tmp_path / "preview.png", list(MODES))
+    draw_preview.run(tmp_path / "small.fits", tmp_path / "preview.png", list(MODES), 5)
     with Image.open(tmp_path / "preview.png") as picture:
         assert max(picture.size) <= 4096
         assert NO_DATA in np.asarray(picture)
@@ -56,7 +56,7 @@ def test_only_the_spread_has_a_scale_of_its_own(tmp_path: Path) -> None:
     for mode, thumbnail in thumbnails.items():
         thumbnail.add(images[mode], 0)
     write_thumbnails(tmp_path / "small.fits", thumbnails, CARDS)
-    draw_preview.run(tmp_path / "small.fits", tmp_path / "preview.png", ["mean", "max", "std"])
+    draw_preview.run(tmp_path / "small.fits", tmp_path / "preview.png", ["mean", "max", "std"], 5)
     with Image.open(tmp_path / "preview.png") as picture:
         pixels = np.asarray(picture)
     width = (pixels.shape[1] - draw_preview.GAP_PX) // 3  # labels may be wider than pictures
@@ -64,7 +64,7 @@ def test_only_the_spread_has_a_scale_of_its_own(tmp_path: Path) -> None:
         np.median(pixels[60:100, draw_preview.GAP_PX + k * width :][:, :160]) for k in range(3)
     ]
     assert max(skies) - min(skies) <= 3
-    draw_preview.run(tmp_path / "small.fits", tmp_path / "one.png", ["std"])
+    draw_preview.run(tmp_path / "small.fits", tmp_path / "one.png", ["std"], 5)
     with Image.open(tmp_path / "one.png") as picture:
         alone = np.asarray(picture)
     place = draw_preview.GAP_PX + 2 * width
@@ -78,7 +78,7 @@ def test_edges_that_few_frames_reach_fade_to_grey() -> None:
     image[:, :20], coverage[:, :20] = np.nan, 0
     coverage[:, 20:40] = 1
     mean, spread = draw_preview.panels(
-        {"mean": image, "std": image, COVERAGE: coverage}, CARDS, ["mean", "std"]
+        {"mean": image, "std": image, COVERAGE: coverage}, CARDS, ["mean", "std"], 5
     ).values()
     plain = stretch(image)[::-1].astype(int)
     for picture in (mean, spread):
@@ -96,7 +96,9 @@ def test_the_whole_range_of_shares_can_be_seen() -> None:
 
 def test_labels_tell_the_mode_and_how_many_frames_of_how_many() -> None:
     images = {"median": sky(2.0), COVERAGE: np.full((120, 160), 3.0)}
-    assert list(draw_preview.panels(images, CARDS, ["median"])) == ["median   N = 3 of 5 lights"]
+    assert list(draw_preview.panels(images, CARDS, ["median"], 5)) == [
+        "median   N = 3 of 5 frames"
+    ]
 
 
 def test_labels_of_small_stacks_are_whole() -> None:

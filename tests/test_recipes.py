@@ -23,7 +23,7 @@ from scripts.lightstack.planning.settings import complete_settings
 from tests.conftest import ROOT
 
 IN_RECIPES = {"sha256", "facts", "frames", "refused", "left_out", "rows", "cache", "pictures"}
-IN_RECIPES |= {"groups", "members", "stacks"}
+IN_RECIPES |= {"groups", "members", "offered", "stacks"}
 """Parameters of rules beside settings and recipe: ingredients of the recipe, or the place of a
 cache, which has no part in the result."""
 

@@ -51,6 +51,8 @@ class Plan:
         Why a file cannot be read at all, by its frame's name; these have no jobs.
     left_out : dict of str to str
         Why a light is not used, by its frame's name.
+    offered : dict of str to int
+        How many frames of a group there are in the ledger; what is not used is in none.
     own_darks : dict of str to str
         Path of the dark of a frame's own name, by frame, if it fits.
     kinds : dict of str to dict
@@ -88,6 +90,7 @@ class Plan:
     frame_mb: list[float]
     refused: dict[str, str]
     left_out: dict[str, str]
+    offered: dict[str, int]
     own_darks: dict[str, str] = field(default_factory=dict)
     kinds: dict[str, dict[str, str]] = field(default_factory=dict)
     raw_files: dict[str, dict[str, list[str]]] = field(default_factory=dict)

@@ -318,6 +318,7 @@ class Recipes:
             frame_mb=frame_mb,
             refused=self._frames.refused,
             left_out=self._left_out,
+            offered={name: self._offered(name) for name in self._groups.members},
             inventory=self._inventory,
             rule_settings={rule: self.settings_of(rule) for rule in RULES},
             facts_of_report=self.facts_of_report,
@@ -372,11 +373,18 @@ class Recipes:
                 raw = self._groups.sharing[name]
             case "stack_frames":
                 raw = self._groups.members[name]
+            case "draw_preview":
+                raw = self._offered(name)
             case "list_frames":
                 raw = [self._frames.refused, self._left_out, self._facts]
             case "write_report":
                 raw = self.facts_of_report
         return raw
+
+    def _offered(self, group: str) -> int:
+        """Count the frames of a group in the ledger: files that are not used are in none."""
+        others = 0 if group else len(self._frames.refused) + len(self._left_out)
+        return len(self._groups.members[group]) + others
 
     def _used(self, used: str, rule: str, name: str) -> object:
         """Recipes of the jobs of another rule whose results the job reads."""

@@ -116,7 +116,7 @@ def make_stacks(
     for told in {limited_by_darks(headers[mode]) for mode in stacks if mode in AVERAGES} - {""}:
         log.warning("%s", told)
     bands = bands_of(stacked, measured)
-    _write(stacked, headers, bands, stacks, thumbnails, len(members), threads)
+    _write(stacked, headers, bands, stacks, thumbnails, threads)
     keep(stacks.values(), thumbnails.parent)
 
 
@@ -126,7 +126,6 @@ def _write(
     bands: Iterable[Band],
     stacks: dict[str, Path],
     thumbnails: Path,
-    offered: int,
     threads: int,
 ) -> None:
     """Write the stacks, a file in a thread, while their bands are made; shrink them."""
@@ -150,9 +149,7 @@ def _write(
             done.result()
         counts, tables = products.coverage_extension(), products.tables()
         list(pool.map(lambda mode: products.finish(mode, counts, tables), stacks))
-    cards = headers[""]
-    cards["NOFFERED"] = (offered, "number of frames offered")
-    write_thumbnails(thumbnails, products.small, cards)
+    write_thumbnails(thumbnails, products.small, headers[""])
 
 
 class _Products:
