@@ -75,6 +75,21 @@ def test_what_arrives_during_a_run_is_noticed_after_it(tmp_path: Path) -> None:
     passes.close()
 
 
+@pytest.mark.usefixtures("hurried")
+def test_settings_that_change_are_noticed(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "config").mkdir()
+    settings = tmp_path / "config" / "config.yaml"
+    passes = watching.arrivals([tmp_path / "data", settings])
+    next(passes)
+    settings.write_text("minarea: five\n")
+    next(passes)
+    (tmp_path / "config" / "new").write_text("minarea: 5\n")
+    (tmp_path / "config" / "new").replace(settings)
+    next(passes)
+    passes.close()
+
+
 def frames(night: Path) -> dict[str, str]:
     path = night / "results" / "frames.csv"
     return {row["frame"]: row["status"] for row in read_csv(path)} if path.exists() else {}

@@ -1,4 +1,4 @@
-"""Run the workflow whenever frames arrive: `make watch NIGHT=…`."""
+"""Run the workflow whenever frames arrive or settings change: `make watch NIGHT=…`."""
 
 import argparse
 import subprocess
@@ -34,13 +34,13 @@ LOOKS_S = 0.25
 """Time between two looks at files that are being written [s]."""
 
 
-def settle(folders: list[Path], patience: float = PATIENCE_S) -> bool:
-    """Wait until all files in folders are finished.
+def settle(places: list[Path], patience: float = PATIENCE_S) -> bool:
+    """Wait until all frames in folders, and single files, are finished.
 
     Parameters
     ----------
-    folders : list of Path
-        They may be absent.
+    places : list of Path
+        Folders and files; they may be absent.
     patience : float
         Longest wait [s].
 
@@ -50,22 +50,22 @@ def settle(folders: list[Path], patience: float = PATIENCE_S) -> bool:
         Whether they are.
     """
     end = time.monotonic() + patience
-    before, since = _states(folders), time.monotonic()
+    before, since = _states(places), time.monotonic()
     while time.monotonic() - since < SETTLED_S:
         if time.monotonic() > end:
             return False
         time.sleep(LOOKS_S)
-        now = _states(folders)
+        now = _states(places)
         if now != before:
             before, since = now, time.monotonic()
     return True
 
 
-def _states(folders: list[Path]) -> dict[str, tuple[int, int]]:
-    """Size and time of each frame."""
+def _states(places: list[Path]) -> dict[str, tuple[int, int]]:
+    """Size and time of each frame in folders, and of each single file."""
     states: dict[str, tuple[int, int]] = {}
-    for folder in folders:
-        for path in find_frames(folder).paths.values():
+    for place in places:
+        for path in [str(place)] if place.is_file() else find_frames(place).paths.values():
             try:
                 status = Path(path).stat()
             except OSError:
@@ -74,25 +74,30 @@ def _states(folders: list[Path]) -> dict[str, tuple[int, int]]:
     return states
 
 
-def arrivals(folders: list[Path]) -> Generator[None, None, None]:
-    """Yield at the start and whenever files in folders have changed since and are finished."""
+def arrivals(places: list[Path]) -> Generator[None, None, None]:
+    """Yield at the start and whenever what `settle` waits for has changed since and is finished.
+
+    The folders, and those of single files, must be there.
+    """
     from watchfiles import watch
 
     known = None
+    # Editors put a new file in the place of the one that they change.
+    folders = {place if place.is_dir() else place.parent for place in places}
     # What arrives while a run works on the files before is kept by the watch.
     for changes in watch(*folders, rust_timeout=LONGEST_WAIT_MS, yield_on_timeout=True):
         if not changes and known is not None:
             continue
-        if not settle(folders):
+        if not settle(places):
             _say("New files arrive all the time; those that are there are stacked.")
-        states = _states(folders)
+        states = _states(places)
         if states != known:
             known = states
             yield
 
 
 def watch_night(night: Path, options: list[str]) -> None:
-    """Run the workflow in a folder now, and again whenever frames arrive, until Ctrl-C.
+    """Run the workflow in a folder now, and again at new frames and settings, until Ctrl-C.
 
     Parameters
     ----------
@@ -107,6 +112,8 @@ def watch_night(night: Path, options: list[str]) -> None:
         settings = complete_settings(given)
     folders = [night / Path(settings[key]).expanduser() for key in RAW_FOLDERS]
     watched = [folder for folder in folders if folder.is_dir()]
+    if (night / configuration).parent.is_dir():
+        watched.append(night / configuration)
     if not folders[0].is_dir():
         sys.exit(f"input_dir: there is no folder {folders[0]} to watch. Make it first.")
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE)]
