@@ -14,6 +14,7 @@ from scripts.lightstack.alignment.matching import N_BRIGHT, Match
 from scripts.lightstack.alignment.stars import Stars
 from scripts.lightstack.compiling import compiled
 from scripts.lightstack.linear import least_squares
+from scripts.lightstack.robust import MAD_TO_SIGMA
 
 Floats = NDArray[np.float64]
 
@@ -176,4 +177,4 @@ def _robust_fit(columns: Floats, values: Floats) -> Floats:
 
 @compiled
 def _scatter(residual: Floats) -> float:
-    return 1.4826 * float(np.median(np.abs(residual)))
+    return MAD_TO_SIGMA * float(np.median(np.abs(residual)))

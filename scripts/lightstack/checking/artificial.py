@@ -13,6 +13,7 @@ from scripts.lightstack.detection.sources import SIGMA_TO_FWHM, detect
 from scripts.lightstack.files.frame_file import read_frame
 from scripts.lightstack.raw.bayer import GREY_OF
 from scripts.lightstack.raw.image import UnusableFrameError
+from scripts.lightstack.robust import MAD_TO_SIGMA
 from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.own_psf import REACH, measure_psf
 
@@ -91,11 +92,11 @@ class Truth(NamedTuple):
         )
 
 
-def scatter(image: NDArray[np.float32]) -> float:
+def noise_of_stack(image: NDArray[np.float32]) -> float:
     """Noise of the pixels of a stack (ny, nx), also where neighbours share it [ADU]."""
     steps = np.abs(image[:, APART:] - image[:, :-APART])
     steps = steps[np.isfinite(steps)]
-    return float(1.4826 * np.median(steps) / math.sqrt(2)) if steps.size else 0.0
+    return float(MAD_TO_SIGMA * np.median(steps) / math.sqrt(2)) if steps.size else 0.0
 
 
 def seen(image: NDArray[np.float32], noise: float) -> Floats:

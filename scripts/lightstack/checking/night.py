@@ -19,10 +19,10 @@ from scripts.lightstack.calibration.masters import open_master
 from scripts.lightstack.checking.artificial import (
     Truth,
     light_in,
+    noise_of_stack,
     of_four,
     place,
     psf_of,
-    scatter,
 )
 from scripts.lightstack.checking.chart import draw_check
 from scripts.lightstack.checking.recovery import COLUMNS, Recovery, recover
@@ -243,7 +243,7 @@ def _recovered(folder: Path, stack: _Stack, truth: Truth) -> list[Recovery]:
     for mode, before in stack.images.items():
         after = _read_stack(_stack(folder, "results", stack.group, mode))
         for colour, one, other in zip(stack.colours, before, after, strict=True):
-            found.append(recover((mode, colour), one, other, scatter(one), truth))
+            found.append(recover((mode, colour), one, other, noise_of_stack(one), truth))
     return found
 
 
@@ -325,7 +325,7 @@ def _inject(night: Path, folder: Path, plan: Plan, stack: _Stack) -> Truth:
     typical = float(np.median([plane.noise for planes in frames for plane in planes]))
     image = next(iter(stack.images.values())).mean(axis=0)
     on_stack = [of_four(psf) for psf in psfs] if stack.is_halved else psfs
-    truth = place(image, scatter(image), typical, on_stack, np.random.default_rng(SEED))
+    truth = place(image, noise_of_stack(image), typical, on_stack, np.random.default_rng(SEED))
     if len(truth.xy) < FEWEST_STARS:
         raise CheckError(
             f"{night}: there is no room for artificial stars between those there are."

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.checking.artificial import BINS, SCALES, Truth, aperture, seen
+from scripts.lightstack.robust import scatter
 
 NEAR = 2.0
 """Distance within which a star is found [pixels]."""
@@ -81,7 +82,7 @@ def recover(
         if not these.any():
             continue
         shares.append((magnitude(truth.flux[these][0]), found[these].mean()))
-        spread = 1.4826 * np.median(np.abs(flux[these] - np.median(flux[these])))
+        spread = scatter(flux[these])
         rows.append(_row(of, "star", shares[-1][0], found[these], np.median(flux[these]), spread))
     y, x = np.indices(gained.shape)
     radius = np.hypot(x - truth.disc[0], y - truth.disc[1]) / truth.scale

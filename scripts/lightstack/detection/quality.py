@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scripts.lightstack.detection.doubling import doubling
 from scripts.lightstack.detection.sharpness import sharpest_star
 from scripts.lightstack.reason import Reason
+from scripts.lightstack.robust import scatter
 
 FEWEST_COMPARED = 20
 """Of the brighter stars, the width of the bright and of the faint half are compared: 38 stars of a
@@ -69,8 +70,7 @@ def fwhm_range(fwhm: NDArray[np.floating], outlier_mad_thresh: float) -> tuple[f
     fwhm : (n,) ndarray of float
         Of all sources [pixels].
     outlier_mad_thresh : float
-        Half the width of the range, in units of 1.4826 MAD, which is the standard deviation of
-        a normal distribution.
+        Half the width of the range [standard deviations, by the MAD].
 
     Returns
     -------
@@ -84,8 +84,7 @@ def fwhm_range(fwhm: NDArray[np.floating], outlier_mad_thresh: float) -> tuple[f
     if possible.size == 0:
         return float("nan"), float("nan")
     median = float(np.median(possible))
-    spread = 1.4826 * float(np.median(np.abs(possible - median)))
-    reach = outlier_mad_thresh * spread
+    reach = outlier_mad_thresh * scatter(possible)
     return max(median - reach, sharpest), median + reach
 
 

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.robust import scatter
+
 SHARPEST_STAR = 1.2
 """FWHM [pixels] below which nothing is a star of a camera that samples its stars."""
 
@@ -45,7 +47,6 @@ def sharpest_star(fwhm: NDArray[np.floating]) -> float:
     median = float(np.median(wide))
     if median <= UNDERSAMPLED:
         return SHARPEST_UNDERSAMPLED
-    scatter = 1.4826 * float(np.median(np.abs(wide - median)))
-    if wide.size > FEW * sharp or scatter < ALIKE * median:
+    if wide.size > FEW * sharp or scatter(wide) < ALIKE * median:
         return SHARPEST_STAR
     return SHARPEST_UNDERSAMPLED

@@ -21,6 +21,7 @@ from scripts.lightstack.raw.sections import (
     sections_of,
 )
 from scripts.lightstack.raw.values import first_number
+from scripts.lightstack.robust import MAD_TO_SIGMA
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -176,7 +177,7 @@ def _noise(part: NDArray[np.float32]) -> float:
     some = lines[:: math.ceil(part.size / PIXELS_OF_NOISE)]
     steps = np.abs(some[:, 4:] - 2 * some[:, 2:-2] + some[:, :-4])
     steps = steps[np.isfinite(steps)]
-    return float(1.4826 * np.median(steps) / math.sqrt(6)) if steps.size else 0.0
+    return float(MAD_TO_SIGMA * np.median(steps) / math.sqrt(6)) if steps.size else 0.0
 
 
 def _level(whole: NDArray[np.float32], amplifier: Amplifier) -> NDArray[np.float32]:
@@ -234,7 +235,7 @@ def levels_of_lines(strip: NDArray[np.float32]) -> NDArray[np.float64]:
     values = values[known]
     apart = np.abs(values - np.nanmedian(values, axis=1, keepdims=True))
     # Whole numbers may have no scatter at all, and the median of two lies between them.
-    used = apart <= max(OUTLYING * 1.4826 * float(np.nanmedian(apart)), 1.0)
+    used = apart <= max(OUTLYING * MAD_TO_SIGMA * float(np.nanmedian(apart)), 1.0)
     count = np.count_nonzero(used, axis=1)
     sums = np.where(used, values, 0).sum(axis=1)
     means = np.where(count > 0, sums / np.maximum(count, 1), np.nanmedian(values))
@@ -243,7 +244,7 @@ def levels_of_lines(strip: NDArray[np.float32]) -> NDArray[np.float64]:
     smooth = uniform_filter1d(smooth, width, mode="nearest")
     rest = (values - means[:, np.newaxis])[used]
     noise = float(np.mean(rest**2)) / max(float(np.median(count)), 1) if rest.size else 0.0
-    spread = (1.4826 * float(np.median(np.abs(means - smooth)))) ** 2
+    spread = (MAD_TO_SIGMA * float(np.median(np.abs(means - smooth)))) ** 2
     own = max(0.0, 1 - noise / spread) if spread else 0.0
     levels = smooth + own * (means - smooth)
     return np.asarray(np.interp(np.arange(len(strip)), known, levels))

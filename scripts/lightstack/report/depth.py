@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scripts.lightstack.detection.quality import fwhm_range, stars
 from scripts.lightstack.detection.sources import detect, measure
 from scripts.lightstack.raw.image import UnusableFrameError
+from scripts.lightstack.robust import scatter
 from scripts.lightstack.sky.mesh import subtract_mesh
 
 BLOCK = 4
@@ -74,8 +75,7 @@ def _noise_of_pairs(blocks: NDArray[np.float64], pairs: NDArray[np.bool_]) -> fl
     differences = differences[np.isfinite(differences)]
     if differences.size == 0:
         return math.nan
-    spread = np.median(np.abs(differences - np.median(differences)))
-    return float(1.4826 * spread / math.sqrt(2)) * BLOCK
+    return scatter(differences) / math.sqrt(2) * BLOCK
 
 
 def noise_of_blocks(noise: float, correlation: tuple[float, ...], per_pixel: int = 1) -> float:

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.robust import MAD_TO_SIGMA
+
 NO_DATA = 90
 """Grey of pixels without data, lighter than the sky."""
 
@@ -46,7 +48,7 @@ def scale_of(image: NDArray[np.floating]) -> Scale:
     """
     values = image[np.isfinite(image)]
     sky = np.median(values)
-    sigma = 1.4826 * np.median(np.abs(values - sky))
+    sigma = MAD_TO_SIGMA * np.median(np.abs(values - sky))
     low = max(sky - 3 * sigma, values.min())
     high = max(np.percentile(values, 99.9), low + 10 * sigma, low + 1e-9)
     # The softening that puts the sky at its grey, found on a grid.

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.compiling import compiled, copy_line
+from scripts.lightstack.robust import MEDIAN_ERROR
 from scripts.lightstack.sky.masks import grown
 from scripts.lightstack.sky.noise import noise_of_sky
 from scripts.lightstack.sky.surface import Surface
@@ -31,9 +32,6 @@ WINGS = 4.0
 FEWEST = 1 / 20
 """Share of a cell's bins that must be sky for the cell to have a level: of 240, in 1.5 megapixels,
 twelve tell it within 0.4 of a bin's noise."""
-
-MEDIAN_ERROR = 1.2533
-"""Error of a median over that of a mean, of normal values: sqrt(pi / 2)."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.compiling import compiled
+from scripts.lightstack.robust import scatter
 from scripts.lightstack.sky.dithering import dithered, step_of
 from scripts.lightstack.sky.model import SkyModel
 
@@ -143,7 +144,7 @@ def light_in_mesh(mesh: NDArray[np.float32], model: SkyModel, noise: float) -> f
     if of_sky.size == 0:
         return 0.0
     middle = float(np.median(of_sky))
-    unrest = 1.4826 * float(np.median(np.abs(of_sky - middle)))
+    unrest = scatter(of_sky)
     light = (excess - middle).reshape(cells.grid)
     squares = np.minimum(
         np.minimum(light[1:, 1:], light[1:, :-1]), np.minimum(light[:-1, 1:], light[:-1, :-1])

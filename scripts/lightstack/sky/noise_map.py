@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.linear import least_squares
+from scripts.lightstack.robust import MAD_TO_SIGMA
 from scripts.lightstack.sky.surface import N_TERMS, terms
 from scripts.lightstack.text import text_of
 
@@ -63,7 +64,7 @@ def noise_surface(
             return None
         found = least_squares(of_places, noise[:, np.newaxis], kept.astype(float))[:, 0]
         apart = np.abs(noise - (of_places * found).sum(axis=1))
-        kept = apart <= CLIP * 1.4826 * np.median(apart[kept])
+        kept = apart <= CLIP * MAD_TO_SIGMA * np.median(apart[kept])
     return found
 
 

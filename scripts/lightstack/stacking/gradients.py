@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.files.table_file import read_table, write_table
 from scripts.lightstack.linear import least_squares
-from scripts.lightstack.sky.cells import MEDIAN_ERROR, Cells
+from scripts.lightstack.robust import MEDIAN_ERROR
+from scripts.lightstack.sky.cells import Cells
 from scripts.lightstack.sky.masks import grown
 from scripts.lightstack.sky.model import fit_sky
 from scripts.lightstack.sky.surface import HIGHEST_DEGREE, N_TERMS, SkyOfFrame, terms

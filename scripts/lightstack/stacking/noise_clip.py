@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.compiling import compiled, copy_line, inlined
+from scripts.lightstack.robust import MAD_TO_SIGMA
 from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.blocks import WIDTH, average, counts, standard_error
 from scripts.lightstack.stacking.centres import Light
@@ -404,7 +405,7 @@ def _clip_stars(
             rough = ROUGH_ERROR * _over_noise(pixels.heights[k], noise, count[k])
             if count[k] >= LEAST_VALUES:
                 scatter = np.median(np.abs(unmoved[present, j] - centre))
-                rough = min(rough, 1.4826 * scatter)
+                rough = min(rough, MAD_TO_SIGMA * scatter)
         of_all = 0.0
         for i in range(n):
             light = max(centre + moved[i, j], 0.0)

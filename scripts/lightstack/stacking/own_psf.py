@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scripts.lightstack.detection.quality import fwhm_range, stars
 from scripts.lightstack.detection.sources import detect, measure
 from scripts.lightstack.raw.image import UnusableFrameError, central_region
+from scripts.lightstack.robust import MAD_TO_SIGMA
 
 REACH = 20
 """How far the point-spread function is told [pixels]; tuned, as what follows without a reason,
@@ -129,7 +130,7 @@ def measure_psf(image: NDArray[np.float32], noise: float, saturation: float) -> 
         return unknown
     values, weights = np.array(stamps), np.array(fluxes)[:, np.newaxis, np.newaxis]
     off = np.abs(values - np.median(values, axis=0))
-    kept = weights * (off <= OUTLIER * 1.4826 * np.median(off, axis=0))
+    kept = weights * (off <= OUTLIER * MAD_TO_SIGMA * np.median(off, axis=0))
     psf = (values * kept).sum(axis=0) / kept.sum(axis=0)
     return Psf(np.round(psf / psf.sum(), 9).astype(np.float32), len(stamps))
 
