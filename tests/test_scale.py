@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scripts import calibrate_frame, combine_darks, detect_sources, subtract_background
 from scripts.lightstack.files.frame_file import read_header
 from scripts.lightstack.files.table_file import read_table
+from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.raw.images import read_image
 from scripts.lightstack.simulator import make_night
 
@@ -55,6 +56,17 @@ def stars(sky: float, peak: float) -> NDArray[np.uint16]:
     for y, x in ((11.2, 20.4), (30.0, 50.0), (44.6, 9.7), (50.3, 70.1)):
         image += peak * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 3.25)
     return image.round().clip(0, 65535).astype(np.uint16)
+
+
+@pytest.mark.parametrize("zero", [0, 32768])
+def test_numbers_whose_bytes_are_exchanged_are_told(tmp_path: Path, zero: int) -> None:
+    counts = stars(3000, 20000).astype(np.int32)
+    for shift in range(8, -1, -1):  # as of cameras with fewer bits
+        shifted = (counts >> shift) << shift
+        words = (shifted - zero).astype(np.uint16).view(np.int16)
+        np.testing.assert_array_equal(read(tmp_path / "a.fits", words, BZERO=zero).data, shifted)
+    with pytest.raises(UnusableFrameError, match=r"a\.fits: the two bytes of each of its numb"):
+        read(tmp_path / "a.fits", words.byteswap(), BZERO=zero)
 
 
 def wrapped(counts: NDArray[np.uint16]) -> NDArray[np.int16]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scripts.lightstack.raw.bayer import MOSAIC_CARDS
 from scripts.lightstack.raw.cards import clean_header, pixel_type
 from scripts.lightstack.raw.colour import LUMA, Weights, add_colour
+from scripts.lightstack.raw.exchanged_bytes import are_exchanged
 from scripts.lightstack.raw.image import (
     FIRST,
     IMAGES,
@@ -235,6 +236,11 @@ def _in_counts(
 ) -> RawImage:
     """Make an image of what `_read_pixels` returns."""
     grey, ceiling = images[0], scaling.ceiling
+    if len(images) == 1 and scaling.are_short and are_exchanged(grey, scaling.zero):
+        raise UnusableFrameError(
+            "the two bytes of each of its numbers are exchanged: a program wrote them in the "
+            "wrong order. FITS has the higher byte first: write the file anew."
+        )
     if len(images) == 1 and scaling.may_lack_zero and restore_unsigned(grey):
         ceiling = float(FULL_SCALE_ADU)
     image = RawImage(grey, images[-1], ceiling, scaling.step, header)
@@ -395,9 +401,14 @@ class _Scaling:
         return self.dtype.kind == "i" and self.zero == 2.0 ** (8 * self.dtype.itemsize - 1)
 
     @property
+    def are_short(self) -> bool:
+        """Whether the file has counts of 16 bits."""
+        return self.dtype.str == ">i2" and self.scale == 1.0
+
+    @property
     def may_lack_zero(self) -> bool:
         """Whether a card that is missing would have made unsigned counts of the integers."""
-        return self.dtype.str == ">i2" and (self.scale, self.zero) == (1.0, 0.0)
+        return self.are_short and self.zero == 0.0
 
     def _are_finite(self, stored: np.dtype[Any]) -> bool:
         """Whether all numbers of a type become finite pixels."""
