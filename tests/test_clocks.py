@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 
+from astropy.io import fits
+
 from scripts.lightstack.planning.clocks import doubts
 from scripts.lightstack.raw.exposure import Exposure
+from scripts.lightstack.stacking.times import exposed
 
 LIGHT = Exposure((10, 20), exptime=60.0, camera="ASI533", date="2026-03-01T21:00:00")
 
@@ -48,3 +51,11 @@ def test_milliseconds_in_place_of_seconds_are_told() -> None:
     assert line.endswith("correct them if it is 60 s.")
     # Long exposures of several instruments of one name.
     assert not doubts(night(1800.0, 200))
+
+
+def test_a_clock_that_was_never_set_is_told_and_dates_no_stack() -> None:
+    unset = {"L_9": replace(LIGHT, date="1970-01-01T00:03:00")}
+    (line,) = doubts(night(60.0, 62) | unset)
+    assert line.startswith("1 light has a time of a clock that was not set, such as L_9 (1970-01")
+    assert exposed(fits.Header([("DATE-OBS", "2000-01-01T00:03:00")])) is None
+    assert exposed(fits.Header([("DATE-OBS", "2000-01-02T00:03:00")])) is not None

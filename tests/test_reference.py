@@ -313,6 +313,17 @@ def test_mirror_images_are_told(tmp_path: Path) -> None:
     ]
 
 
+def test_frames_mostly_beside_the_reference_are_told(tmp_path: Path) -> None:
+    for number, share in enumerate((0, 0.4, -0.6)):
+        _, stars = Scene(400, shift=(share * NX_NY[0], -4.1)).observe(5)
+        write_frame(tmp_path, f"{number}", stars)
+    aligned(tmp_path)
+    found = read_json(tmp_path / "alignment.json")
+    assert len(found["frames"]) == 3
+    (line,) = notes(found)
+    assert "beyond the edges of the reference: 1 of 3 frames, such as 2. Stacks show" in line
+
+
 @pytest.mark.parametrize(("ratios", "told"), [((1.2, 1.18, 1.02), 1), ((1.2, 1.02, 1.01), 0)])
 def test_a_night_of_stretched_pictures_is_told(
     tmp_path: Path, ratios: tuple[float, ...], told: int

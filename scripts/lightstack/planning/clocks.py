@@ -6,6 +6,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from scripts.lightstack.raw.exposure import Exposure
+from scripts.lightstack.raw.values import is_of_a_clock
 
 LONGER_S = 2.0
 """A camera takes no two exposures of so many seconds in one second, the step of many clocks."""
@@ -38,7 +39,22 @@ def doubts(lights: Mapping[str, Exposure]) -> list[str]:
     list of str
         A line each.
     """
-    return [*_taken_twice(lights), *_too_long(lights.values())]
+    return [*_never_set(lights), *_taken_twice(lights), *_too_long(lights.values())]
+
+
+def _never_set(lights: Mapping[str, Exposure]) -> list[str]:
+    """Find lights of the day on which a clock begins."""
+    found = [
+        path
+        for path, light in lights.items()
+        if (moment := _moment(light)) and not is_of_a_clock(moment)
+    ]
+    if not found:
+        return []
+    date = lights[found[0]].date
+    count = f"{len(found)} light{'s have' if len(found) > 1 else ' has'}"
+    unset = f"{count} a time of a clock that was not set, such as {found[0]} ({date})"
+    return [f"{unset}: it dates no stack. Correct DATE-OBS where times matter."]
 
 
 def _taken_twice(lights: Mapping[str, Exposure]) -> list[str]:

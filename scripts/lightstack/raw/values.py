@@ -5,6 +5,7 @@ Numbers stand as text, with decimal commas, units and quotes; nothing that a car
 
 import math
 import re
+from datetime import datetime
 from typing import Any, Protocol
 
 
@@ -35,6 +36,9 @@ EXPOSURE_UNITS = {
 
 LONGEST_EXPOSURE_S = 1e6
 """Twelve days: more is a header's mistake."""
+
+CLOCKS_BEGIN = ("1904-01-01", "1970-01-01", "1980-01-01", "1980-01-06", "2000-01-01")
+"""Days from which on Macintosh, Unix, DOS, GPS and cameras count."""
 
 LONGEST_TEXT = 200
 """Characters; a card has 68, and may be continued."""
@@ -203,3 +207,8 @@ def pair(header: Cards, key: str) -> tuple[float, float] | None:
         return found[0], found[0]
     digits = re.findall(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", value[:LONGEST_TEXT])
     return (float(digits[0]), float(digits[min(1, len(digits) - 1)])) if len(digits) < 3 else None
+
+
+def is_of_a_clock(moment: datetime) -> bool:
+    """Whether a time is not of a day on which clocks begin that nobody has set."""
+    return moment.date().isoformat() not in CLOCKS_BEGIN

@@ -1,5 +1,6 @@
 """What is to be known of an alignment and of stacks beside their numbers."""
 
+from itertools import product
 from typing import Any
 
 from scripts.lightstack.raw.values import Cards
@@ -9,6 +10,10 @@ from scripts.lightstack.text import on_one_line
 
 CARDS = (*dark_limit.CARDS, *odd_skies.CARDS, *odd_colours.CARDS)
 """What `notes_of_stack` looks at in a stack's header."""
+
+
+PLACES = 10
+"""Along either side of a frame, where it is looked up whether the reference is there."""
 
 
 def notes(alignment: dict[str, Any]) -> list[str]:
@@ -36,6 +41,14 @@ def notes(alignment: dict[str, Any]) -> list[str]:
         lines.append(
             f"Mirror images of the reference, which are turned over: {len(mirrored)} of "
             f"{len(alignment['frames'])} frames, such as {on_one_line(mirrored[0])}."
+        )
+    beyond = [name for name, entry in alignment["frames"].items() if _is_beyond(entry, alignment)]
+    if beyond:
+        count = f"{len(beyond)} of {len(alignment['frames'])} frames"
+        lines.append(
+            f"More than half beyond the edges of the reference: {count}, such as "
+            f"{on_one_line(beyond[0])}. Stacks show the field of the reference alone. Part other "
+            "fields, as panels of a mosaic, by group_by: by OBJECT, or by folder."
         )
     if ratio := alignment.get("wider_when_bright"):
         lines.append(
@@ -65,6 +78,22 @@ def notes_of_stack(header: Cards) -> list[str]:
         odd_colours.told_of_odd_colours(header),
     )
     return list(filter(None, told))
+
+
+def _is_beyond(entry: dict[str, Any], alignment: dict[str, Any]) -> bool:
+    """Whether more than half of a frame is not in the field of its reference."""
+    (left, low), _, (right, high), _ = alignment["frames"][alignment["reference"]]["corners_px"]
+    first, second, third, fourth = entry["corners_px"]
+    inside = 0
+    for i, j in product(range(PLACES), repeat=2):
+        u, v = (i + 0.5) / PLACES, (j + 0.5) / PLACES
+        x, y = (
+            (1 - v) * ((1 - u) * first[k] + u * second[k])
+            + v * ((1 - u) * fourth[k] + u * third[k])
+            for k in range(2)
+        )
+        inside += left <= x <= right and low <= y <= high
+    return 2 * inside < PLACES**2
 
 
 def _is_mirrored(entry: dict[str, Any]) -> bool:

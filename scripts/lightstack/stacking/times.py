@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-from scripts.lightstack.raw.values import exposure_time, first_number
+from scripts.lightstack.raw.values import exposure_time, first_number, is_of_a_clock
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -60,10 +60,10 @@ def exposed(header: "fits.Header") -> Exposed | None:
     Returns
     -------
     Exposed or None
-        None if no card tells the time.
+        None if no card tells the time, or the clock was never set.
     """
     begin = _begin(header)
-    if begin is None:
+    if begin is None or not is_of_a_clock(begin):
         return None
     end, exptime = _moment(header.get("DATE-END")), exposure_time(header)
     if end is None and exptime is not None:
