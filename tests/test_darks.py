@@ -26,11 +26,11 @@ from scripts.lightstack.files.frame_file import read_frame
 from scripts.lightstack.files.ledger import COLUMNS, summary
 from scripts.lightstack.files.records import write_csv
 from scripts.lightstack.job import JobError
-from scripts.lightstack.planning import inventory
+from scripts.lightstack.planning import looks as looks_module
 from scripts.lightstack.planning.dark_choice import DarkChoice, choose_darks
 from scripts.lightstack.planning.fingerprints import sha256_of
 from scripts.lightstack.planning.frames import find_frames
-from scripts.lightstack.planning.inventory import Looks
+from scripts.lightstack.planning.looks import Looks
 from scripts.lightstack.raw import images
 from scripts.lightstack.raw.exposure import Exposure
 
@@ -398,14 +398,14 @@ def test_files_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         looked.append(path.name)
         return read(path, *rest, **options)
 
-    monkeypatch.setattr(inventory, "read_cards", note)
+    monkeypatch.setattr(looks_module, "read_cards", note)
     assert choose(tmp_path) == first
     assert not looked
     write(tmp_path / "darkfield" / "c.fits", 30, 2)
     assert not choose(tmp_path).kind
     # Once at its header, once at its pixels.
     assert looked == ["c.fits", "c.fits"]
-    monkeypatch.setattr(inventory, "code_digest", lambda _: "another")
+    monkeypatch.setattr(looks_module, "code_digest", lambda _: "another")
     choose(tmp_path)
     assert len(looked) == 8
 

@@ -9,12 +9,14 @@ import pytest
 import tifffile
 from astropy.io import fits
 
-from scripts.lightstack.planning import inventory as inventory_module
+from scripts.lightstack.planning import looks as looks_module
 from scripts.lightstack.planning.calibration_choice import Calibration, choose_calibration
 from scripts.lightstack.planning.fingerprints import sha256_of
 from scripts.lightstack.planning.frames import find_frames
 from scripts.lightstack.planning.groups import Groups, group_frames
-from scripts.lightstack.planning.inventory import Looks, inventory, overview
+from scripts.lightstack.planning.inventory import inventory
+from scripts.lightstack.planning.looks import Looks
+from scripts.lightstack.planning.overview import overview
 from scripts.lightstack.planning.uses import Known, Uses, frames_to_turn, sort_files
 from scripts.lightstack.raw import images
 from scripts.lightstack.raw.exposure import Exposure
@@ -240,11 +242,11 @@ def test_what_the_system_cannot_read_now_is_tried_again(
     def fail(*_: Any, **__: Any) -> object:
         raise UnreadableFileError("a.fits: bad sector")
 
-    monkeypatch.setattr(inventory_module, "read_cards", fail)
+    monkeypatch.setattr(looks_module, "read_cards", fail)
     uses, known, *_ = take(tmp_path)
     assert [*known.values()] == ["a.fits: bad sector"]
     assert [*uses.frames.paths] == ["a"]
-    monkeypatch.setattr(inventory_module, "read_cards", read)
+    monkeypatch.setattr(looks_module, "read_cards", read)
     assert isinstance(next(iter(take(tmp_path)[1].values())), Exposure)
 
 

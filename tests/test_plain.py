@@ -142,8 +142,8 @@ def test_a_night_of_plain_fits_is_looked_at_without_astropy(tmp_path: Path) -> N
     code = """
 import sys
 from pathlib import Path
-import scripts.lightstack.planning.inventory as inventory
-print(inventory._look(Path(sys.argv[1])), "astropy" in sys.modules)
+import scripts.lightstack.planning.looks as looks
+print(looks._look(Path(sys.argv[1])), "astropy" in sys.modules)
 """
     done = subprocess.run(
         [sys.executable, "-c", code, str(path)],

@@ -19,10 +19,11 @@ from snakemake.exceptions import WorkflowError
 from scripts import calibrate_frame, combine_darks
 from scripts.lightstack.files.frame_file import FAILURE, read_header
 from scripts.lightstack.files.unread import NOTES, Unread, as_tried, note, noted
-from scripts.lightstack.planning import fingerprints, inside_snakemake, inventory, making
+from scripts.lightstack.planning import fingerprints, inside_snakemake, making
+from scripts.lightstack.planning import looks as looks_module
 from scripts.lightstack.planning.dark_choice import DarkChoice, choose_darks
 from scripts.lightstack.planning.frames import Frames, find_frames
-from scripts.lightstack.planning.inventory import Looks
+from scripts.lightstack.planning.looks import Looks
 from scripts.lightstack.raw import images
 from scripts.lightstack.raw.image import UnreadableFileError, UnusableFrameError
 from tests.conftest import ROOT, planned_jobs, snakemake
@@ -167,7 +168,7 @@ def test_a_look_that_fails_is_not_remembered(
     def choice() -> DarkChoice:
         return choose(frames, darks, digests, tmp_path / "exposures.json")
 
-    monkeypatch.setattr(inventory, "read_cards", fail)
+    monkeypatch.setattr(looks_module, "read_cards", fail)
     failed = choice()
     assert failed.unused == ["b.fits: cannot be read: Input/output error."]
     assert [Path(path).name for path in failed.files[failed.kind["a"]]] == ["c.fits"]

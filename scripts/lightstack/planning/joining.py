@@ -11,8 +11,8 @@ from scripts.lightstack.planning.calibration_choice import Calibration
 from scripts.lightstack.planning.checks import check_reference
 from scripts.lightstack.planning.frames import Frames
 from scripts.lightstack.planning.groups import Groups, cards_of, group_frames, told
-from scripts.lightstack.planning.inventory import Looks
 from scripts.lightstack.planning.layout import CLEANED, EXPOSURES, filled
+from scripts.lightstack.planning.looks import Looks
 from scripts.lightstack.planning.nights import (
     MOST_NAMED,
     NEEDED,

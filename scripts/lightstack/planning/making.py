@@ -16,10 +16,12 @@ from scripts.lightstack.planning.checks import (
 from scripts.lightstack.planning.fingerprints import fingerprints
 from scripts.lightstack.planning.frames import find_frames
 from scripts.lightstack.planning.groups import Groups, cards_of, group_frames
-from scripts.lightstack.planning.inventory import Looks, inventory, ledger_facts, overview
+from scripts.lightstack.planning.inventory import inventory, ledger_facts
 from scripts.lightstack.planning.joining import join_nights
 from scripts.lightstack.planning.layout import EXPOSURES, FINGERPRINTS, MASTERS, filled
+from scripts.lightstack.planning.looks import Looks
 from scripts.lightstack.planning.master_choice import NOUNS
+from scripts.lightstack.planning.overview import overview
 from scripts.lightstack.planning.plan import Plan
 from scripts.lightstack.planning.recipes import Recipes
 from scripts.lightstack.planning.recovery import frame_mb
