@@ -102,7 +102,11 @@ def subtract_background(
         level, light = model.surface.level, 0.0
         model.surface.subtract_from(data)
     if not (math.isfinite(level) and math.isfinite(noise)):
-        raise UnusableFrameError("the sky cannot be measured: the pixels have absurd values.")
+        share = np.count_nonzero(np.isnan(data)) / data.size
+        why = (
+            f"{share:.0%} of the pixels are no data" if share else "the pixels have absurd values"
+        )
+        raise UnusableFrameError(f"the sky cannot be measured: {why}.")
     noise = max(noise, DIGITIZATION_NOISE * max(raw_step, step))
     noise_map = surface / noise if surface is not None and noise > 0 else None
     return Subtracted(level, noise, step, light, noise_map)

@@ -619,6 +619,21 @@ def test_the_summary_tells_of_frames_that_would_outweigh_all_others(tmp_path: Pa
     assert not told(30, None)
 
 
+def test_the_summary_tells_numbers_of_another_scale_from_clouds(tmp_path: Path) -> None:
+    good = {"status": "stacked", "dark": "a", "noise_adu": 32, "flux_scale": 1}
+    thin = {"status": "rejected", "dark": "a", "transparency": 1 / 16, "flux_scale": 16}
+
+    def told(noise: float) -> list[str]:
+        rows = [{"frame": "a", **good}, {"frame": "b", **thin, "noise_adu": noise}]
+        write_csv(tmp_path / "frames.csv", COLUMNS, rows)
+        return summary(tmp_path / "frames.csv")[:-1]
+
+    (sentence,) = told(2)
+    assert "1 of 2 frames, such as b, have 0.062 of the light of the others" in sentence
+    assert sentence.endswith("min_transparency=0.03.")
+    assert not told(8)
+
+
 def test_the_summary_tells_what_the_pixels_showed(tmp_path: Path) -> None:
     rows = [
         {"frame": f"{k}", "status": "stacked", "dark": "a", "saturation_found_adu": top}

@@ -9,6 +9,7 @@ import pytest
 
 from scripts.lightstack.files.ledger import COLUMNS, summary
 from scripts.lightstack.raw.bayer import GREY_NOISE, grey_of_mosaic
+from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.simulator import Light, add_star, make_sky
 from scripts.lightstack.sky.cells import Bins
 from scripts.lightstack.sky.model import model_sky
@@ -214,3 +215,10 @@ def test_rows_lose_the_sky_that_the_surface_has_there(gradient: str) -> None:
     rows = image[70:200].copy()
     surface.subtract_from(rows, 70)
     assert np.array_equal(rows, image[70:200] - surface.rows(70, 200))
+
+
+def test_a_sky_in_tatters_is_told_as_what_it_is() -> None:
+    image = exposed(sky_with("slope"))
+    image[np.random.default_rng(1).random(image.shape) < 0.4] = np.nan
+    with pytest.raises(UnusableFrameError, match="cannot be measured: 40% of the pixels are no d"):
+        subtract_background(image, 64, background="match")

@@ -48,6 +48,10 @@ COLUMNS = (
 )
 
 
+AS_LITTLE = 1.5
+"""Times the share of the light that a noise may be which is of the same scale: at three tenths of
+the light, the most that is rejected, noise behind clouds is 1.8 times that."""
+
 UNUSABLE = f"{DOUBT}none of its darks can be used"
 """Stands in the ledger where a master has no image: see `calibration.masters`."""
 
@@ -84,6 +88,7 @@ def summary(ledger: Path, *, stacked: bool = True, in_colour: bool = False) -> l
         + _about_mosaics(rows, in_colour=in_colour)
         + _about_pixels(rows)
         + _of_little_noise(rows)
+        + _of_another_scale(rows)
         + _about_copies(rows)
         + _light_lost(rows)
     )
@@ -211,6 +216,37 @@ def _of_little_noise(rows: list[dict[str, str]]) -> list[str]:
         "of the folder, or set weights to none."
     )
     return [sentence]
+
+
+def _of_another_scale(rows: list[dict[str, str]]) -> list[str]:
+    """Tell of frames that are rejected for too little light and have as much less noise.
+
+    Behind clouds the noise falls with the root of the light at most.
+    """
+    usual = _usual_noise(rows)
+    found = [
+        row
+        for row in rows
+        if row["status"] == "rejected" and row["transparency"] and row["noise_adu"] and usual
+        if float(row["noise_adu"]) < AS_LITTLE * float(row["transparency"]) * usual
+    ]
+    if not found:
+        return []
+    share = float(found[0]["transparency"])
+    sentence = (
+        f"Numbers of another scale, it seems: {len(found)} of {len(rows)} frames, such as "
+        f"{on_one_line(found[0]['frame'])}, have {share:.2g} of the light of the others and of "
+        "their noise, which no clouds do. They are of fewer bits or in another unit: stack them "
+        f"apart, or with the others by min_transparency={share / 2:.1g}."
+    )
+    return [sentence]
+
+
+def _usual_noise(rows: list[dict[str, str]]) -> float:
+    noise = [
+        float(row["noise_adu"]) for row in rows if row["status"] == "stacked" and row["noise_adu"]
+    ]
+    return statistics.median(noise) if noise else 0.0
 
 
 def _about_copies(rows: list[dict[str, str]]) -> list[str]:
