@@ -140,6 +140,16 @@ def test_a_picture_of_8_bits_among_raw_frames_is_left_out() -> None:
     assert len(uses_of({"a.fits": shallow, "b.fits": shallow}).frames.paths) == 2
 
 
+def test_frames_that_were_set_aside_are_left_out() -> None:
+    names = ["BAD_L_1.fits", "rejected/L_2.fits", "M31/Bad Lights/L_3.fits", "failed_L_4.fit"]
+    others = ["L_5.fits", "Bad Homburg/L_6.fits", "badlands.fits", "bad.fits", "M31_bad_7.fits"]
+    uses = uses_of({name: light() for name in (*names, *others)})
+    words = "not wanted, as its name or its folder says"
+    assert why(uses) == {f"data/{name}": words for name in names}
+    # Where there is nothing else, they are what there is.
+    assert len(uses_of({name: light() for name in names}).frames.paths) == len(names)
+
+
 def test_copies_count_once() -> None:
     names = ["copy of light_1.fits", "light_1.fits", "light_1 (2).fits", "light_2.fits"]
     contents = {f"data/{name}": "same" for name in names[:3]}

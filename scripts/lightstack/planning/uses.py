@@ -16,6 +16,7 @@ from scripts.lightstack.raw.roles import (
     PICTURE,
     STACK,
     is_named_as_stack,
+    is_set_aside,
     made_of,
     parts_of,
     role_by_folder,
@@ -36,6 +37,7 @@ CAUSES = {
     "stack": "a stack among single exposures",
     "made": "made of another file by a program",
     "picture": "a picture of 8 bits among raw frames",
+    "aside": "not wanted, as its name or its folder says",
     "light among dark": "a light among darks",
     "light among bias": "a light among bias frames",
     "light among flat": "a light among flats",
@@ -165,6 +167,7 @@ def sort_files(
         _stacks(frames, known, roles),
         _made_of_others(frames, known, contents),
         _pictures(frames, known),
+        _set_aside(frames),
         _copies(frames, known, contents),
         *(_copies(_without(files, own), known, contents) for files in used.values()),
     ):
@@ -315,6 +318,12 @@ def _pictures(frames: dict[str, str], known: Known) -> dict[str, tuple[str, str]
     if len(pictures) == len(readable):
         return {}
     return dict.fromkeys(pictures, ("picture", ""))
+
+
+def _set_aside(frames: dict[str, str]) -> dict[str, tuple[str, str]]:
+    """Frames that somebody has set aside among those that nobody has."""
+    found = [path for name, path in frames.items() if is_set_aside(Path(name + ".fits"))]
+    return {} if len(found) == len(frames) else dict.fromkeys(found, ("aside", ""))
 
 
 def _is_shallow(exposure: Exposure | str) -> bool:

@@ -51,6 +51,8 @@ WORDS = {
 }
 """Words for each role, in English and as French, German, Spanish, Italian programs have them."""
 
+_LIGHTS = frozenset(WORDS[LIGHT].split())
+
 STACK_NAME = re.compile(
     r"(?:.*[^a-z])?(?:stack|stacked|livestack|autosave|masterlight|integration)(?:[^a-z].*)?",
     re.DOTALL,
@@ -65,6 +67,9 @@ MADE_OF = re.compile(
     re.DOTALL,
 )
 """Names that programs give to what they have made of one exposure: calibrated, registered."""
+
+SET_ASIDE = frozenset("bad failed rejected rejects reject discarded deleted trash unused".split())
+"""Words for frames that a person, or a capture program, does not want."""
 
 FILLERS = frozenset(
     "master frame frames field fields image images exposure exposures raw raws sub subs library "
@@ -147,6 +152,26 @@ def role_by_name(path: PurePath) -> str | None:
     return role if role in (DARK, FLAT, BIAS) else None
 
 
+def is_set_aside(path: PurePath) -> bool:
+    """Whether a name or a folder says that a frame is not wanted.
+
+    Parameters
+    ----------
+    path : PurePath
+        The file, from the folder on that was given: in a folder ``rejected`` or ``Bad Lights``, or
+        called ``BAD_light_1.fits``.
+
+    Returns
+    -------
+    bool
+    """
+    folders = (set(_words(folder)) - FILLERS - _LIGHTS for folder in path.parts[:-1])
+    first, _, rest = path.stem.partition("_")
+    return any(len(left) == 1 and left <= SET_ASIDE for left in folders) or bool(
+        rest and first.lower() in SET_ASIDE
+    )
+
+
 def is_named_as_stack(path: PurePath) -> bool:
     """Whether a file has a name that programs give to stacks, such as ``r_light_stacked.fit``."""
     return STACK_NAME.fullmatch(path.stem.lower()) is not None
@@ -194,9 +219,14 @@ def parts_of(stem: str) -> list[str]:
 
 def _role_of_words(name: str) -> str | None:
     """Role of a name that holds a word for one and no other word that matters."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-    words = [word.removeprefix("master") for word in re.findall(r"[^\W\d_]{3,}", spaced)]
+    words = [word.removeprefix("master") for word in _words(name)]
     fillers = FILLERS | {"offset"} if "gain" in words else FILLERS
     left = "".join(word for word in words if word not in fillers)
     role = next((role for role, known in WORDS.items() if left in known.split()), None)
-    return STACK if role == LIGHT and "master" in spaced else role
+    return STACK if role == LIGHT and "master" in name.lower() else role
+
+
+def _words(name: str) -> list[str]:
+    """Words of a name, in small letters; short ones, such as a filter's, do not count."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+    return re.findall(r"[^\W\d_]{3,}", spaced)
