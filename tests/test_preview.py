@@ -102,7 +102,7 @@ def test_labels_tell_the_mode_and_how_many_frames_of_how_many() -> None:
 
 
 def test_labels_of_small_stacks_are_whole() -> None:
-    labels = ["mean   N = 2000 of 2000 lights", "sigma_clip   N = 2000 of 2000 lights"]
+    labels = ["mean   N = 2000 of 2000 frames", "sigma_clip   N = 2000 of 2000 frames"]
     ink = []
     for width in (60, 600):
         picture = np.zeros((50, width), np.uint8)

@@ -5,7 +5,7 @@ Reruns are exact because of six things, each of which holds where the others can
 Content digests
     of raw files (`fingerprints`), so that a file counts by its bytes, not by its name or time. A
     cache keeps them, for reading all raw files before each run would take minutes; it may be lost.
-    So may that of what headers say (`inventory`), which follows the digests. Held by
+    So may that of what headers say (`looks`), which follows the digests. Held by
     ``test_a_frame_is_replaced`` and ``test_two_frames_swap_their_pixels``.
 Files that a job could not read
     are noted (`files.unread`): a frame that failed for a bad sector has a result like any other,
