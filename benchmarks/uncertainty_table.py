@@ -27,7 +27,6 @@ from scripts.lightstack.linear import affine_inverse
 from scripts.lightstack.simulator import Light, add_star, make_sky
 from scripts.lightstack.sky.noise import noise_of_sky
 from scripts.lightstack.stacking.aligned import AlignedFrame
-from scripts.lightstack.stacking.bands import Bands
 from scripts.lightstack.stacking.measuring import measure
 from scripts.lightstack.stacking.modes import WITH_ERROR
 from scripts.lightstack.stacking.stacked import Stacked
@@ -107,8 +106,8 @@ def _sums_of_field(
     for trial in range(trials):
         frames = frames_of(folder, n, kind, trial, field)
         stacked = Stacked({}, (frames,), frames[0], 2.5, "noise", {}, uncertainty=True)
-        options = stacked.options(frames) | measure(frames, WITH_ERROR, 2, uncertainty=True)
-        bands = [band for _, band in Bands([frames], WITH_ERROR, 1000, 2, options=[options])]
+        measured = measure(frames, WITH_ERROR, 2, uncertainty=True)
+        bands = [band for _, band in stacked.bands(WITH_ERROR, 1000, 2, [measured])]
         for mode in WITH_ERROR:
             values[mode].append(np.concatenate([band.images[mode] for band in bands]))
             errors[mode].append(np.concatenate([band.errors[mode] for band in bands]))

@@ -1,14 +1,15 @@
 """Combine the aligned frames into one image per mode."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.lightstack.job import job_log
 from scripts.lightstack.stacking.bands import Band
 from scripts.lightstack.stacking.measuring import measure
+from scripts.lightstack.stacking.modes import Measured
 from scripts.lightstack.stacking.products import make_stacks
-from scripts.lightstack.stacking.stacked import Measured, Stacked
+from scripts.lightstack.stacking.stacked import Stacked
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -44,13 +45,13 @@ def run(
         If fewer than two frames are aligned, and there is no other group.
     """
 
-    def measured_of(stacked: Stacked) -> Measured:
+    def measured_of(stacked: Stacked) -> list[Measured]:
         return [
             measure(plane, stacks, threads, uncertainty=stacked.uncertainty)
             for plane in stacked.planes
         ]
 
-    def bands(stacked: Stacked, measured: Measured) -> Iterable[Band]:
+    def bands(stacked: Stacked, measured: Sequence[Measured]) -> Iterable[Band]:
         return stacked.bands(list(stacks), stack_memory_mb, threads, measured)
 
     make_stacks(

@@ -32,11 +32,16 @@ from scripts.lightstack.stacking.bands import Bands
 from scripts.lightstack.stacking.blocks import WIDTH
 from scripts.lightstack.stacking.combining import combine
 from scripts.lightstack.stacking.measuring import measure
-from scripts.lightstack.stacking.modes import MODES, WITH_ERROR
+from scripts.lightstack.stacking.modes import MODES, WITH_ERROR, Measured
 from scripts.lightstack.stacking.propagation import propagate
 from scripts.lightstack.stacking.repeats import PIXELS, repeat, tell_errors
 from scripts.lightstack.stacking.stacked import Stacked
-from scripts.lightstack.stacking.uncertainty import INTERPOLATED, _shot_noise, gains_by_darks
+from scripts.lightstack.stacking.uncertainty import (
+    INTERPOLATED,
+    FrameNoise,
+    _shot_noise,
+    gains_by_darks,
+)
 from tests.conftest import Run
 from tests.stacking import stack, stack_in_bands
 
@@ -165,15 +170,15 @@ def test_bands_of_several_jobs_give_the_bytes_of_one(
 
 def test_its_memory_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = frames_of(tmp_path, 6, "plain", 0)
-    noise = measure(frames, ["mean"], 1, uncertainty=True)["frame_noise"]
+    noise = measure(frames, ["mean"], 1, uncertainty=True).noise
 
-    def height(**options: Any) -> int:
-        rows, _ = next(iter(Bands([frames], ["mean"], 1, 1, options=[options])))
+    def height(noise: FrameNoise | None = None) -> int:
+        rows, _ = next(iter(Bands([frames], ["mean"], 1, 1, noise=[noise])))
         return rows[1] - rows[0]
 
-    assert height(frame_noise=noise) <= 0.6 * height()
+    assert height(noise) <= 0.6 * height()
     monkeypatch.setattr(bands, "machine_bytes", lambda: 0.5e6 / bands.SHARE)
-    assert 1 <= height(frame_noise=noise) < 0.5 * height() + 1
+    assert 1 <= height(noise) < 0.5 * height() + 1
     assert stack_memory([48.0] * 5000, uncertainty=True) == pytest.approx(
         2 * stack_memory([48.0] * 5000), rel=0.01
     )
@@ -187,10 +192,10 @@ def test_a_gain_that_is_not_stated_is_measured_or_missed_aloud(
     found = measure(frames, ["mean"], 1, uncertainty=True)
     if kind == "no gain":
         expected = [GAIN / frame.brightening for frame in frames]
-        assert 0.8 < np.median(found["gain"] / expected) < 2
+        assert 0.8 < np.median(found.gain / expected) < 2
         assert "UNCERT" not in caplog.text
     else:
-        assert np.isinf(found["gain"]).all()
+        assert np.isinf(found.gain).all()
         assert re.search("UNCERT lacks the noise of starlight in 8 of 8 frames", caplog.text)
 
 
@@ -203,8 +208,8 @@ def test_darks_tell_a_gain_that_is_not_stated(tmp_path: Path) -> None:
         frame.header.update(DARKNOIS=read / 4, NDARKS=16)
     found = measure(frames, ["noise_clip"], 1, uncertainty=True)
     expected = [GAIN / frame.brightening for frame in frames]
-    np.testing.assert_allclose(found["frame_noise"].gain, expected, rtol=0.06)
-    np.testing.assert_array_equal(found["gain"], before["gain"])
+    np.testing.assert_allclose(found.noise.gain, expected, rtol=0.06)
+    np.testing.assert_array_equal(found.gain, before.gain)
     # Where most of the noise is that of reading, they tell nothing.
     for frame in frames:
         frame.header["DARKNOIS"] = frame.header["NOISEADU"] / 4
@@ -267,7 +272,7 @@ def test_edges_without_frames_have_no_error() -> None:
 
 def test_stacks_without_it_are_not_measured(tmp_path: Path) -> None:
     frames = frames_of(tmp_path, 2, "plain", 0)
-    assert measure(frames, ["mean", "winsorized"], 1, uncertainty=False) == {}
+    assert measure(frames, ["mean", "winsorized"], 1, uncertainty=False) == Measured()
     assert "shared_variance" not in Stacked({}, (frames,), frames[0], 2.5, "noise", {}).options(
         frames
     )

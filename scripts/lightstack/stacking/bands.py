@@ -11,7 +11,7 @@ from scripts.lightstack.resampling.backward_map import source_rows
 from scripts.lightstack.stacking.aligned import AlignedFrame, fill
 from scripts.lightstack.stacking.combining import Combined, combine, count_type
 from scripts.lightstack.stacking.modes import CLIP_MODES, OF_THEIR_OWN, clip_mode
-from scripts.lightstack.stacking.uncertainty import fill_variances
+from scripts.lightstack.stacking.uncertainty import FrameNoise, fill_variances
 from scripts.lightstack.stacking.unevenness import unevenness, variance_rows
 
 log = logging.getLogger(__name__)
@@ -54,8 +54,9 @@ class Bands:
     n_kept : int, optional
         Of how many rows the counts are kept until all are made; default: of those.
     options : sequence of dict, optional
-        Of each plane, further arguments of `combining.combine`; and ``frame_noise``, a
-        `FrameNoise`, with which standard errors are made too.
+        Of each plane, further arguments of `combining.combine`.
+    noise : sequence of (FrameNoise or None), optional
+        Of each plane's frames, where standard errors are made too.
 
     Attributes
     ----------
@@ -71,11 +72,14 @@ class Bands:
         threads: int,
         *,
         options: Sequence[dict[str, Any]] | None = None,
+        noise: Sequence[FrameNoise | None] | None = None,
         rows: tuple[int, int] | None = None,
         n_kept: int | None = None,
     ) -> None:
         self._planes, self._modes = planes, modes
-        self._memory_mb, self._threads, self._options = memory_mb, threads, options or [{}]
+        self._memory_mb, self._threads = memory_mb, threads
+        self._options = options or [{} for _ in planes]
+        self._noise = noise or [None for _ in planes]
         self._unevenness = [unevenness(plane) for plane in planes]
         self.shape = planes[0][0].transform.reference_shape
         self._rows = rows or (0, self.shape[0])
@@ -86,8 +90,7 @@ class Bands:
         planes, modes, threads, (ny, nx) = self._planes, self._modes, self._threads, self.shape
         frames = planes[0]
         margin = max((clip_mode(mode).MARGIN for mode in OF_THEIR_OWN if mode in modes), default=0)
-        noise = [options.get("frame_noise") for options in self._options]
-        cubes = len(planes) + any(of_plane is not None for of_plane in noise)
+        cubes = len(planes) + any(of_plane is not None for of_plane in self._noise)
         most = MOST_OF_COLOURS if len(planes) > 1 else ny
         height = _height(
             frames, modes, self._n_kept, margin, self._memory_mb, threads, cubes, most
@@ -103,8 +106,8 @@ class Bands:
             ]
             fill(planes, (first, last), values[: len(planes)], threads)
             for number, plane in enumerate(planes):
-                options = {k: v for k, v in self._options[number].items() if k != "frame_noise"}
-                if (known := noise[number]) is not None:
+                options = dict(self._options[number])
+                if (known := self._noise[number]) is not None:
                     fill_variances(plane, known, (first, last), values[-1], threads)
                     options["variances"] = values[-1]
                 if margin:

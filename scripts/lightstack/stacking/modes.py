@@ -88,6 +88,24 @@ class ClipInputs(NamedTuple):
     mean_error: "NDArray[np.float32]"
 
 
+class Measured(NamedTuple):
+    """What a stack has to know of the whole frames of a plane before it combines some rows.
+
+    Attributes
+    ----------
+    gain : (n,) ndarray of float64, optional
+        Electrons per unit of the stack, stated or measured; infinite where it is unknown.
+    seeing : Seeing, optional
+        If a mode needs it and it could be measured.
+    noise : FrameNoise, optional
+        Where standard errors are wanted.
+    """
+
+    gain: Any = None
+    seeing: Any = None
+    noise: Any = None
+
+
 class ClipMode(Protocol):
     """What the module of a clip mode has.
 
@@ -123,13 +141,13 @@ class ClipMode(Protocol):
 class MeasuringMode(ClipMode, Protocol):
     """What the module of `MEASURING` has beside that."""
 
-    def measure(self, frames: Any, threads: int) -> dict[str, Any]:
-        """Measure on the frames what `combining.combine` is to be given for this mode."""
+    def measure(self, frames: Any, threads: int) -> Measured:
+        """Measure the seeing of frames, and gains that are not stated."""
 
-    def write_measured(self, path: Path, planes: Sequence[dict[str, Any]]) -> None:
-        """Write that to a FITS file, for each plane of an image."""
+    def write_measured(self, path: Path, planes: Sequence[Measured]) -> None:
+        """Write what was measured to a FITS file, for each plane of an image."""
 
-    def read_measured(self, path: Path, n_planes: int) -> list[dict[str, Any]]:
+    def read_measured(self, path: Path, n_planes: int) -> list[Measured]:
         """Read it again."""
 
 

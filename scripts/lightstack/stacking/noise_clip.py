@@ -13,7 +13,7 @@ and, given a gain, of the light. What is expected of a value is
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from scripts.lightstack.robust import MAD_TO_SIGMA
 from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.blocks import WIDTH, average, counts, standard_error
 from scripts.lightstack.stacking.centres import Light
-from scripts.lightstack.stacking.modes import ClipInputs, InParts
+from scripts.lightstack.stacking.modes import ClipInputs, InParts, Measured
 from scripts.lightstack.stacking.psf_matching import (
     LEAST_FRAMES,
     MIDDLE_VARIANCE,
@@ -64,9 +64,6 @@ MEDIAN_VARIANCE = 1.57
 """Variance of a median, over that of a mean: pi / 2, for a normal distribution."""
 
 N_TERMS = TERMS.shape[1]
-
-NOISE = "frame_noise"
-"""What `measuring.measure` adds for standard errors."""
 
 Stack = NDArray[np.float32]
 
@@ -165,28 +162,27 @@ def noise_model(inputs: ClipInputs, weights: Floats) -> NoiseModel:
     )
 
 
-def measure(frames: Sequence[AlignedFrame], threads: int) -> dict[str, Any]:
+def measure(frames: Sequence[AlignedFrame], threads: int) -> Measured:
     """Measure the frames' seeing, and gains that are unknown."""
     seeing, gain = measure_seeing_on_bands(frames, threads)
-    return {"seeing": seeing, "gain": gain}
+    return Measured(gain, seeing)
 
 
-def write_measured(path: Path, planes: Sequence[dict[str, Any]]) -> None:
-    """Write what `measure` found for each plane."""
+def write_measured(path: Path, planes: Sequence[Measured]) -> None:
+    """Write what was measured of each plane."""
     write_seeing(
         path,
         [
-            (each["seeing"], each["gain"], noise.as_table if (noise := each.get(NOISE)) else None)
-            for each in planes
+            (seeing, gain, None if noise is None else noise.as_table)
+            for gain, seeing, noise in planes
         ],
     )
 
 
-def read_measured(path: Path, n_planes: int) -> list[dict[str, Any]]:
+def read_measured(path: Path, n_planes: int) -> list[Measured]:
     """Read what `write_measured` wrote."""
     return [
-        {"seeing": seeing, "gain": gain}
-        | ({} if noise is None else {NOISE: FrameNoise.of_table(noise)})
+        Measured(gain, seeing, None if noise is None else FrameNoise.of_table(noise))
         for seeing, gain, noise in read_seeing(path, n_planes)
     ]
 

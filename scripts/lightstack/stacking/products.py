@@ -1,7 +1,7 @@
 """The files of a stack: one per mode, and the thumbnails of all."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -35,10 +35,11 @@ from scripts.lightstack.stacking.modes import (
     CLIP_MODES,
     WITH_ERROR,
     WITH_PSF,
+    Measured,
     own_psf,
 )
 from scripts.lightstack.stacking.rejection import blindness
-from scripts.lightstack.stacking.stacked import Measured, Stacked
+from scripts.lightstack.stacking.stacked import Stacked
 from scripts.lightstack.stacking.thumbnails import COVERAGE, Thumbnail, write_thumbnails
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ log = logging.getLogger(__name__)
 
 
 def make_stacks(
-    measured_of: Callable[[Stacked], Measured],
-    bands_of: Callable[[Stacked, Measured], Iterable[Band]],
+    measured_of: Callable[[Stacked], Sequence[Measured]],
+    bands_of: Callable[[Stacked, Sequence[Measured]], Iterable[Band]],
     alignment: Path,
     cleaned: dict[str, Path],
     stacks: dict[str, Path],

@@ -75,12 +75,12 @@ def measure_seeing_on_bands(
     return seeing, gain
 
 
-Measured = tuple[Seeing | None, NDArray[np.float64], NDArray[np.float64] | None]
-"""The frames' seeing and gains, as `measure_seeing_on_bands` finds them, and (n, 7) what is known
-of their noise, as `uncertainty.measure_noise` does, if it is wanted."""
+OfPlane = tuple[Seeing | None, NDArray[np.float64], NDArray[np.float64] | None]
+"""The seeing and the gains of a plane's frames, as `measure_seeing_on_bands` finds them, and
+(n, 7) what is known of their noise, as `uncertainty.measure_noise` does, if it is wanted."""
 
 
-def write_seeing(path: Path, planes: Sequence[Measured]) -> None:
+def write_seeing(path: Path, planes: Sequence[OfPlane]) -> None:
     """Write what `measure_seeing_on_bands` found for each plane, as a FITS table."""
     n, rows = planes[0][1].size, []
     fields = [
@@ -102,9 +102,9 @@ def write_seeing(path: Path, planes: Sequence[Measured]) -> None:
     write_table(path, np.concatenate(rows), {})
 
 
-def read_seeing(path: Path, n_planes: int) -> list[Measured]:
+def read_seeing(path: Path, n_planes: int) -> list[OfPlane]:
     """Read what `write_seeing` wrote of so many planes."""
-    found: list[Measured] = []
+    found: list[OfPlane] = []
     for table in np.split(read_table(path), n_planes):
         gain, kernels, errors, noise = (
             np.ascontiguousarray(table[name]) for name in ("GAIN", "KERNEL", "ERROR", "NOISE")

@@ -18,16 +18,13 @@ from scripts.lightstack.stacking.bands import Band, Bands
 from scripts.lightstack.stacking.colours import Planes, cards_of_colours, planes_of
 from scripts.lightstack.stacking.gradients import match_skies, read_skies
 from scripts.lightstack.stacking.header import Plane, common_header, mode_header
-from scripts.lightstack.stacking.modes import BY_NOISE
+from scripts.lightstack.stacking.modes import BY_NOISE, Measured
 from scripts.lightstack.stacking.odd_colours import note_odd_colours
 from scripts.lightstack.stacking.odd_skies import note_odd_skies
 from scripts.lightstack.stacking.propagation import propagate
 
 if TYPE_CHECKING:
     from astropy.io import fits
-
-Measured = Sequence[dict[str, Any]]
-"""What `measuring.measure` has found of each plane."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +177,7 @@ class Stacked:
         modes: Sequence[str],
         memory_mb: int,
         threads: int,
-        measured: Measured,
+        measured: Sequence[Measured],
         rows: tuple[int, int] | None = None,
     ) -> Iterator[Band]:
         """Combine the frames, a band at a time.
@@ -189,8 +186,8 @@ class Stacked:
         ----------
         modes, memory_mb, threads
             As in `bands.Bands`.
-        measured : sequence of dict
-            What `measuring.measure` has found of each plane.
+        measured : sequence of Measured
+            Of each plane.
         rows : (int, int), optional
             The first row of each plane to make and the one after the last; default: all.
 
@@ -200,7 +197,7 @@ class Stacked:
         """
         first, last = rows or (0, self.shape[-2])
         options = [
-            self.options(plane) | of_plane
+            {**self.options(plane), "gain": of_plane.gain, "seeing": of_plane.seeing}
             for plane, of_plane in zip(self.planes, measured, strict=True)
         ]
         yield from Bands(
@@ -209,6 +206,7 @@ class Stacked:
             memory_mb,
             threads,
             options=options,
+            noise=[of_plane.noise for of_plane in measured],
             rows=(first, last),
             n_kept=len(self.planes) * (last - first),
         )
@@ -241,7 +239,9 @@ class Stacked:
             for plane, weight in zip(self.planes, weights, strict=True)
         ]
 
-    def headers(self, modes: Iterable[str], measured: Measured) -> "dict[str, fits.Header]":
+    def headers(
+        self, modes: Iterable[str], measured: Sequence[Measured]
+    ) -> "dict[str, fits.Header]":
         """Cards of the stack of each mode, and under "" those that all have."""
         common = common_header(self.frames, self.reference)
         common.update(self.cards)
@@ -260,7 +260,7 @@ class Stacked:
                 self.of_planes(mode),
                 weighted_by=self.weighted_by(mode),
                 sigma_clip=self.sigma_clip,
-                seeing=all(of_plane.get("seeing") is not None for of_plane in measured),
+                seeing=all(of_plane.seeing is not None for of_plane in measured),
             )
             for mode in modes
         }
