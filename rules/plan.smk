@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 from scripts.lightstack.planning import layout
 from scripts.lightstack.planning.inside_snakemake import (
     end_quietly_at_ctrl_c,
+    expect_jobs,
     let_recipes_decide,
     make_interpreter_callable,
 )
@@ -75,3 +76,6 @@ def read_plan():
 
 
 PLAN, TOLD = planned() if workflow.is_main_process else (read_plan(), None)
+
+if workflow.is_main_process and PLAN.has_news(Path(layout.PLAN)):
+    expect_jobs()

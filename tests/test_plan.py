@@ -40,6 +40,17 @@ def test_each_run_has_a_plan_of_its_own(tmp_path: Path) -> None:
         Plan.read(tmp_path / "plan.json", other.run)
 
 
+def test_a_plan_has_news_for_the_next_run_where_results_differ(night: Path) -> None:
+    path = night / "plan.json"
+    (plan, _), (same, _), (other, _) = (make_plan({"fwhm0": each}) for each in (3, 3, 4))
+    assert plan.has_news(path)
+    plan.write(path)
+    assert not same.has_news(path)
+    assert other.has_news(path)
+    path.write_text("{}")
+    assert same.has_news(path)
+
+
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b"{}", b'{"run": "1", "odd": 2}'])
 def test_a_plan_that_is_none_is_told(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "plan.json"

@@ -291,6 +291,11 @@ def test_a_run_starts_two_processes_and_the_main_one_compiles_nothing(
     imported = set((tmp_path / "imported").read_text().split())
     assert "snakemake" in imported
     assert not {"numba", "scipy", "astropy", "sep"} & imported
+    # One that finds nothing to do starts no other.
+    (tmp_path / "started").unlink()
+    again = snakemake(run.folder, env={"PYTHONPATH": str(tmp_path)}, forked=False)
+    assert "Nothing to be done" in again.output
+    assert (tmp_path / "started").read_text() == "snakemake\n"
 
 
 def test_results_are_the_same_bytes_with_one_core_and_with_two(

@@ -140,6 +140,28 @@ def test_in_a_new_folder_it_imports_while_snakemake_plans(
     assert "a zygote starts" in again
 
 
+EXPECTING = """
+from snakemake_executor_plugin_warm import expect_jobs
+expect_jobs()
+expect_jobs()
+print("the plan goes on")
+"""
+
+
+def test_it_imports_as_soon_as_the_workflow_expects_jobs(workflow: Workflow) -> None:
+    """Once, and where a run was asked for with this executor."""
+    assert workflow.run().status == 0
+    workflow.write("Snakefile", EXPECTING + SNAKEFILE)
+    again = workflow.run("--forceall", program=TELL_OF_ZYGOTES)
+    assert again.status == 0, again.messages
+    assert again.printed.count("a zygote starts") == 1
+    assert again.printed.index("a zygote starts") < again.printed.index("the plan goes on")
+    for options in (("--forceall", "--dry-run"), ("--forceall", "--executor", "local")):
+        other = workflow.run(*options, program=TELL_OF_ZYGOTES)
+        assert other.status == 0, other.messages
+        assert "a zygote starts" not in other.printed
+
+
 @pytest.mark.parametrize("options", [(), ("--dry-run",), ("-nF",), ("--list-rules",)])
 def test_no_zygote_starts_without_a_job(workflow: Workflow, options: tuple[str, ...]) -> None:
     assert workflow.run().status == 0

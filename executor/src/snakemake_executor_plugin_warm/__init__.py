@@ -17,7 +17,7 @@ from snakemake_executor_plugin_warm.internals import (
 )
 from snakemake_executor_plugin_warm.nursery import ONE_THREAD, Nursery
 
-__all__ = ["Executor", "ExecutorSettings", "common_settings"]
+__all__ = ["Executor", "ExecutorSettings", "common_settings", "expect_jobs"]
 
 PREAMBLE_MODULES = ("snakemake.iocontainers", "snakemake.io", "snakemake.logging")
 """What the lines that Snakemake puts above each script import, and the object that they make."""
@@ -82,7 +82,13 @@ class ExecutorSettings(ExecutorSettingsBase):
         internals.share_guards()
         internals.share_what_is_empty()
         internals.store_plain_params_as_they_are()
+        _chosen.append(self)
         if internals.is_first_run(sys.argv[1:]):
+            self.start_early()
+
+    def start_early(self) -> None:
+        """Let the zygote import while Snakemake plans."""
+        if self.early is None:
             self.early = self.nursery()
             self.early.start(os.environ | ONE_THREAD, internals.script_output())
             atexit.register(self.early.close, orderly=False)
@@ -107,6 +113,20 @@ class ExecutorSettings(ExecutorSettingsBase):
         """What only a zygote finds in its environment."""
         named = [text.partition("=") for text in self.environment]
         return {name: value for name, _, value in named}
+
+
+_chosen: list[ExecutorSettings] = []
+
+
+def expect_jobs() -> None:
+    """Start the zygote, as a workflow may ask while it is read and knows that there are jobs.
+
+    Else it starts when Snakemake knows, with the plan of all jobs. Where another executor was
+    chosen, or no run at all, this does nothing.
+    """
+    if internals.asks_for_jobs(sys.argv[1:]):
+        for settings in _chosen:
+            settings.start_early()
 
 
 class Executor(LocalExecutor):

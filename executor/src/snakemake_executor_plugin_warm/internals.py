@@ -45,6 +45,7 @@ __all__ = [
     "Diversion",
     "LocalExecutor",
     "ScriptRun",
+    "asks_for_jobs",
     "bring_logs_out_of_shadow",
     "collect_less_garbage",
     "common_settings",
@@ -107,12 +108,17 @@ def obstacle() -> str | None:
     return None
 
 
+def asks_for_jobs(words: Sequence[str]) -> bool:
+    """Guess whether a command line of Snakemake asks for a run, and not for a plan or a list."""
+    return not any(word.startswith(_WITHOUT_JOBS) or _LETTERS.match(word) for word in words)
+
+
 def is_first_run(words: Sequence[str]) -> bool:
     """Guess whether a command line of Snakemake runs jobs in a folder where none has run yet.
 
     Wrong, the guess costs time only.
     """
-    if any(word.startswith(_WITHOUT_JOBS) or _LETTERS.match(word) for word in words):
+    if not asks_for_jobs(words):
         return False
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("-d", "--directory", default=".")

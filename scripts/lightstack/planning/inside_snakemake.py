@@ -92,6 +92,13 @@ def end_quietly_at_ctrl_c() -> None:
     sys.excepthook = show
 
 
+def expect_jobs() -> None:
+    """Let the executor that runs scripts prepare for them while Snakemake goes on planning."""
+    # Another one may have been chosen, and this one need not be installed.
+    if executor := sys.modules.get("snakemake_executor_plugin_warm"):
+        executor.expect_jobs()
+
+
 def make_again(files: Iterable[str]) -> None:
     """Plan jobs for files that are there but must not be used; nothing on the disk changes."""
     from snakemake.dag import DAG

@@ -108,6 +108,19 @@ class Plan:
         """Write the plan as JSON, at once or not at all."""
         write_json(path, asdict(self))
 
+    def has_news(self, path: Path) -> bool:
+        """Tell whether a run by this plan makes another report than the last one, and has jobs.
+
+        Parameters
+        ----------
+        path : Path
+            File of the last run's plan.
+        """
+        try:
+            return bool(read_json(path)["recipes"]["write_report"] != self.recipes["write_report"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return True
+
     @classmethod
     def read(cls, path: Path, run: str | None) -> "Plan":
         """Read what `write` has written.
