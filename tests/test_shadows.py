@@ -57,6 +57,15 @@ def test_shadows_at_other_places_are_told(turned: tuple[slice, ...]) -> None:
     assert float(told.split("shows ")[1].split("%")[0]) < 20
 
 
+def test_small_frames_show_shadows_too() -> None:
+    light = make_response(np.random.default_rng(8), (400, 600), n_dust=2)
+    frame = np.random.default_rng(2).poisson(light * 800).astype(np.float32)
+    flat = light / np.median(light)
+    assert not doubt(frame, flat)
+    told = doubt(frame, flat[:, ::-1])
+    assert "% of the depth of its shadows" in told
+
+
 def test_a_pedestal_left_in_the_frame_is_told() -> None:
     light = response()
     told = doubt(frame_of(light, pedestal=3 * SKY), flat_of(light))

@@ -183,7 +183,8 @@ def calibrate(
             at_any_price=doubtful_darks == "use",
         )
         _tell_of_colours(image, data)
-        of_flat = _divide(data, region, opened, masters, unstated)
+        period = 2 if is_mosaic or PATTERN_DOUBT in header else 1
+        of_flat = _divide(data, region, opened, masters, unstated, period)
         names = {**taken.names, **of_flat}
         if "dark" in masters and "dark" not in opened and not taken.is_dark:
             names["dark"] = DOUBT.join([names["dark"], why_unusable(masters["dark"])])
@@ -288,6 +289,7 @@ def _divide(
     opened: Mapping[str, Opened],
     masters: Mapping[str, Path],
     unstated: Mapping[str, str],
+    period: int,
 ) -> dict[str, str]:
     """Divide by the flat, in place; give what the ledger tells of it, if there is one."""
     if "flat" not in masters:
@@ -295,7 +297,7 @@ def _divide(
     if "flat" not in opened:
         return {"flat": DOUBT.join([NOTHING_USED, why_unusable(masters["flat"])])}
     flat = opened["flat"]
-    doubt = divide(data, flat.pixels, region, is_turned=flat.is_turned)
+    doubt = divide(data, flat.pixels, region, is_turned=flat.is_turned, period=period)
     return {"flat": DOUBT.join(filter(None, [flat.name, unstated.get("flat", ""), doubt]))}
 
 

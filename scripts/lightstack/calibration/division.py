@@ -12,7 +12,12 @@ ROWS = 100
 
 
 def divide(
-    data: NDArray[np.float32], flat: Rows, region: Region, *, is_turned: bool = False
+    data: NDArray[np.float32],
+    flat: Rows,
+    region: Region,
+    *,
+    is_turned: bool = False,
+    period: int = 1,
 ) -> str:
     """Divide by a flat, in place, and tell whether it is the frame's, and has light enough.
 
@@ -26,6 +31,8 @@ def divide(
         Rows and columns of the frame.
     is_turned : bool, optional
         Whether the flat's rows run the other way than the frame's.
+    period : int, optional
+        As in `suspicions.sampling`.
 
     Returns
     -------
@@ -35,7 +42,7 @@ def divide(
     """
     rows, columns = region
     ny = flat.shape[0]
-    step = sampling((len(data), data.shape[1]), 2, ENOUGH)
+    step = sampling((len(data), data.shape[1]), period, ENOUGH)
     before = data[::step, ::step].copy()
     seen = np.empty_like(before)
     for first in range(0, len(data), BAND_ROWS):
