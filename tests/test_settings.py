@@ -103,6 +103,16 @@ def test_folders_must_not_lie_in_each_other(night: Path, folders: dict[str, str]
         check_folders(settings, find_frames(night / "data"))
 
 
+@pytest.mark.parametrize("name", ["results", "data_cleaned", "work", "logs"])
+def test_a_file_where_a_folder_must_be_is_told(
+    night: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(night)
+    Path(name).touch()
+    with pytest.raises(SettingsError, match=f"^{name} is no folder: move or remove it"):
+        check_folders(complete_settings({}), find_frames("data"))
+
+
 def no_input_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(folder)
     with pytest.raises(SettingsError, match=r"^input_dir: there is no folder data in ") as refused:

@@ -1,6 +1,7 @@
 """Settings against the files that are there: runs that cannot be are refused before any job."""
 
 import difflib
+import os
 from collections import Counter
 from itertools import chain, combinations
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 from scripts.lightstack.files.output_folder import files_of_others
 from scripts.lightstack.planning.frames import RANKS, Frames, frame_name
-from scripts.lightstack.planning.layout import WORK
+from scripts.lightstack.planning.layout import LOGS, WORK
 from scripts.lightstack.planning.settings import (
     FOLDERS,
     RAW_FOLDERS,
@@ -39,6 +40,9 @@ def check_folders(settings: dict[str, Any], frames: Frames) -> None:
     source = Path(settings["input_dir"])
     if not source.is_dir():
         raise SettingsError(_no_input(source, {settings[key] for key in FOLDERS}))
+    for folder in (settings["output_dir"], settings["results_dir"], WORK, LOGS):
+        if os.path.lexists(folder) and not Path(folder).is_dir():
+            raise SettingsError(f"{folder} is no folder: move or remove it.")
     for key in ("output_dir", "results_dir"):
         for raw in RAW_FOLDERS:
             check_apart(key, Path(settings[key]), raw, Path(settings[raw]))

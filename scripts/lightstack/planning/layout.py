@@ -10,6 +10,7 @@ know files that are no rule's stand with what writes them: `files.unread`, `file
 from collections.abc import Iterable, Mapping
 
 WORK = "work"
+LOGS = "logs"
 
 CALIBRATED = f"{WORK}/calibrated/{{frame}}.fits"
 CLEANED = f"{WORK}/cleaned/{{frame}}.fits"
