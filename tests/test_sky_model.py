@@ -128,6 +128,17 @@ def test_levels_scatter_by_their_errors_under_a_gradient() -> None:
     assert 1.4826 * np.nanmedian(np.abs(off)) == pytest.approx(1, abs=0.15)
 
 
+@pytest.mark.parametrize("share", [0.5, 0.75, 0.9])
+def test_a_quarter_that_is_darker_than_the_rest_leaves_a_sky(share: float) -> None:
+    for seed in range(4):
+        image = np.random.default_rng(seed).normal(1000, 20, (120, 160)).astype(np.float32)
+        image[60:, 80:] *= np.float32(share)
+        model = model_sky(image)
+        assert model is not None
+        assert model.is_sky.any()
+        assert 900 * share < np.median(model.surface.rows(0, 120)) < 1100
+
+
 def test_pixels_without_data_are_left_out() -> None:
     sky = sky_with("slope")
     image = exposed(sky, stars(300))

@@ -317,7 +317,12 @@ class _Search:
         return coefficients, gain / (of_each * np.count_nonzero(chosen) + CURVED_OF_ALL)
 
     def _farthest(self, fit: _Fit) -> float:
-        """Greatest error of a surface, anywhere on the image, over that of one cell."""
+        """Greatest error of a surface, anywhere on the image, over that of one cell.
+
+        Infinite where none of them is sky by it.
+        """
+        if not fit.is_sky.any():
+            return np.inf
         columns = self._terms[:, : N_TERMS[fit.degree]]
         weight = fit.is_sky[self._known] / self._errors**2
         normal = products(weight[:, np.newaxis] * columns, columns)
