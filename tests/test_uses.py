@@ -211,6 +211,7 @@ def test_what_another_program_made_is_known_by_its_numbers_and_its_name() -> Non
             "calibrated/light_1.fits": made,
             "cal_light_1-crop.fits": made,
             "light_1_rgb.fits": replace(raw, n_planes=3),
+            "preview/light_1_stretched.tif": light(picture=True, pixel_type="uint16"),
             # Another exposure, another name, and another camera's numbers.
             "calibrated/cal_light_1.fits": later,
             "light_10.fits": made,
@@ -219,6 +220,7 @@ def test_what_another_program_made_is_known_by_its_numbers_and_its_name() -> Non
     )
     of_raw = "made of another file by a program: data/light_1.fits"
     names = ["calibrated/light_1.fits", "cal_light_1-crop.fits", "light_1_rgb.fits"]
+    names += ["preview/light_1_stretched.tif"]
     assert why(uses) == {f"data/{name}": of_raw for name in names}
 
 

@@ -302,11 +302,15 @@ def _made_of_others(
 
 def _may_be_of(name: Path, made: Exposure, of_name: Path, of: Exposure) -> bool:
     """Whether dates, or folders where there are none, let a frame be made of another."""
+    if made.picture and not of.picture and made.date is None:
+        return True
     return made.date == of.date and (made.date is not None or of_name.parent == name.parent)
 
 
 def _is_rawer(one: Exposure, other: Exposure) -> bool:
-    """Whether one frame has the numbers or the mosaic of a camera, and the other has not."""
+    """Whether one frame has the file, the numbers or the mosaic of a camera, the other not."""
+    if other.picture and not one.picture:
+        return True
     cameras = one.pixel_type.startswith(("int", "uint"))
     return (cameras and other.pixel_type.startswith("float")) or one.n_planes < other.n_planes
 
