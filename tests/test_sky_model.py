@@ -11,8 +11,8 @@ from scripts.lightstack.files.ledger import COLUMNS, summary
 from scripts.lightstack.raw.bayer import GREY_NOISE, grey_of_mosaic
 from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.simulator import Light, add_star, make_sky
-from scripts.lightstack.sky.cells import Bins
-from scripts.lightstack.sky.model import model_sky
+from scripts.lightstack.sky.cells import Bins, Cells
+from scripts.lightstack.sky.model import fit_sky, model_sky
 from scripts.lightstack.sky.noise import noise_of_sky
 from scripts.lightstack.sky.surface import Surface
 from scripts.subtract_background import subtract_background
@@ -137,6 +137,21 @@ def test_a_quarter_that_is_darker_than_the_rest_leaves_a_sky(share: float) -> No
         assert model is not None
         assert model.is_sky.any()
         assert 900 * share < np.median(model.surface.rows(0, 120)) < 1100
+
+
+@pytest.mark.parametrize("bend", [0.25, 0.3])
+def test_a_bend_below_the_error_of_a_level_is_found(bend: float) -> None:
+    y, x = (axis.ravel() for axis in np.mgrid[16:700:34, 21:1000:42].astype(float))
+    error = np.full(x.shape, 0.5)
+    true = Surface(SHAPE, np.array([800, 3, -2, bend, 0, bend]))
+    lost = []
+    for seed in range(8):
+        level = true.at(x, y) + np.random.default_rng(seed).normal(0, error)
+        model = fit_sky(Cells((21, 24), x, y, level, error), SHAPE)
+        assert model is not None
+        lost.append(np.mean((model.surface.at(x, y) - true.at(x, y)) ** 2))
+    # Six terms take in 0.5 sqrt(6 / 504) of the noise, 0.055; the smaller bend is 0.16.
+    assert np.sqrt(np.mean(lost)) < 0.1
 
 
 def test_pixels_without_data_are_left_out() -> None:

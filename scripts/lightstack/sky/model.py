@@ -34,10 +34,13 @@ NEVER_BELOW = 1e-3
 MARGIN = 0.25
 """How far what surrounds extended light is not trusted, over the light's own radius."""
 
-CURVED, CURVED_BESIDE_LIGHT, CURVED_OF_ALL = 0.15, 0.5, 12.0
-"""A surface of the next order is needed if it takes so much from the squared residuals of each
-cell of sky (beside light that fills the image, whose rim looks like a curved sky), and so much
-from them all [squared errors]."""
+CURVED = 12.0
+"""A surface of the next order is needed if it takes so much from the squared residuals of all
+cells of sky [squared errors]."""
+
+CURVED_BESIDE_LIGHT, CURVED_WITHOUT = 0.5, 0.06
+"""The same, from those of each cell, beside light that fills the image, whose rim looks like a
+curved sky, and where no light is seen, as faint light that is as wide as the image does."""
 
 NEED = (0.8, 1.2)
 """It is not needed at all and wholly where it takes so much of that."""
@@ -313,8 +316,10 @@ class _Search:
         lower = self._levels - (columns[:, : len(fit.coefficients)] * fit.coefficients).sum(axis=1)
         higher = self._levels - (columns * coefficients).sum(axis=1)
         gain = float((chosen * (lower**2 - higher**2)).sum())
-        of_each = CURVED if fit.share > MOSTLY_SKY else CURVED_BESIDE_LIGHT
-        return coefficients, gain / (of_each * np.count_nonzero(chosen) + CURVED_OF_ALL)
+        of_each = CURVED_WITHOUT * _ramp(fit.share, *NEARLY_ALL_SKY)
+        if fit.share <= MOSTLY_SKY:
+            of_each = CURVED_BESIDE_LIGHT
+        return coefficients, gain / (of_each * np.count_nonzero(chosen) + CURVED)
 
     def _farthest(self, fit: _Fit) -> float:
         """Greatest error of a surface, anywhere on the image, over that of one cell.
