@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scripts.lightstack.calibration.flats import (
+    check_light,
     check_overscan,
     clipped_mean,
     guard,
@@ -123,6 +124,7 @@ def _normalized(
             if pattern is None and image.peak is image.data:
                 pattern = pattern_of_grey(image.data) or None
                 unnamed += filter(None, [pattern])
+            check_light(image.data)
             normalize(image.data, saturated, pattern)
         except UnusableFrameError as error:
             log.warning("Left out: %s: %s", path, error)

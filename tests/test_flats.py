@@ -1,5 +1,6 @@
 """Flats and bias frames: what optics and pixels take of the light is given back."""
 
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from scripts.lightstack.planning.frames import Frames
 from scripts.lightstack.planning.uses import Uses
 from scripts.lightstack.raw.exposure import Exposure
 from scripts.lightstack.raw.image import UnusableFrameError
-from scripts.lightstack.simulator import make_night, make_response, write_night
+from scripts.lightstack.simulator import Light, add_star, make_night, make_response, write_night
 from tests.conftest import SMALL_SETTINGS, Run, snakemake, write_settings
 
 SHAPE = (40, 60)
@@ -109,6 +110,21 @@ def test_stars_of_the_twilight_leave_no_trace_and_the_noise_is_that_of_a_mean() 
     made = clipped_mean(cube)
     assert np.abs(made - 1)[:, 10:13].max() < 0.012
     assert made.std() < 1.08 * expected.std()
+
+
+def test_lights_among_flats_are_left_out_and_stars_of_twilight_are_not(tmp_path: Path) -> None:
+    rng, flats = np.random.default_rng(4), []
+    for number, level in enumerate((20_000, 15_000, 800)):
+        pixels = rng.normal(level, math.sqrt(level), (150, 200)).astype(np.float32)
+        for x, y in rng.uniform(10, 140, (25, 2)):
+            add_star(pixels, x, y, 3e4, Light(fwhm=3.0))
+        flats.append(tmp_path / f"{number}.fits")
+        fits.writeto(flats[-1], pixels)
+    combine_flats.run(flats, None, tmp_path / "flat.fits", saturation_limit=65535)
+    assert read_header(tmp_path / "flat.fits")["MASTER"] == (
+        "master of 2 of 3: 200 x 150; 2.fits: it has stars, as a light: move it from the flats to "
+        "the lights"
+    )
 
 
 @pytest.mark.parametrize("level", [0.9, 1.0])

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lightstack.calibration.median import median
+from scripts.lightstack.calibration.starlight import has_stars
 from scripts.lightstack.raw.image import UnusableFrameError
 
 CLIPPED_FROM = 3.0
@@ -77,6 +78,24 @@ def check_overscan(noise: float) -> None:
             "or hardly any on the flat. Set overscan_section and trim_section to where overscan "
             "and data are, or to none."
         )
+
+
+def check_light(data: NDArray[np.float32]) -> None:
+    """Refuse a flat that is a light: in twilight, too, stars are no match for the sky.
+
+    Parameters
+    ----------
+    data : (ny, nx) ndarray of float32
+        Flat without bias [ADU]; NaN is no data.
+
+    Raises
+    ------
+    UnusableFrameError
+        If it has stars of half of its light and more.
+    """
+    known = data[np.isfinite(data)]
+    if known.size and has_stars(data, float(np.median(known)) / 2):
+        raise UnusableFrameError("it has stars, as a light: move it from the flats to the lights.")
 
 
 def normalize(data: NDArray[np.float32], saturated: NDArray[np.bool_], bayer: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Whether stars are in a dark or bias frame: then it is a light, whatever its folder says."""
+"""Whether stars are in a dark, bias frame or flat: then it is a light, whatever they call it."""
 
 import math
 
@@ -25,13 +25,15 @@ FEWEST = 10
 pixels or with cosmic rays, have one at most."""
 
 
-def has_stars(image: NDArray[np.float32]) -> bool:
+def has_stars(image: NDArray[np.float32], brighter: float = 0.0) -> bool:
     """Tell whether an image has stars.
 
     Parameters
     ----------
     image : (ny, nx) ndarray of float32
-        Raw dark or bias frame [ADU]; NaN is no data.
+        Raw frame [ADU]; NaN is no data.
+    brighter : float, optional
+        Least light of the stars' brightest pixels [ADU].
 
     Returns
     -------
@@ -52,7 +54,7 @@ def has_stars(image: NDArray[np.float32]) -> bool:
         y, x = (margin + each for each in step)
         return light[y : y + peak.shape[0], x : x + peak.shape[1]]
 
-    is_star = peak > PEAK * noise
+    is_star = peak > max(PEAK * noise, brighter)
     for step in NEAR:
         is_star &= (at(step) <= peak) & (at(step) > AROUND * noise)
     for step in TWO_AWAY:
