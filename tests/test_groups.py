@@ -287,3 +287,19 @@ def test_a_mixture_is_told_with_what_parts_it() -> None:
         "Groups by OBJECT, FILTER: A_L (2), A_R (2), B_L (2), B_R (2).",
         "Not stacked, alone in their groups: x (C_L).",
     ]
+
+
+def test_filters_that_only_names_tell_are_told() -> None:
+    names = [f"M31_{name}_60s_{k}" for name in ("Ha", "OIII") for k in range(2)]
+    (line,) = lines({name: light() for name in names})
+    assert (
+        "frames of several filters are going to be stacked together (2 of ha, 2 of oiii). " in line
+    )
+    assert "set group_by: [folder]" in line
+    for others in (
+        {names[0]: light(), names[1]: light()},
+        {name: light(filter="Ha") for name in names},
+        {names[0]: light(), names[2]: light(), "M31_1": light()},
+        {"r_pp_light_1": light(), "pp_light_2": light(), "L_R_3": light()},
+    ):
+        assert not lines(others)

@@ -26,7 +26,7 @@ from scripts.lightstack.raw.exposure import (
     WHEEL_KEYS,
     Exposure,
 )
-from scripts.lightstack.raw.spelling import filter_of, without_spelling
+from scripts.lightstack.raw.spelling import filter_in_name, filter_of, without_spelling
 from scripts.lightstack.raw.values import EXPOSURE_UNITS
 from scripts.lightstack.telling import listed
 
@@ -392,7 +392,23 @@ def told(
             mixed[name] = found
     if mixed:
         lines.append(_warning(mixed, groups.keys))
+    for name in groups.stacked:
+        lines += _filters_of_names([frames[frame] for frame in groups.members[name]], known)
     return lines
+
+
+def _filters_of_names(paths: list[str], known: Mapping[str, Exposure | str]) -> list[str]:
+    """Tell of filters that the names of frames have, and no header."""
+    seen = {path: taken for path in paths if isinstance(taken := known[path], Exposure)}
+    filters = [filter_in_name(PurePath(path).stem) for path in seen]
+    named = Counter(name for name in filters if name)
+    if any(taken.filter for taken in seen.values()) or None in filters or len(named) < 2:
+        return []
+    counts = ", ".join(f"{count} of {name}" for name, count in sorted(named.items()))
+    told = (
+        f"By their names, frames of several filters are going to be stacked together ({counts})."
+    )
+    return [f"{told} To part them, move each filter's to a folder and set group_by: [folder]."]
 
 
 def _warning(mixed: Mapping[str, Mapping[str, list[str]]], keys: Sequence[str]) -> str:

@@ -14,6 +14,9 @@ LINES = {
 """Filters of which programs have several names, none of which is another filter's: emission lines
 and luminance. Red is not here: R is Red to some, and a band of Cousins' to others."""
 
+IN_NAMES = {*LINES, "r", "g", "b", "red", "green", "blue"}
+"""Filters that are known as such in a file's name."""
+
 WIDTH = r"(?:-?(?P<width>\d+(?:\.\d+)?)-?nm)?"
 
 
@@ -57,3 +60,20 @@ def filter_of(name: str) -> str:
         if match := re.fullmatch(f"(?:{spelled}){WIDTH}", plain):
             return f"{line}{float(match['width']):g}nm" if match["width"] else line
     return plain
+
+
+def filter_in_name(stem: str) -> str | None:
+    """Tell the one filter that a file's name has as a word.
+
+    Parameters
+    ----------
+    stem : str
+        The name without folder and extensions, such as ``M31_Ha_60s_001``.
+
+    Returns
+    -------
+    str or None
+        As of `filter_of`; None if no word, or several, are of a filter.
+    """
+    found = {filter_of(word) for word in re.split(r"[\W_]+", stem)} & IN_NAMES
+    return next(iter(found)) if len(found) == 1 else None
