@@ -302,4 +302,4 @@ def test_filters_that_only_names_tell_are_told() -> None:
         {names[0]: light(), names[2]: light(), "M31_1": light()},
         {"r_pp_light_1": light(), "pp_light_2": light(), "L_R_3": light()},
     ):
-        assert not lines(others)
+        assert not lines({**others})
