@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.calibration.amplifiers import doubt_of_halves
 from scripts.lightstack.calibration.bad_pixels import find_bad_pixels
 from scripts.lightstack.calibration.cosmic_rays import find_cosmic_rays
 from scripts.lightstack.calibration.division import divide
@@ -186,6 +187,8 @@ def calibrate(
         period = 2 if is_mosaic or PATTERN_DOUBT in header else 1
         of_flat = _divide(data, region, opened, masters, unstated, period)
         names = {**taken.names, **of_flat}
+        if doubt := doubt_of_halves(data):
+            names["flat"] = DOUBT.join([names.get("flat", NOTHING_USED), doubt])
         if "dark" in masters and "dark" not in opened and not taken.is_dark:
             names["dark"] = DOUBT.join([names["dark"], why_unusable(masters["dark"])])
         if taken.used and taken.is_dark and "flat" in opened:
