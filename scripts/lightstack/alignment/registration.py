@@ -72,6 +72,19 @@ SETTLED_PX = 1e-4
 STILL_PX = 0.5
 """What moves no farther stays on its pixel [pixels]."""
 
+MANY_STILL = 0.1
+"""Share of the sources that stays on its pixel, from which on the others are matched first.
+
+The tests of hot pixels (`tests/test_registration.py`) hold from 0.02 to 0.4.
+"""
+
+MANY_UNMATCHED = 5
+"""By so many, and so many times, more sources wider than those that stay are the stars, where few
+of them match without a shift: the same tests hold from 2 to 20."""
+
+SCALE_ERROR = 1.03
+"""How far the scale of a guess may be off: the same tests hold with 1.1."""
+
 STUCK_PX = 0.25
 """By so much nearer to its pixel than to the sky is a hot pixel, tuned as LEAST_SHARE_OF_REST."""
 
@@ -193,7 +206,7 @@ def _search_sky(frame: Stars, reference: Stars) -> Match:
     unless what stays looks like hot pixels, or is too sharp to be told from neighbouring ones.
     """
     still = _still(frame, reference)
-    if len(still.frame) > 0.1 * min(len(frame), len(reference)):
+    if len(still.frame) > MANY_STILL * min(len(frame), len(reference)):
         rest = frame.without(still.frame), reference.without(still.reference)
         try:
             match = _search(*rest, LEAST_SHARE_OF_REST)
@@ -211,7 +224,7 @@ def _search_sky(frame: Stars, reference: Stars) -> Match:
     if (
         width < SHARPEST_STAR
         or _lie_in_the_middle_of_pixels(match, frame, reference)
-        or min(map(len, wider)) > 5 * n_wide_matched + 5
+        or min(map(len, wider)) > MANY_UNMATCHED * (n_wide_matched + 1)
     ):
         try:
             return _search_sky(*wider)
@@ -304,7 +317,7 @@ def _follow(guess: Transform, frame: Stars, reference: Stars) -> Match | None:
 
 def _is_plausible(transform: Transform) -> bool:
     """Whether the scale is one that is looked for, but for the error of a guess; no mirror."""
-    largest = 1.03 * LARGEST_SCALE
+    largest = SCALE_ERROR * LARGEST_SCALE
     (a, b), (c, d) = transform.matrix[:2, :2]
     mirrored = a * d - b * c < 0
     finite = np.isfinite(transform.corners).all()
