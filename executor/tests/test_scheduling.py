@@ -315,7 +315,7 @@ def test_flags_are_those_that_snakemake_finds() -> None:
     assert {internals._has_flag} == {it.is_flagged for it in (io, path_modifier, rules)}
     flagged = io.flag(io.flag("path", "temp"), "ancient", flag_value=False)
     others = "path", io.IOFile("path"), Path("path"), len, np.ones(2)
-    for value in (flagged, io.IOFile(flagged), *others):
+    for value in (flagged, io.IOFile(flagged), io.IOFile(io.IOFile(flagged)), *others):
         flags = [io.is_flagged(value, flag) for flag in ("temp", "ancient", "owndata")]
         assert flags == [any(value is each for each in others) is False, False, False]
 

@@ -240,9 +240,8 @@ def find_flags_quickly() -> None:
 
 def _has_flag(value: Any, flag: str) -> bool:
     """Return what `snakemake.io.is_flagged` does."""
-    if type(value) is _PATHS._IOFile:
+    while (kind := type(value)) is _PATHS._IOFile:
         value = value._file
-    kind = type(value)
     if kind is str:
         return False
     if kind is _PATHS.AnnotatedString:
