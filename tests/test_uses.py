@@ -144,7 +144,7 @@ def test_frames_that_were_set_aside_are_left_out() -> None:
     names = ["BAD_L_1.fits", "rejected/L_2.fits", "M31/Bad Lights/L_3.fits", "failed_L_4.fit"]
     others = ["L_5.fits", "Bad Homburg/L_6.fits", "badlands.fits", "bad.fits", "M31_bad_7.fits"]
     uses = uses_of({name: light() for name in (*names, *others)})
-    words = "not wanted, as its name or its folder says"
+    words = "set aside, as its name or its folder says"
     assert why(uses) == {f"data/{name}": words for name in names}
     # Where there is nothing else, they are what there is.
     assert len(uses_of({name: light() for name in names}).frames.paths) == len(names)

@@ -37,7 +37,7 @@ CAUSES = {
     "stack": "a stack among single exposures",
     "made": "made of another file by a program",
     "picture": "a picture of 8 bits among raw frames",
-    "aside": "not wanted, as its name or its folder says",
+    "aside": "set aside, as its name or its folder says",
     "light among dark": "a light among darks",
     "light among bias": "a light among bias frames",
     "light among flat": "a light among flats",
