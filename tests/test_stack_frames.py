@@ -18,7 +18,7 @@ from scripts.lightstack.alignment.transform import Transform
 from scripts.lightstack.files.frame_file import PixelFile, read_frame
 from scripts.lightstack.files.records import read_json, write_json
 from scripts.lightstack.job import JobError
-from scripts.lightstack.planning.recipes import Recipes
+from scripts.lightstack.planning.recipes import files_of
 from scripts.lightstack.planning.stack_memory import stack_memory
 from scripts.lightstack.resampling.plane import resample
 from scripts.lightstack.simulator import Night
@@ -311,7 +311,7 @@ def test_the_recipe_has_the_modules_that_a_stack_loads(corner: Path, tmp_path: P
         package = ROOT / "scripts" / "lightstack"
         paths = {Path(line) for line in told.splitlines() if Path(line).is_relative_to(package)}
         loaded[modes[-1]] = {path for path in paths if path.name != "__init__.py"}
-        files = Recipes(settings, *[None] * 8).files_of("stack_frames")  # type: ignore[arg-type] # settings alone tell
+        files = files_of("stack_frames", settings)
         in_recipe = {path for file in files for path in modules.reached(ROOT / file)}
         assert loaded[modes[-1]] <= in_recipe
         names = {path.stem for path in in_recipe}

@@ -87,15 +87,15 @@ def join_nights(config: dict[str, Any]) -> tuple[Plan, list[str], dict[str, str]
     looks.keep()
     recipes = Recipes(
         settings,
-        frames,
-        _of_all(nights, "left_out"),
-        {},
-        Calibration(),
-        set(),
-        _inventory(nights, groups),
-        groups,
-        _ledger(nights, groups),
-        recipes_of,
+        frames=frames,
+        left_out=_of_all(nights, "left_out"),
+        contents={},
+        calibration=Calibration(),
+        turned=set(),
+        inventory=_inventory(nights, groups),
+        groups=groups,
+        facts=_ledger(nights, groups),
+        joined=recipes_of,
     )
     sizes = [Path(path).stat().st_size / 1e6 for path in frames.paths.values()]
     plan = recipes.plan(sizes, joined=joined)

@@ -170,14 +170,14 @@ def _plan(settings: dict[str, Any], looked: _Looked, unread: dict[str, Unread]) 
     frames = uses.frames.paths
     recipes = Recipes(
         settings,
-        uses.frames,
-        uses.lights_left_out(),
-        as_tried(contents, unread),
-        calibration,
-        frames_to_turn(uses.frames, looked.known),
-        inventory(uses, looked.known, contents, calibration, looked.groups),
-        looked.groups,
-        ledger_facts(uses, looked.known, looked.groups),
+        frames=uses.frames,
+        left_out=uses.lights_left_out(),
+        contents=as_tried(contents, unread),
+        calibration=calibration,
+        turned=frames_to_turn(uses.frames, looked.known),
+        inventory=inventory(uses, looked.known, contents, calibration, looked.groups),
+        groups=looked.groups,
+        facts=ledger_facts(uses, looked.known, looked.groups),
     )
     return recipes.plan(
         [frame_mb(Path(path)) for path in frames.values()],

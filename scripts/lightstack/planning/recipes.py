@@ -206,6 +206,14 @@ def rules_of(settings: Mapping[str, Any]) -> dict[str, Ingredients]:
     return rules
 
 
+def files_of(rule: str, settings: dict[str, Any]) -> list[str]:
+    """Name a rule's scripts, and what all settings make them import by name."""
+    if rule == "stack_frames":
+        uncertainty = bool(settings["uncertainty"])
+        return [*STACKING, *modes.files_of(settings["modes"], uncertainty=uncertainty)]
+    return [f"scripts/{rule}.py"]
+
+
 class Recipes:
     """Recipes of all jobs of a run.
 
@@ -236,6 +244,7 @@ class Recipes:
     def __init__(
         self,
         settings: dict[str, object],
+        *,
         frames: Frames,
         left_out: dict[str, str],
         contents: dict[str, str],
@@ -256,13 +265,6 @@ class Recipes:
     def settings_of(self, rule: str) -> dict[str, object]:
         """Pick the settings on which a rule's result depends."""
         return {key: self._settings[key] for key in RULES[rule].settings}
-
-    def files_of(self, rule: str) -> list[str]:
-        """Name the rule's scripts, and what its settings make them import by name."""
-        if rule == "stack_frames":
-            wanted, uncertainty = self._settings["modes"], bool(self._settings["uncertainty"])
-            return [*STACKING, *modes.files_of(wanted, uncertainty=uncertainty)]
-        return [f"scripts/{rule}.py"]
 
     def facts_of(self, frame: str) -> dict[str, object]:
         """Tell what is known of a frame and decides on its result, beside its pixels."""
@@ -346,7 +348,7 @@ class Recipes:
         if name in self._joined.get(rule, {}):
             return self._joined[rule][name]
         return _digest(
-            [code_digest(file) for file in self.files_of(rule)],
+            [code_digest(file) for file in files_of(rule, self._settings)],
             VERSIONS,
             self.settings_of(rule),
             self._raw(rule, name),
