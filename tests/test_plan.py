@@ -1,12 +1,15 @@
 """The plan of a run: what the main process writes, jobs read, and no other plan."""
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from scripts.lightstack.planning.inside_snakemake import expect_jobs
 from scripts.lightstack.planning.making import make_plan
 from scripts.lightstack.planning.plan import NoPlanError, Plan
 from tests.conftest import Run, planned_jobs, snakemake
@@ -49,6 +52,16 @@ def test_a_plan_has_news_for_the_next_run_where_results_differ(night: Path) -> N
     assert other.has_news(path)
     path.write_text("{}")
     assert same.has_news(path)
+
+
+def test_an_executor_is_told_of_jobs_if_it_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[bool] = []
+    listening = SimpleNamespace(expect_jobs=lambda: told.append(True))
+    # That of another checkout may not, and none need be installed.
+    for executor in (SimpleNamespace(), None, listening):
+        monkeypatch.setitem(sys.modules, "snakemake_executor_plugin_warm", executor)
+        expect_jobs()
+    assert told == [True]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b"{}", b'{"run": "1", "odd": 2}'])

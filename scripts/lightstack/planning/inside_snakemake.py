@@ -94,9 +94,9 @@ def end_quietly_at_ctrl_c() -> None:
 
 def expect_jobs() -> None:
     """Let the executor that runs scripts prepare for them while Snakemake goes on planning."""
-    # Another one may have been chosen, and this one need not be installed.
-    if executor := sys.modules.get("snakemake_executor_plugin_warm"):
-        executor.expect_jobs()
+    # It need not be installed, or may be of an older checkout.
+    executor = sys.modules.get("snakemake_executor_plugin_warm")
+    getattr(executor, "expect_jobs", lambda: None)()
 
 
 def make_again(files: Iterable[str]) -> None:
