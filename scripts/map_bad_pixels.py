@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,7 @@ def run(
         median,
         noun="frames",
         told=("exposure", "gain"),
-        finish=_marked,
+        finish=partial(_marked, shows_sky=dark is None),
         threads=threads,
     )
 
@@ -79,8 +80,8 @@ def _of_dark(dark: Path) -> Iterator[Image]:
         yield fits.getheader(dark), pixels.read_rows(0, pixels.shape[0])
 
 
-def _marked(pixels: NDArray[np.float32], taken: Exposure) -> None:
-    bad = find_bad_pixels(pixels, is_mosaic=taken.bayer is not None)
+def _marked(pixels: NDArray[np.float32], taken: Exposure, *, shows_sky: bool) -> None:
+    bad = find_bad_pixels(pixels, is_mosaic=taken.bayer is not None, shows_sky=shows_sky)
     log.info("%d bad pixels.", np.count_nonzero(bad))
     pixels[...] = bad
 

@@ -80,6 +80,21 @@ def test_cold_pixels_pairs_and_lines_are_found_and_nothing_in_noise(is_mosaic: b
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("is_mosaic", [False, True])
+def test_dead_columns_and_rows_side_by_side_are_found_in_the_sky(is_mosaic: bool) -> None:
+    rng = np.random.default_rng(5)
+    image = rng.normal(500, 5, SHAPE).astype(np.float32)
+    if is_mosaic:
+        image[0::2, 0::2] += 300
+    assert not find_bad_pixels(image, is_mosaic=is_mosaic, shows_sky=True).any()
+    dead = np.zeros(SHAPE, bool)
+    dead[:, 100:102] = dead[:, 200:204] = dead[50:53] = True
+    image[dead] = 400
+    found = find_bad_pixels(image, is_mosaic=is_mosaic, shows_sky=True)
+    assert np.count_nonzero(found & dead) > 0.95 * np.count_nonzero(dead)
+    assert np.count_nonzero(found & ~dead) < 0.02 * np.count_nonzero(dead)
+
+
 def test_small_gaps_are_filled_in_and_large_ones_stay() -> None:
     y, x = np.mgrid[:40, :60].astype(np.float32)
     plane = 100 + 3 * x + 2 * y

@@ -343,7 +343,8 @@ def _blank_bad_pixels(
 ) -> None:
     """Put NaN, in place, where a map has bad pixels or, without one, the frame itself."""
     if marks is None:
-        bad = find_bad_pixels(data, is_mosaic=bayer_pattern(header) is not None)
+        is_mosaic = bayer_pattern(header) is not None
+        bad = find_bad_pixels(data, is_mosaic=is_mosaic, shows_sky=True)
     else:
         rows = marks.in_order
         bad = (rows.read_rows(0, rows.shape[0]) > 0)[region]
