@@ -35,8 +35,8 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
         The final name; its folder is made if need be.
     durable : bool
         Wait until the file is on the disk: after a power cut, what has its name is whole. Not for
-        a file that is removed again soon, which need never reach the disk, and is not used if it
-        was there when a run ended (see `planning.recovery`).
+        one that holds its own checksum, nor for one that is removed again soon: it need never
+        reach the disk, and is not used if it was there when a run ended (`planning.recovery`).
 
     Yields
     ------

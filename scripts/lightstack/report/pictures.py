@@ -48,9 +48,6 @@ COLOURS = np.array(
 )
 """Steps of viridis (Smith & van der Walt), even in lightness and for colour-blind eyes."""
 
-END = b"\xff\xd9"
-"""Marker with which every whole JPEG file ends."""
-
 
 @dataclass(frozen=True)
 class Picture:
@@ -85,8 +82,8 @@ def picture_of_frame(cleaned: Path, kept: Path) -> Picture | None:
     cleaned : Path
         What `subtract_background` wrote.
     kept : Path
-        File that keeps the picture for the next report: a mark, then a JPEG file. It may be
-        deleted or damaged: that costs time, nothing else.
+        File that keeps the picture for the next report: a mark, a checksum, then a JPEG file. It
+        may be deleted or damaged: that costs time, nothing else.
 
     Returns
     -------
@@ -94,22 +91,27 @@ def picture_of_frame(cleaned: Path, kept: Path) -> Picture | None:
         None if the frame has no pixels.
     """
     mark = _mark(cleaned)
-    data = kept.read_bytes() if kept.is_file() else b""
-    if not (data.startswith(mark) and data.endswith(END)):
+    content = kept.read_bytes() if kept.is_file() else b""
+    marked, data = content[: 2 * len(mark)], content[2 * len(mark) :]
+    if marked != mark + _digest(data):
         header = read_header(cleaned)
         if FAILURE in header:
             return None
-        data = mark + _jpeg(_shrunk(cleaned), first_row_on_top=is_top_down(header))
-        with atomic_write(kept) as file:
-            file.write(data)
-    return as_picture(data.removeprefix(mark))
+        data = _jpeg(_shrunk(cleaned), first_row_on_top=is_top_down(header))
+        with atomic_write(kept, durable=False) as file:
+            file.write(mark + _digest(data) + data)
+    return as_picture(data)
 
 
 def _mark(cleaned: Path) -> bytes:
     """Note what changes when a frame is written anew, or drawn by other code."""
     status = cleaned.stat()
     marks = (status.st_size, status.st_mtime_ns, status.st_ino, _code(), VERSIONS)
-    return hashlib.sha256(repr(marks).encode()).hexdigest().encode()
+    return _digest(repr(marks).encode())
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).hexdigest().encode()
 
 
 @cache
