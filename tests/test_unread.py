@@ -461,7 +461,8 @@ def test_a_run_reads_as_many_files_at_a_time_as_it_has_cores_and_says_how_far_it
 ) -> None:
     def make_plan(_: object, *, threads: int, say: Callable[[str], None]) -> object:
         say(f"{threads} at a time")
-        return None, SimpleNamespace(overview=["Found."], warnings=[])
+        plan = SimpleNamespace(has_news=lambda _: False)
+        return plan, SimpleNamespace(overview=["Found."], warnings=[])
 
     plan_of_a_run(make_plan)
     assert capsys.readouterr().err == "3 at a time\nFound.\n"
