@@ -4,6 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter, minimum_filter, rank_filter, uniform_filter1d
 
+from scripts.lightstack.robust import MAD_TO_SIGMA
+
 APART = 6.0
 """Times the scatter about their surroundings that bad pixels stand out: normal noise does in one
 of 5e8 pixels. With half of it `tests/test_bad_pixels.py` fails, with 4.8 to 12 it holds."""
@@ -91,7 +93,8 @@ def _scatter(excess: NDArray[np.float32], tile: int) -> NDArray[np.float32]:
     for y in range(0, excess.shape[0], tile):
         for x in range(0, excess.shape[1], tile):
             part = np.s_[y : y + tile, x : x + tile]
-            scatter[part] = max(1.4826 * float(np.median(np.abs(excess[part]))), LEAST_SCATTER)
+            of_tile = MAD_TO_SIGMA * float(np.median(np.abs(excess[part])))
+            scatter[part] = max(of_tile, LEAST_SCATTER)
     return scatter
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.calibration.median import median
 from scripts.lightstack.compiling import compiled
+from scripts.lightstack.robust import MAD_TO_SIGMA
 
 FEWEST_FOR_MEAN = 5
 """With fewer, a median leaves out what a mean with so few values cannot tell."""
@@ -21,9 +22,6 @@ TYPICAL_SHARE = 0.98
 
 WITHIN_SHARE = 2.326
 """Standard deviations within which that share of a normal distribution lies."""
-
-MAD_TO_SIGMA = 1.4826
-"""Standard deviation of a normal distribution over its median absolute deviation."""
 
 SAMPLED = 1024
 """So many pixels of a row tell its scatter, within 2 %."""

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.robust import MAD_TO_SIGMA
+
 APART, CONTRAST, GROWN = 7.0, 15.0, 0.3
 """Times the noise that a pixel stands out, times that it is sharper than what is fine in an image
 otherwise, and part of the first limit for the pixels beside it.
@@ -102,7 +104,7 @@ def _lit(
     """
     sky = float(np.nanmedian(data))
     steps = np.abs(np.diff(data, axis=1))
-    noise = max(1.4826 * float(np.nanmedian(steps)) / 2**0.5, 1e-3)
+    noise = max(MAD_TO_SIGMA * float(np.nanmedian(steps)) / 2**0.5, 1e-3)
     per_adu = 1 / egain if egain else noise**2 / max(sky, 1.0)
     excess = np.where(np.isnan(data), np.float32(0), data - np.float32(sky))
     variance = noise**2 + np.maximum(excess, 0) * np.float32(per_adu)

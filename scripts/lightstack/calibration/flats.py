@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from scripts.lightstack.calibration.median import median
 from scripts.lightstack.calibration.starlight import has_stars
 from scripts.lightstack.raw.image import UnusableFrameError
+from scripts.lightstack.robust import MAD_TO_SIGMA
 
 CLIPPED_FROM = 3.0
 """Values further from the median than this x the scatter of their flat are left out."""
@@ -166,7 +167,7 @@ def clipped_mean(cube: NDArray[np.float32]) -> NDArray[np.float32]:
     for y, centre in enumerate(middle):
         rows = cube[:, y].astype(np.float64)
         apart = np.abs(rows - centre)
-        scatter = 1.4826 * _median_of_rows(apart)
+        scatter = MAD_TO_SIGMA * _median_of_rows(apart)
         kept = apart <= CLIPPED_FROM * scatter
         count = np.count_nonzero(kept, axis=0)
         total = np.where(kept, rows, 0.0).sum(axis=0)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scripts.lightstack.calibration.shadows import FEWEST_CELLS, FIELD_CELLS, square_levels
 from scripts.lightstack.calibration.suspicions import noise_of
 from scripts.lightstack.linear import least_squares
+from scripts.lightstack.robust import MAD_TO_SIGMA, MEDIAN_ERROR
 
 OF_CHANCE = 4.0
 """Times what noise alone makes squares of a dark differ by, from which on it has a glow: those of
@@ -71,7 +72,7 @@ def doubt_of_glow(
             return ""
         share = float((of_sky * of_glow).sum()) / total
         rest = of_sky - share * of_glow
-        kept = np.abs(rest) <= OUTLIER * 1.4826 * np.median(np.abs(rest))
+        kept = np.abs(rest) <= OUTLIER * MAD_TO_SIGMA * np.median(np.abs(rest))
         if kept.all():
             break
         values, surface = values[kept], surface[kept]
@@ -90,7 +91,7 @@ def doubt_of_glow(
 
 def _by_chance(image: NDArray[np.float32], side: int) -> float:
     """Tell what noise makes medians of squares differ by [ADU]."""
-    return 1.2533 * noise_of(image) / side
+    return MEDIAN_ERROR * noise_of(image) / side
 
 
 def _beside(values: NDArray[np.float64], surface: NDArray[np.float64]) -> NDArray[np.float64]:

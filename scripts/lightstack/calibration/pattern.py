@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.robust import MAD_TO_SIGMA
+
 SAMPLED_PIXELS = 40_000
 """Enough to know the level of each place of the pattern to a hundredth of its noise."""
 
@@ -158,7 +160,7 @@ def _level(place: NDArray[np.float32]) -> _Level | None:
     if not values.size:
         return None
     median = np.median(values)
-    scatter = 1.4826 * np.median(np.abs(values - median))
+    scatter = MAD_TO_SIGMA * np.median(np.abs(values - median))
     # Medians of whole numbers are whole: a mean tells of less.
     sky = values[np.abs(values - median) <= NEAR * scatter]
     mean = float(sky.mean(dtype=np.float64))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scripts.lightstack.calibration.repair import NEIGHBOURS
 from scripts.lightstack.calibration.subtraction import BAND_ROWS, Region, Rows, sample_of_rows
 from scripts.lightstack.calibration.suspicions import noise_of, sampling
+from scripts.lightstack.robust import MAD_TO_SIGMA
 
 MOST_FACTOR = 2.0
 """A dark that is multiplied by more would add more noise than two single ones."""
@@ -190,7 +191,7 @@ def factor_of_hot_pixels(
     the differences in frame and dark: no search is needed.
     """
     middle = float(np.nanmedian(current))
-    scatter = 1.4826 * float(np.nanmedian(np.abs(current - middle)))
+    scatter = MAD_TO_SIGMA * float(np.nanmedian(np.abs(current - middle)))
     pairs = [
         pair
         for pair in _hot_pixels(data, dark, bias, region, HOT * scatter, period, saturation)
@@ -203,7 +204,7 @@ def factor_of_hot_pixels(
     order = np.argsort(ratios, kind="stable")
     weights = np.cumsum(of_dark[order])
     factor = float(ratios[order][np.searchsorted(weights, weights[-1] / 2)])
-    noise = 1.4826 * float(np.median(np.abs(of_frame - factor * of_dark)))
+    noise = MAD_TO_SIGMA * float(np.median(np.abs(of_frame - factor * of_dark)))
     # Of a least absolute deviation with normal noise: sqrt(pi / 2) of a least square's.
     return factor, math.sqrt(math.pi / 2) * noise / math.sqrt(float(np.sum(of_dark**2)))
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.calibration.suspicions import noise_of
 from scripts.lightstack.linear import least_squares
+from scripts.lightstack.robust import MAD_TO_SIGMA, MEDIAN_ERROR
 
 ENOUGH = 1_000_000
 """Pixels that are looked at, at most: they take some milliseconds."""
@@ -98,7 +99,7 @@ def doubt_of_flat(before: Floats, flat: Floats) -> str:
     known = np.isfinite(of_flat) & np.isfinite(of_frame)
     if not known.any():
         return ""
-    scatter = 1.4826 * float(np.median(np.abs(of_flat[known])))
+    scatter = MAD_TO_SIGMA * float(np.median(np.abs(of_flat[known])))
     shadows = known & (np.abs(of_flat) > max(CERTAIN * scatter, FAINTEST))
     number = np.count_nonzero(shadows)
     if number < FEWEST:
@@ -106,8 +107,8 @@ def doubt_of_flat(before: Floats, flat: Floats) -> str:
     # Stars and nebulae lie where they will: they widen the ratios and leave their median.
     ratios = of_frame[shadows] / of_flat[shadows]
     shown = float(np.median(ratios))
-    spread = 1.4826 * float(np.median(np.abs(ratios - shown)))
-    error = 1.2533 * spread / math.sqrt(number)
+    spread = MAD_TO_SIGMA * float(np.median(np.abs(ratios - shown)))
+    error = MEDIAN_ERROR * spread / math.sqrt(number)
     if shown + N_ERRORS * error >= LEAST_SHOWN:
         return ""
     return f"the sky shows {max(shown, 0.0):.0%} of the depth of its shadows"
@@ -171,7 +172,8 @@ def _fitted(levels: Floats, columns: NDArray[np.float64]) -> tuple[NDArray[np.fl
     """Find factors of the columns next to some levels, and the scatter about these [ADU]."""
     values = levels.astype(np.float64)
     factors = least_squares(columns, values[:, np.newaxis], np.ones(len(values)))[:, 0]
-    return factors, 1.4826 * float(np.median(np.abs(values - (columns * factors).sum(axis=1))))
+    rest = values - (columns * factors).sum(axis=1)
+    return factors, MAD_TO_SIGMA * float(np.median(np.abs(rest)))
 
 
 def square_levels(image: Floats, side: int) -> Floats:

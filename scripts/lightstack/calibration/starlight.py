@@ -5,6 +5,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.robust import MAD_TO_SIGMA
+
 SIDE = 1024
 """Side of the square in the middle that is looked at [pixels]."""
 
@@ -46,7 +48,7 @@ def has_stars(image: NDArray[np.float32], brighter: float = 0.0) -> bool:
         return False
     cells = np.nan_to_num(square[:ny, :nx]).reshape(ny // CELL, CELL, nx // CELL, CELL)
     light = (cells - np.median(cells, axis=(1, 3), keepdims=True)).reshape(ny, nx)
-    noise = max(1.4826 * float(np.median(np.abs(light))), math.sqrt(1 / 12))
+    noise = max(MAD_TO_SIGMA * float(np.median(np.abs(light))), math.sqrt(1 / 12))
     margin = max(max(FOUR_AWAY))
     peak = light[margin:-margin, margin:-margin]
 

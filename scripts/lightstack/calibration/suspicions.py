@@ -9,6 +9,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lightstack.robust import MAD_TO_SIGMA
+
 SAMPLED_PIXELS = 50_000
 """Enough to see what concerns a whole frame, and few beside its pixels."""
 
@@ -169,7 +171,7 @@ def noise_of(data: NDArray[np.float32]) -> float:
     """Scatter between neighbours in a row of an image (ny, nx), free of gradients [ADU]."""
     steps = np.abs(np.diff(data, axis=1))
     steps = steps[np.isfinite(steps)]
-    return float(1.4826 * np.median(steps) / math.sqrt(2)) if steps.size else 0.0
+    return float(MAD_TO_SIGMA * np.median(steps) / math.sqrt(2)) if steps.size else 0.0
 
 
 def _bands(data: NDArray[np.float32], axis: int) -> float:
@@ -188,7 +190,7 @@ def _bands(data: NDArray[np.float32], axis: int) -> float:
 def _hot_part_shared(pixels: Compared) -> float | None:
     """Part of the excess of a dark's hot pixels that the frame shows; None if there are few."""
     frame, sky = pixels.before, pixels.sky
-    scatter = 1.4826 * float(np.nanmedian(np.abs(frame - sky)))
+    scatter = MAD_TO_SIGMA * float(np.nanmedian(np.abs(frame - sky)))
     excess = pixels.dark - pixels.level
     hot = (excess > HOT * scatter) & np.isfinite(frame)
     if not MIN_HOT <= np.count_nonzero(hot) <= MOST_HOT * hot.size:
@@ -203,11 +205,11 @@ def _times_hotter(pixels: Compared) -> float | None:
     shows in the median of many pixels.
     """
     frame, excess = pixels.before, pixels.dark - pixels.level
-    scatter = 1.4826 * float(np.nanmedian(np.abs(excess)))
+    scatter = MAD_TO_SIGMA * float(np.nanmedian(np.abs(excess)))
     hot = (excess > HOT * scatter) & np.isfinite(frame)
     if not MIN_HOT <= np.count_nonzero(hot) <= MOST_HOT * hot.size:
         return None
     ratios = (frame[hot] - pixels.sky) / excess[hot]
     times = float(np.median(ratios))
-    error = 1.25 * 1.4826 * float(np.median(np.abs(ratios - times))) / math.sqrt(ratios.size)
+    error = 1.25 * MAD_TO_SIGMA * float(np.median(np.abs(ratios - times))) / math.sqrt(ratios.size)
     return times if times - 3 * error > TIMES_HOTTER else None
