@@ -14,7 +14,7 @@ from scripts.lightstack.alignment.matching import N_BRIGHT, Match
 from scripts.lightstack.alignment.stars import Stars
 from scripts.lightstack.compiling import compiled
 from scripts.lightstack.linear import least_squares
-from scripts.lightstack.robust import MAD_TO_SIGMA
+from scripts.lightstack.robust import MAD_TO_SIGMA, MEDIAN_ERROR
 
 Floats = NDArray[np.float64]
 
@@ -122,8 +122,7 @@ def _growth(ratio: Floats, brightness: Floats) -> float:
     grown = _difference(*(float(np.median(ratio[stars])) for stars in halves))
     spans = _difference(*(float(np.median(brightness[stars])) for stars in halves))
     scatter = [_scatter(ratio[stars] / np.median(ratio[stars]) - 1) for stars in halves]
-    # The standard error of a median is 1.25 times that of a mean.
-    error = 1.25 * np.sqrt((scatter[0] ** 2 + scatter[1] ** 2) / half)
+    error = MEDIAN_ERROR * np.sqrt((scatter[0] ** 2 + scatter[1] ** 2) / half)
     return grown if abs(grown) > max(UNEVEN * spans, SURE * error) else 0.0
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scripts.lightstack.calibration.repair import NEIGHBOURS
 from scripts.lightstack.calibration.subtraction import BAND_ROWS, Region, Rows, sample_of_rows
 from scripts.lightstack.calibration.suspicions import noise_of, sampling
-from scripts.lightstack.robust import MAD_TO_SIGMA
+from scripts.lightstack.robust import MAD_TO_SIGMA, MEDIAN_ERROR
 
 MOST_FACTOR = 2.0
 """A dark that is multiplied by more would add more noise than two single ones."""
@@ -205,8 +205,8 @@ def factor_of_hot_pixels(
     weights = np.cumsum(of_dark[order])
     factor = float(ratios[order][np.searchsorted(weights, weights[-1] / 2)])
     noise = MAD_TO_SIGMA * float(np.median(np.abs(of_frame - factor * of_dark)))
-    # Of a least absolute deviation with normal noise: sqrt(pi / 2) of a least square's.
-    return factor, math.sqrt(math.pi / 2) * noise / math.sqrt(float(np.sum(of_dark**2)))
+    # As a median's to a mean's is its error to that of least squares.
+    return factor, MEDIAN_ERROR * noise / math.sqrt(float(np.sum(of_dark**2)))
 
 
 def _hot_pixels(
@@ -256,5 +256,5 @@ def _glow(current: NDArray[np.float32]) -> float:
     medians = np.nanmedian(blocks.swapaxes(1, 2).reshape(ny, nx, -1), axis=2)
     low, high = np.nanpercentile(medians, (2, 98))
     # Medians have noise of their own, which is no glow.
-    noise = noise_of(current) * 1.25 / BLOCK
+    noise = MEDIAN_ERROR * noise_of(current) / BLOCK
     return max(0.0, float(high - low) - 4 * noise)

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lightstack.robust import MAD_TO_SIGMA
+from scripts.lightstack.robust import MAD_TO_SIGMA, MEDIAN_ERROR
 
 SAMPLED_PIXELS = 50_000
 """Enough to see what concerns a whole frame, and few beside its pixels."""
@@ -125,7 +125,7 @@ def harms(pixels: Compared) -> list[str]:
     noise_before, noise_after = noise_of(before), pixels.noise_after
     for axis, lines in ((1, "rows"), (0, "columns")):
         old, new = _bands(before, axis), _bands(after, axis)
-        scatter = 1.25 * noise_before / math.sqrt(before.shape[axis])
+        scatter = MEDIAN_ERROR * noise_before / math.sqrt(before.shape[axis])
         if new > BANDS_GREW * old + BANDS_ABOVE_NOISE * scatter:
             found.append(f"{lines} differ by {new:.0f} ADU after it, by {old:.0f} before")
     shared = _hot_part_shared(pixels)
@@ -211,5 +211,6 @@ def _times_hotter(pixels: Compared) -> float | None:
         return None
     ratios = (frame[hot] - pixels.sky) / excess[hot]
     times = float(np.median(ratios))
-    error = 1.25 * MAD_TO_SIGMA * float(np.median(np.abs(ratios - times))) / math.sqrt(ratios.size)
+    spread = MAD_TO_SIGMA * float(np.median(np.abs(ratios - times)))
+    error = MEDIAN_ERROR * spread / math.sqrt(ratios.size)
     return times if times - 3 * error > TIMES_HOTTER else None

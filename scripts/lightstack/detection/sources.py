@@ -10,7 +10,7 @@ from scripts.lightstack.detection import smoothing
 from scripts.lightstack.detection.extraction import extract
 from scripts.lightstack.detection.moments import centred_moments, cores
 from scripts.lightstack.detection.sharpness import SHARPEST_STAR
-from scripts.lightstack.robust import scatter
+from scripts.lightstack.robust import MEDIAN_ERROR, scatter
 
 SIGMA_TO_FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
 
@@ -221,8 +221,7 @@ def _of_wings(typical: NDArray[np.float64], wide: NDArray[np.float64]) -> float:
     )
     growths = np.sqrt(after / before)
     median = float(np.median(growths))
-    # The standard error of a median is 1.25 times that of a mean.
-    error = 1.25 * scatter(growths) / math.sqrt(n)
+    error = MEDIAN_ERROR * scatter(growths) / math.sqrt(n)
     error += SPREAD_OF_ONE / n
     trust = 1 / (1 + (error / SPREAD_OF_GROWTHS) ** 2)
     growth = USUAL_GROWTH + trust * (median - USUAL_GROWTH)
