@@ -30,6 +30,7 @@ from scripts import (
     subtract_background,
 )
 from scripts.lightstack.files.records import read_json
+from scripts.lightstack.planning.calibration_choice import Calibration
 from scripts.lightstack.planning.settings import complete_settings
 from scripts.lightstack.simulator import Light, Night, make_camera, make_sky, write_night
 
@@ -70,8 +71,11 @@ def measure(folder: Path, color: str) -> dict[str, float]:
     calibration: dict[str, Any] = {
         "sha256": "0",
         "masters": {},
+        **Calibration().facts(""),
         "saturation_limit": 65535,
+        "dark_scaling": "none",
         "doubtful_darks": "skip",
+        "cosmic_rays": "none",
         "debug_region": 0,
     }
     sky = {name: settings[name] for name in ("background", "background_box")}

@@ -32,6 +32,7 @@ from scripts import (
     grade_frame,
     subtract_background,
 )
+from scripts.lightstack.planning.calibration_choice import Calibration
 from scripts.lightstack.planning.recipes import RULES
 from scripts.lightstack.planning.settings import complete_settings
 
@@ -47,7 +48,12 @@ def steps(night: Path, raw: Path) -> Iterator[tuple[str, Callable[[], None]]]:
     yield (
         "calibrate_frame",
         lambda: calibrate_frame.run(
-            raw, dark, sha256="", masters={"dark": master}, **settings["calibrate_frame"]
+            raw,
+            dark,
+            sha256="",
+            masters={"dark": master},
+            **Calibration().facts(""),
+            **settings["calibrate_frame"],
         ),
     )
     yield (

@@ -36,6 +36,7 @@ from scripts.lightstack.colour.planes import colour_file
 from scripts.lightstack.detection.sources import SOURCE
 from scripts.lightstack.files.frame_file import Frame, PixelFile, read_header, write_frame
 from scripts.lightstack.files.table_file import write_table
+from scripts.lightstack.planning.calibration_choice import Calibration
 from scripts.lightstack.simulator import GAIN_E_PER_ADU
 from scripts.lightstack.sky.surface import HIGHEST_DEGREE, Surface, terms
 from scripts.lightstack.stacking.aligned import AlignedFrame
@@ -118,11 +119,14 @@ def make_colours(
             path,
             sha256="0",
             masters={},
-            saturation_limit=60000,
-            doubtful_darks="skip",
-            debug_region=0,
             background="match",
             background_box=64,
+            **Calibration().facts(""),
+            saturation_limit=60000,
+            dark_scaling="none",
+            doubtful_darks="skip",
+            cosmic_rays="none",
+            debug_region=0,
         )
         matrix = np.eye(3)
         matrix[:2, 2] = -np.broadcast_to(shift, 2)[::-1]

@@ -1,7 +1,6 @@
 """Halves that amplifiers of another gain or offset have read are told of."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from scripts.lightstack.calibration.amplifiers import doubt_of_halves
 from scripts.lightstack.calibration.calibrating import calibrate
+from tests.calibration import plain
 
 SHAPE = (420, 500)
 
@@ -56,6 +56,5 @@ def test_the_ledger_is_told_of_it(tmp_path: Path) -> None:
     image[:, 250:] *= 0.8
     raw = tmp_path / "a.fits"
     fits.writeto(raw, image.astype(np.uint16))
-    settings: dict[str, Any] = {"saturation_limit": 65535, "doubtful_darks": "skip"}
-    settings |= {"debug_region": 0, "unread": tmp_path / "unread"}
+    settings = plain(unread=tmp_path / "unread")
     assert calibrate(raw, {}, **settings).names["flat"].startswith("none; the sky steps by ")

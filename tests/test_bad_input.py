@@ -36,6 +36,7 @@ from scripts.lightstack.stacking.header import common_header
 from scripts.lightstack.text import on_one_line
 from tests import bad_input
 from tests.bad_input import SHALLOW, Case
+from tests.calibration import plain
 from tests.conftest import ROOT, SMALL_SETTINGS, Run, made_once, snakemake, write_settings
 
 GOOD = "light_0001"
@@ -475,9 +476,7 @@ def _through_every_step(
         paths[0],
         sha256="digest",
         masters={"own": dark} if dark else {},
-        saturation_limit=65535,
-        doubtful_darks="skip",
-        debug_region=debug_region,
+        **plain(debug_region=debug_region),
     )
     subtract_background.run(paths[0], paths[1], background_box=32)
     detect_sources.run(paths[1], paths[2], threshold_sigma=5, minarea=5, smoothing_sigma=1.0)

@@ -14,6 +14,7 @@ from scripts.lightstack.files.frame_file import Frame, read_frame
 from scripts.lightstack.raw import bayer
 from scripts.lightstack.raw.bayer import grey_of_mosaic, near_any
 from scripts.lightstack.raw.images import read_cards
+from tests.calibration import plain
 
 SHAPE = (70, 91)
 
@@ -70,9 +71,7 @@ def calibrated(folder: Path, pixels: NDArray[Any], **cards: object) -> Frame:
         folder / "frame.fits",
         sha256="0",
         masters={},
-        saturation_limit=60000,
-        doubtful_darks="skip",
-        debug_region=0,
+        **plain(saturation_limit=60000),
     )
     return read_frame(folder / "frame.fits")
 

@@ -29,6 +29,7 @@ from scripts.lightstack.sky.noise_map import noise_map_in
 from scripts.lightstack.sky.surface import Surface
 from scripts.lightstack.stacking.aligned import AlignedFrame
 from scripts.lightstack.stacking.colours import planes_of
+from tests.calibration import plain
 from tests.conftest import (
     SMALL_SETTINGS,
     Run,
@@ -314,11 +315,6 @@ def test_a_night_without_any_colour_is_told_before_a_job(
 def clean(folder: Path, **how: Any) -> fits.Header:
     """Write ``colours.fits`` of ``raw.fits``, which has no star; give its header."""
     write_table(folder / "sources.fits", np.empty(0, SOURCE), {"RAWSHA": "0"})
-    calibration: dict[str, Any] = {
-        "saturation_limit": 60000,
-        "doubtful_darks": "skip",
-        "debug_region": 0,
-    }
     clean_colours.run(
         folder / "raw.fits",
         folder / "sources.fits",
@@ -326,7 +322,7 @@ def clean(folder: Path, **how: Any) -> fits.Header:
         sha256="0",
         masters={},
         background_box=64,
-        **calibration | how,
+        **plain(saturation_limit=60000, **how),
     )
     header: fits.Header = fits.getheader(folder / "colours.fits")
     return header

@@ -33,6 +33,7 @@ from scripts.lightstack.planning.frames import find_frames
 from scripts.lightstack.planning.looks import Looks
 from scripts.lightstack.raw import images
 from scripts.lightstack.raw.exposure import Exposure
+from tests.calibration import plain
 
 SHAPE = (10, 20)
 FRAME = Exposure(SHAPE, exptime=60.0, gain=1.0, binning=(2, 2), temperature=-10.0)
@@ -248,9 +249,7 @@ def subtract(raw: Path, dark: Path | None, saturation_limit: float = 1) -> None:
         raw.with_name("frame.fits"),
         sha256="",
         masters={"own": dark} if dark else {},
-        saturation_limit=saturation_limit,
-        doubtful_darks="skip",
-        debug_region=0,
+        **plain(saturation_limit=saturation_limit),
     )
 
 
@@ -289,9 +288,7 @@ def test_a_dark_is_subtracted_alike_in_one_piece_or_in_bands(
                 files[-1],
                 sha256="",
                 masters={"own" if name == "dark" else "dark": tmp_path / f"{name}.fits"},
-                saturation_limit=1000,
-                doubtful_darks="skip",
-                debug_region=side,
+                **plain(saturation_limit=1000, debug_region=side),
             )
     region = np.s_[15:35, 10:30] if side else np.s_[:]
     for file in files:
@@ -481,11 +478,7 @@ def test_a_turned_dark_and_a_turned_frame_meet_pixel_by_pixel(tmp_path: Path) ->
             sha256="",
             masters={"own": dark},
             turned=turned,
-            mirrored=["own"],
-            unstated={"own": "gain not stated"},
-            saturation_limit=1400,
-            doubtful_darks="skip",
-            debug_region=0,
+            **plain(mirrored=["own"], unstated={"own": "gain not stated"}, saturation_limit=1400),
         )
         done = read_frame(frame)
         expected = sky[::-1] if turned else sky
@@ -536,10 +529,12 @@ def test_a_dark_that_makes_a_frame_worse_is_used_only_if_it_is_told_to(
         tmp_path / "frame.fits",
         sha256="0",
         masters={"own": dark},
-        mirrored=["own"] if is_turned else [],
-        saturation_limit=60000,
-        doubtful_darks=doubtful_darks,
-        debug_region=side,
+        **plain(
+            mirrored=["own"] if is_turned else [],
+            saturation_limit=60000,
+            doubtful_darks=doubtful_darks,
+            debug_region=side,
+        ),
     )
     done = read_frame(tmp_path / "frame.fits")
     middle = (slice(5, 35), slice(10, 40)) if side else (slice(None), slice(None))
@@ -596,9 +591,7 @@ def test_a_frame_tells_why_its_master_is_of_no_use(tmp_path: Path, noun: str) ->
         tmp_path / "frame.fits",
         sha256="0",
         masters={noun: master},
-        saturation_limit=60000,
-        doubtful_darks="skip",
-        debug_region=0,
+        **plain(saturation_limit=60000),
     )
     header = read_frame(tmp_path / "frame.fits").header
     assert header[noun.upper()] == f"none; {why}"

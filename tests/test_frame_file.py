@@ -23,6 +23,7 @@ from scripts.lightstack.files.frame_file import (
     write_frame,
 )
 from scripts.lightstack.job import JobError
+from tests.calibration import plain
 
 
 def make_frame(shape: tuple[int, int] = (30, 41), seed: int = 1) -> Frame:
@@ -243,9 +244,7 @@ def test_steps_write_the_same_bytes_with_and_without_the_hand_over(
             paths[0],
             sha256="",
             masters={"own": tmp_path / "dark.fits"},
-            saturation_limit=8000,
-            doubtful_darks="skip",
-            debug_region=0,
+            **plain(saturation_limit=8000),
         )
         subtract_background.run(paths[0], paths[1], background_box=32)
         detect_sources.run(paths[1], paths[2], threshold_sigma=5, minarea=5, smoothing_sigma=1)

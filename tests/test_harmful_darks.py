@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from scripts import calibrate_frame, combine_bias, combine_darks
 from scripts.lightstack.files.frame_file import Frame, read_frame
+from tests.calibration import plain
 from tests.conftest import snakemake
 
 SHAPE = (120, 160)
@@ -54,10 +55,7 @@ def calibrated(tmp_path: Path) -> Callable[..., Frame]:
             tmp_path / "frame.fits",
             sha256="0",
             masters=masters,
-            finds_sharp_pixels=finds_sharp_pixels,
-            saturation_limit=60000,
-            doubtful_darks="skip",
-            debug_region=0,
+            **plain(finds_sharp_pixels=finds_sharp_pixels, saturation_limit=60000),
         )
         return read_frame(tmp_path / "frame.fits")
 
@@ -138,12 +136,8 @@ def test_a_dark_that_cannot_be_scaled_is_used_as_it_is_if_it_is_as_long(
         tmp_path / "frame.fits",
         sha256="0",
         masters={"own": own, "bias": tmp_path / "bias.fits"},
-        dark_factor=dark_factor,
         # So many of the dark's pixels are saturated that it does not scale.
-        saturation_limit=3200,
-        dark_scaling="optimize",
-        doubtful_darks="skip",
-        debug_region=0,
+        **plain(dark_factor=dark_factor, saturation_limit=3200, dark_scaling="optimize"),
     )
     frame = read_frame(tmp_path / "frame.fits")
     assert frame.header["DARK"].startswith(told)

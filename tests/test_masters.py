@@ -17,6 +17,7 @@ from scripts.lightstack.calibration.median import median
 from scripts.lightstack.calibration.noise import noise_of_master
 from scripts.lightstack.raw.colour import ALONE, LUMA
 from scripts.lightstack.simulator import Light, add_star
+from tests.calibration import plain
 from tests.conftest import snakemake
 
 SHAPE = (60, 400)
@@ -173,9 +174,7 @@ def test_masters_of_pictures_in_colour_have_their_colours(
             raw,
             {"dark": dark, "flat": flat},
             weights=weights,
-            saturation_limit=65535,
-            doubtful_darks="use",
-            debug_region=0,
+            **plain(doubtful_darks="use"),
         )
         if number < 3:
             typical = light[number] * np.median(response[..., number])
@@ -262,9 +261,7 @@ def test_a_frame_tells_the_noise_that_its_masters_gave_it(tmp_path: Path) -> Non
             tmp_path / "frame.fits",
             sha256="",
             masters=used,
-            saturation_limit=65535,
-            doubtful_darks="skip",
-            debug_region=0,
+            **plain(),
         )
         return fits.getheader(tmp_path / "frame.fits")
 

@@ -16,6 +16,7 @@ from scripts.lightstack.files.table_file import read_table
 from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.raw.images import read_image
 from scripts.lightstack.simulator import make_night
+from tests.calibration import plain
 
 COUNTS = np.random.default_rng(3).integers(300, 65536, (60, 80)).astype(np.uint16)
 
@@ -136,9 +137,7 @@ def _through_detection(
         *paths[:2],
         sha256="",
         masters={},
-        saturation_limit=limit,
-        doubtful_darks="skip",
-        debug_region=0,
+        **plain(saturation_limit=limit),
     )
     subtract_background.run(*paths[1:3], background_box=32)
     detect_sources.run(*paths[2:], threshold_sigma=5, minarea=5, smoothing_sigma=1.0)
@@ -169,9 +168,7 @@ def test_a_dark_between_0_and_1_serves_lights_of_16_bits(tmp_path: Path) -> None
             tmp_path / "frame.fits",
             sha256="",
             masters={key: path for key, path in (("own", own), ("dark", master)) if path},
-            saturation_limit=65535,
-            doubtful_darks="skip",
-            debug_region=0,
+            **plain(),
         )
         expected = light.astype(float) - COUNTS // 3 - 0.5
         np.testing.assert_allclose(fits.getdata(tmp_path / "frame.fits"), expected, atol=0.02)

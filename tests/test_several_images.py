@@ -13,6 +13,7 @@ from scripts.lightstack.raw import fits_reader
 from scripts.lightstack.raw.exposure import EXPOSURE_CARDS, exposure_of
 from scripts.lightstack.raw.image import UnusableFrameError
 from scripts.lightstack.raw.images import read_cards, read_image
+from tests.calibration import plain
 
 FULL = np.random.default_rng(1).integers(900, 1100, (60, 80)).astype(np.uint16)
 SMALL = FULL[::4, ::4]
@@ -152,8 +153,8 @@ def test_frames_and_their_darks_are_read_from_the_extension(tmp_path: Path) -> N
     np.testing.assert_array_equal(fits.getdata(dark), FULL + 1)
     for masters in ({}, {"dark": dark}, {"own": darks[0]}):
         calibrate_frame.run(
-            tmp_path / "light.fits", frame, sha256="0", masters=masters, saturation_limit=60000,
-            doubtful_darks="use", debug_region=0, fits_extension="right",
+            tmp_path / "light.fits", frame, sha256="0", masters=masters,
+            **plain(saturation_limit=60000, doubtful_darks="use", fits_extension="right"),
         )  # fmt: skip
         if masters:
             # Nothing is left of it.

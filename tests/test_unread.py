@@ -26,6 +26,7 @@ from scripts.lightstack.planning.frames import Frames, find_frames
 from scripts.lightstack.planning.looks import Looks
 from scripts.lightstack.raw import images
 from scripts.lightstack.raw.image import UnreadableFileError, UnusableFrameError
+from tests.calibration import plain
 from tests.conftest import ROOT, planned_jobs, snakemake
 
 BAD_SECTOR = Path("/proc/self/mem")
@@ -184,9 +185,7 @@ def subtract(folder: Path, dark: Path | None, master: Path | None) -> fits.Heade
         folder / "frame.fits",
         sha256="digest",
         masters={key: path for key, path in (("own", dark), ("dark", master)) if path},
-        saturation_limit=65535,
-        doubtful_darks="skip",
-        debug_region=0,
+        **plain(),
     )
     return read_header(folder / "frame.fits")
 

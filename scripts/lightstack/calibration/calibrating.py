@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,14 +94,14 @@ def calibrate(
     raw: Path,
     masters: Mapping[str, Path],
     *,
-    mirrored: Collection[str] = (),
-    unstated: Mapping[str, str] = MappingProxyType({}),
-    dark_factor: float | None = None,
-    finds_sharp_pixels: bool = False,
+    mirrored: Collection[str],
+    unstated: Mapping[str, str],
+    dark_factor: float | None,
+    finds_sharp_pixels: bool,
     saturation_limit: float,
-    dark_scaling: str = "none",
+    dark_scaling: str,
     doubtful_darks: str,
-    cosmic_rays: str = "none",
+    cosmic_rays: str,
     debug_region: int,
     weights: Weights = LUMA,
     identified: bool = True,
@@ -123,15 +122,15 @@ def calibrate(
         than the raw frame's.
     unstated : dict of str to str
         What the headers of the frame and one of these leave open, for the ledger.
-    dark_factor : float, optional
-        Exposure of the frame over that of its dark, if that is to be scaled. What it was scaled by
-        stands in ``DARKFAC`` then.
-    finds_sharp_pixels : bool, optional
+    dark_factor : float or None
+        Exposure of the frame over that of its dark; None if that is not to be scaled. What it
+        was scaled by stands in ``DARKFAC`` then.
+    finds_sharp_pixels : bool
         Whether bad pixels are looked for in the frame itself if its dark would do harm.
     saturation_limit : float
         Raw value from which a pixel is saturated [ADU, as `lightstack.raw.scale` has them], unless
         the frame's own pixels pile up below.
-    dark_scaling : str, optional
+    dark_scaling : str
         "optimize" looks for the factor that leaves the least noise.
     doubtful_darks : str
         "skip" leaves out a dark that makes the frame worse; "use" takes it nonetheless.

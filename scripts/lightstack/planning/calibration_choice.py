@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from scripts.lightstack.calibration.matching import BIAS, FLATS, Demands
 from scripts.lightstack.planning.bad_pixel_choice import BadPixelChoice, choose_maps
@@ -88,7 +89,7 @@ class Calibration:
         choices = {noun: choice.files for noun, choice in self.masters.items()}
         return {**choices, "bad_pixels": self.bad_pixels.files}
 
-    def facts(self, frame: str) -> dict[str, object]:
+    def facts(self, frame: str) -> dict[str, Any]:
         """Tell what is known of a frame and its masters and decides on the result."""
         mirrored = [noun for noun, choice in self.masters.items() if frame in choice.turned]
         if "dark" in mirrored and self.bad_pixels.kind.get(frame) in self.bad_pixels.darks:
