@@ -73,6 +73,18 @@ DISTINCT = (120.0, 180.0)
 LOWEST = 0.05
 """Share of the cells below a sky that does not stand out."""
 
+SETTLING = 0.7
+"""How much of the scatter of the sky is left from one round of the search to the next. With half
+of it, and with 0.9, a little light in a nebula changes its sky (`tests/test_sky_model.py`)."""
+
+FEWEST_APART = 0.03
+"""Share of the cells that are sky and lie apart from light, from which on a surface is fitted to
+these alone. The tests of the sky hold with half and twice of it."""
+
+SHARES_OF_LIGHT = 0.02, 0.98
+"""Bounds of the share of light, lest the search lose sky or light for good. The tests of the sky
+hold with half and twice their distance from 0 and 1."""
+
 QUARTER = 0.3186
 """A quarter of normal values are closer to zero than so many standard deviations: a quarter of an
 image, at least, is taken to be free of the texture of nebulae."""
@@ -243,7 +255,7 @@ class _Search:
         light[self._known] = ~sky
         near = grown_by_its_size(light.reshape(self._grid), MARGIN).ravel()
         apart = everywhere & ~near
-        if apart.sum() < max(4 * N_TERMS[degree], 0.03 * len(sky)):
+        if apart.sum() < max(4 * N_TERMS[degree], FEWEST_APART * len(sky)):
             apart = everywhere
         chosen = apart[self._known]
         coefficients = self._least_squares(columns, chosen / self._errors**2)
@@ -276,10 +288,11 @@ class _Search:
                 break
             coefficients = self._least_squares(columns, is_sky / scatter**2)
             residuals = self._levels - (columns * coefficients).sum(axis=1)
-            share_of_light = min(max(1 - float(is_sky.mean()), 0.02), 0.98)
+            least, most = SHARES_OF_LIGHT
+            share_of_light = min(max(1 - float(is_sky.mean()), least), most)
             excess = float(((1 - is_sky) * np.maximum(residuals, 0)).sum())
             light = max(excess / max(float((1 - is_sky).sum()), 1.0), least_light)
-            scatter = np.maximum(errors, 0.7 * scatter)
+            scatter = np.maximum(errors, SETTLING * scatter)
         return likelihood, coefficients, is_sky > 0.5
 
     def _envelope(self) -> _Fit:
