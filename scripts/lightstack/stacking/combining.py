@@ -9,11 +9,10 @@ the cube.
 The modes, their sources, and what each costs and catches are in `docs/methods.md`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -132,7 +131,6 @@ def combine(
     rows: tuple[int, int] | None = None,
     weights: ArrayLike | None = None,
     sigma_clip: float = 2.5,
-    limits: Mapping[str, float] = MappingProxyType({}),
     noise: ArrayLike | None = None,
     gain: ArrayLike | None = None,
     seeing: Any = None,
@@ -158,8 +156,6 @@ def combine(
         the clip modes; the other modes do not use them. Default: all alike.
     sigma_clip : float
         Limit of the mode of that name [standard deviations].
-    limits : dict of str to float, optional
-        Limits of the other clip modes; default: those of their modules.
     noise : (n,) array of float, optional
         The frames' background noise in units of the cube; "noise_clip" and "proper" need
         it.
@@ -235,7 +231,6 @@ def combine(
         for mode in OF_THEIR_OWN:
             if mode in modes:
                 module = clip_mode(mode)
-                limit = float(limits.get(mode, module.LIMIT))
                 images[mode] = np.empty(shape, np.float32)
                 rejected[mode] = np.empty(shape, outputs.coverage.dtype)
                 if mode in known:
@@ -243,7 +238,7 @@ def combine(
                 module.clip_rows(
                     cube,
                     (start, stop),
-                    inputs._replace(limit=limit),
+                    inputs._replace(limit=module.LIMIT),
                     images[mode],
                     rejected[mode],
                     errors.get(mode, nothing),
