@@ -9,6 +9,7 @@ import numpy as np
 
 from scripts.lightstack.resampling.backward_map import source_rows
 from scripts.lightstack.stacking.aligned import AlignedFrame, fill
+from scripts.lightstack.stacking.blocks import Block
 from scripts.lightstack.stacking.combining import Combined, combine, count_type
 from scripts.lightstack.stacking.modes import CLIP_MODES, OF_THEIR_OWN, clip_mode
 from scripts.lightstack.stacking.uncertainty import FrameNoise, fill_variances
@@ -87,36 +88,63 @@ class Bands:
 
     def __iter__(self) -> Iterator[Band]:
         """Give the bands, from the first row on; of each, those of all planes."""
-        planes, modes, threads, (ny, nx) = self._planes, self._modes, self._threads, self.shape
-        frames = planes[0]
-        margin = max((clip_mode(mode).MARGIN for mode in OF_THEIR_OWN if mode in modes), default=0)
+        planes, (ny, nx) = self._planes, self.shape
+        n = len(planes[0])
+        modes = (clip_mode(mode) for mode in OF_THEIR_OWN if mode in self._modes)
+        margin = max((mode.MARGIN for mode in modes), default=0)
         cubes = len(planes) + any(of_plane is not None for of_plane in self._noise)
-        most = MOST_OF_COLOURS if len(planes) > 1 else ny
-        height = _height(
-            frames, modes, self._n_kept, margin, self._memory_mb, threads, cubes, most
-        )
+        height = self._height(margin, cubes)
         # All bands use the same memory.
-        pixels = np.empty((cubes, len(frames) * min(height + 2 * margin, ny) * nx), np.float32)
+        pixels = np.empty((cubes, n * min(height + 2 * margin, ny) * nx), np.float32)
         for start in range(*self._rows, height):
             stop = min(start + height, self._rows[1])
             first, last = max(start - margin, 0), min(stop + margin, ny)
-            values = [
-                part[: len(frames) * (last - first) * nx].reshape(len(frames), -1, nx)
-                for part in pixels
-            ]
-            fill(planes, (first, last), values[: len(planes)], threads)
-            for number, plane in enumerate(planes):
-                options = dict(self._options[number])
-                if (known := self._noise[number]) is not None:
-                    fill_variances(plane, known, (first, last), values[-1], threads)
-                    options["variances"] = values[-1]
-                if margin:
-                    uneven = self._unevenness[number]
-                    options["uneven"] = variance_rows(uneven, first, last, nx)
-                rows = (start - first, stop - first)
-                made = combine(values[number], modes, rows=rows, threads=threads, **options)
+            values = [part[: n * (last - first) * nx].reshape(n, -1, nx) for part in pixels]
+            fill(planes, (first, last), values[: len(planes)], self._threads)
+            for number in range(len(planes)):
+                options = self._options_of(number, (first, last), values[-1], margin)
+                made = combine(
+                    values[number],
+                    self._modes,
+                    rows=(start - first, stop - first),
+                    threads=self._threads,
+                    **options,
+                )
                 yield (number * ny + start, number * ny + stop), made
             log.info("Rows %d to %d of %d are stacked.", start, stop, ny)
+
+    def _options_of(
+        self, number: int, rows: tuple[int, int], variances: Block, margin: int
+    ) -> dict[str, Any]:
+        """Give what `combine` is told of a plane in these rows, and fill its variances."""
+        options = dict(self._options[number])
+        if (known := self._noise[number]) is not None:
+            fill_variances(self._planes[number], known, rows, variances, self._threads)
+            options["variances"] = variances
+        if margin:
+            options["uneven"] = variance_rows(self._unevenness[number], *rows, self.shape[1])
+        return options
+
+    def _height(self, margin: int, cubes: int) -> int:
+        """Choose how many rows to stack at a time.
+
+        Few, so that their memory is used again and again; but no fewer than a single row takes
+        from a turned frame (of colours as far as `MOST_OF_COLOURS` go), or each band would read of
+        nearly all rows; and what the memory allows.
+        """
+        frames, (ny, nx) = self._planes[0], self.shape
+        most = MOST_OF_COLOURS if len(self._planes) > 1 else ny
+        middle = (ny // 2, ny // 2 + 1)
+        tallest = max(
+            last - first for first, last in (source_rows(f.transform, middle) for f in frames)
+        )
+        counts = 1 + len(set(self._modes) & set(CLIP_MODES))
+        # Those of all rows are kept until the images are written.
+        kept = np.dtype(count_type(len(frames))).itemsize * counts * self._n_kept * nx
+        free = min(self._memory_mb * 1_000_000, int(SHARE * machine_bytes())) - kept
+        lines = cubes * (len(frames) + 2 * self._threads + 2 * len(self._modes)) + 5
+        affordable = free // (4 * nx * lines) - 2 * margin
+        return max(1, min(max(min(tallest, most), BAND_ROWS - 2 * margin), affordable))
 
 
 def machine_bytes() -> int:
@@ -127,33 +155,3 @@ def machine_bytes() -> int:
 def rows_of_band(number: int, count: int, ny: int) -> tuple[int, int]:
     """Cut ny rows into bands, counted from 1: the first row of one, and the one after the last."""
     return (number - 1) * ny // count, number * ny // count
-
-
-def _height(
-    frames: Sequence[AlignedFrame],
-    modes: Sequence[str],
-    n_kept: int,
-    margin: int,
-    memory_mb: int,
-    threads: int,
-    cubes: int,
-    most: int,
-) -> int:
-    """Choose how many rows to stack at a time.
-
-    Few, so that their memory is used again and again; but no fewer than a single row takes from
-    a turned frame, as far as `most` go, or each band would read of nearly all rows; and what the
-    memory allows.
-    """
-    ny, nx = frames[0].transform.reference_shape
-    middle = (ny // 2, ny // 2 + 1)
-    tallest = max(
-        last - first for first, last in (source_rows(f.transform, middle) for f in frames)
-    )
-    counts = 1 + len(set(modes) & set(CLIP_MODES))
-    # Those of all rows are kept until the images are written.
-    kept = np.dtype(count_type(len(frames))).itemsize * counts * n_kept * nx
-    free = min(memory_mb * 1_000_000, int(SHARE * machine_bytes())) - kept
-    lines = cubes * (len(frames) + 2 * threads + 2 * len(modes)) + 5
-    affordable = free // (4 * nx * lines) - 2 * margin
-    return max(1, min(max(min(tallest, most), BAND_ROWS - 2 * margin), affordable))
