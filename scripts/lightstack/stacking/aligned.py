@@ -266,7 +266,8 @@ def weights_by_noise(noise: NDArray[np.float64]) -> NDArray[np.float64]:
     least = noise.min(where=noise > 0, initial=np.inf)
     if np.isinf(least):
         return np.ones(len(noise))
-    return np.asarray(np.maximum(noise, least) ** -2, np.float64)
+    # Not to the power of -2, which NumPy takes in other digits on other processors.
+    return np.asarray(1 / np.maximum(noise, least) ** 2, np.float64)
 
 
 def fill(
