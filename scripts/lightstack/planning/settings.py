@@ -62,7 +62,7 @@ def has_settings(path: Path) -> bool:
         return False
     try:
         text = path.read_bytes().decode()
-        content = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+        content = _Loader(text).get_single_data()
     except OSError as error:
         raise WorkflowError(f"{path}: {error.strerror}.") from None
     except UnicodeDecodeError:
